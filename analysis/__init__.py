@@ -1,0 +1,1 @@
+"""Trace in, values out. Prints nothing, plots nothing, writes nothing."""

@@ -1,0 +1,287 @@
+"""The JSON contract ``stallscope.summary/1`` as types. Checks outside this repository read it: names are stable.
+
+Times are µs as floats, exact to the ns. ``None`` (JSON ``null``) is unknown or withheld; ``0`` is a measured zero.
+Per-step figures are window totals ÷ number of steps. Definitions: README, "The words".
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SUMMARY_SCHEMA = "stallscope.summary/1"
+
+
+class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What file this is about."""
+
+    path: str
+    vendor: str
+    devices: list[str]
+    rank: int | None
+    world_size: int | None
+    events: int
+    span_us: float
+    simulated: bool  # the trace says of itself that no hardware made it
+
+
+class GpuInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU, from the manifest or else from the trace's device properties."""
+
+    name: str
+    architecture: str | None
+    sms: int | None
+    memory_bytes: int | None
+    driver_model: str | None
+
+
+class MachineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine; a bare trace knows only its GPUs."""
+
+    cpu: str | None
+    cores: int | None
+    threads: int | None
+    gpus: list[GpuInfo]
+    torch: str | None
+    others_on_gpu: list[str] | None
+
+
+class IssueInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One TraceIssue."""
+
+    name: str
+    severity: str
+    count: int
+    advice: str
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the figures can be trusted."""
+
+    grade: str  # "ok" | "degraded" | "refused"
+    issues: list[IssueInfo]
+    unexplained_share: float | None
+
+
+class WallTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Distribution of step times over the steps that look whole."""
+
+    median: float
+    mean: float
+    p10: float
+    p90: float
+    samples: list[float]
+
+
+class UnprofiledTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Step time without the profiler: (close − open) ÷ steps with the device synchronized at both ends."""
+
+    mean: float
+    steps: int
+    host_samples: WallTimes  # host time between boundaries: a loop without syncs runs ahead of its GPU
+
+
+class Steps(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of the window."""
+
+    source: str  # "profiler_step" | "whole_trace"
+    count: int
+    window_us: float
+    wall_us: WallTimes
+    unprofiled_us: UnprofiledTimes | None
+    inflation: float | None  # profiled mean step ÷ unprofiled mean step
+
+
+class QueueDelay(msgspec.Struct, frozen=True, kw_only=True):
+    """Device start − call end; may be negative."""
+
+    p50: float
+    p90: float
+
+
+class PerStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Window totals ÷ steps."""
+
+    kernel_launches: float | None
+    graph_launches: float | None
+    kernels: float | None
+    memcpys: float | None
+    memsets: float | None
+    sync_calls: float | None
+    sync_call_us: float | None
+    gpu_busy_us: float | None
+    gpu_idle_us: float | None
+    kernel_us: float | None
+    kernel_sum_us: float | None
+    memcpy_us: float | None
+    memset_us: float | None
+    communication_us: float | None
+    launch_call_us: float | None
+    sync_stall_us: float | None
+    dataloader_us: float | None
+    queue_delay_us: QueueDelay | None
+
+
+class DeviceFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Per-step figures of one device of a process that used several."""
+
+    device: int
+    kernels: float
+    memcpys: float
+    memsets: float
+    gpu_busy_us: float
+    gpu_idle_us: float
+    kernel_us: float
+    kernel_sum_us: float
+    memcpy_us: float
+    memset_us: float
+    communication_us: float
+
+
+class Utilization(msgspec.Struct, frozen=True, kw_only=True):
+    """As torch-tb-profiler defines them (reference: its gpu_metrics_parser), over the window."""
+
+    est_sm_efficiency: float | None  # 0..1
+    est_occupancy: float | None  # percent, kernel-time weighted
+    blocks_per_kernel: float | None  # mean grid size
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Device memory, bytes."""
+
+    peak_allocated: int | None
+    peak_reserved: int | None
+    total: int | None
+    alloc_retries: int | None
+    ooms: int | None
+
+
+class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
+    """Each instant of the step given to the first class, in this order, that was active. Sums to the step."""
+
+    kernel: float | None
+    memcpy: float | None
+    memset: float | None
+    communication: float | None
+    runtime: float | None
+    dataloader: float | None
+    cpu_op: float | None
+    other: float | None
+
+
+class Idle(msgspec.Struct, frozen=True, kw_only=True):
+    """GPU idle time by cause; sums to ``gpu_idle_us``. All None until the idle account exists."""
+
+    sync: float | None = None
+    dataloader: float | None = None
+    host_python: float | None = None
+    host_operator: float | None = None
+    launch: float | None = None
+    memcpy: float | None = None
+    stream_dependency: float | None = None
+    unrecorded: float | None = None
+    unexplained: float | None = None
+
+
+class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the host waited."""
+
+    call_site: str | None
+    operator: str | None
+    api: str | None
+    module: str | None
+    calls_per_step: float
+    blocked_us_per_step: float
+    idle_after_us_per_step: float | None
+
+
+class MemcpyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Copies of one direction and kind of host memory."""
+
+    direction: str  # "HtoD" | "DtoH" | "DtoD" | "PtoP" | "HtoH" | "unknown"
+    memory: str  # "pageable" | "pinned" | "device" | "unknown"
+    count_per_step: float
+    bytes_per_step: float | None
+    us_per_step: float
+    gb_per_s: float | None
+    blocking: bool | None
+
+
+class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One operator name. Self times leave out nested operators; device time belongs to the innermost operator."""
+
+    name: str
+    calls_per_step: float
+    host_us_per_step: float  # total: outermost calls of this name
+    host_self_us_per_step: float
+    device_us_per_step: float | None  # sum of durations of the device work launched directly under it
+    launches_per_step: float | None
+
+
+class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel name."""
+
+    name: str
+    count_per_step: float
+    us_per_step: float  # sum of durations
+    mean_us: float
+
+
+class Savings(msgspec.Struct, frozen=True, kw_only=True):
+    """Share of the step saved if a class of work were free. All None until the replay exists."""
+
+    host: float | None = None
+    sync: float | None = None
+    input: float | None = None
+    copy: float | None = None
+    communication: float | None = None
+    compute: float | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the step is bound by, in one word, one sentence, and advice."""
+
+    kind: str  # "launch-bound" | "host-bound" | "sync-bound" | "input-bound" | "copy-bound" | … | "refused"
+    confidence: str  # "rule": from plain shares
+    savings: Savings
+    text: str
+    not_the_cause: list[str]
+    advice: list[str]
+
+
+class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
+    """One fix. The list is None until the replay exists."""
+
+    fix: str
+    applies: bool
+    why: str
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A named fact about machine or run that the user should act on."""
+
+    name: str
+    text: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `stallscope summary TRACE --format json` prints."""
+
+    schema: str = SUMMARY_SCHEMA
+    trace: TraceInfo
+    machine: MachineInfo
+    health: Health
+    steps: Steps
+    per_step: PerStep
+    devices: list[DeviceFigures]
+    utilization: Utilization
+    memory: Memory
+    breakdown_us: Breakdown
+    idle_us: Idle
+    sync_sites: list[SyncSite] | None
+    memcpy: list[MemcpyRow] | None
+    operators: list[OperatorRow]
+    kernels: list[KernelRow] | None
+    modules: list[str] | None
+    verdict: Verdict
+    what_if: list[WhatIf] | None
+    findings: list[Finding]

@@ -1,0 +1,108 @@
+"""The run manifest ``stallscope.json``: what `profile` knows that a trace cannot say. Written once per rank.
+
+Only an allow-list of facts is kept: no environment variables, no file contents.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = "stallscope.manifest/1"
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU of the machine; what could not be found out is None."""
+
+    name: str
+    architecture: str | None = None  # "sm_90", "gfx942"
+    sms: int | None = None
+    memory_bytes: int | None = None
+    driver: str | None = None
+    driver_model: str | None = None  # "WDDM" | "TCC" | "MCDM" on Windows, else None
+
+
+class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """Another process that holds memory on a GPU."""
+
+    gpu: int
+    pid: int
+    name: str
+    memory_bytes: int | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A named fact about the machine or the run that the user should act on.
+
+    Names: ``cpu_torch_beside_gpu``, ``script_chose_cpu``, ``no_kernel_rows``, ``gpu_shared``,
+    ``too_short``, ``user_profiler``, ``no_optimizer``, ``gpu_api_unavailable`` …
+    """
+
+    name: str
+    text: str
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine as it matters to a training step."""
+
+    os: str
+    python: str
+    cpu: str
+    cores: int  # this process may use
+    threads: int | None  # torch's intra-op threads
+    torch: str | None  # "2.13.0+cpu"; None: torch is not installed
+    torch_gpu: str | None = None  # "cuda 13.0" | "rocm 6.4" | "xpu" …; None: a CPU-only build
+    gpus: list[Gpu] = []
+    others_on_gpu: list[GpuProcess] | None = None  # None: could not be found out
+    findings: list[Finding] = []
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded window. Times are integer ns of ``time.perf_counter_ns``."""
+
+    kind: str  # "unprofiled" | "timing" | "attribution"
+    round: str  # "short" | "full"
+    first_step: int  # index, from 0, of its first step in the run
+    steps: int  # complete steps it holds
+    duration_ns: int  # device synchronized at open … device synchronized at close
+    samples_ns: list[int]  # per-step host time, boundary to boundary
+    evaluation_steps: list[int] = []  # positions in the window that held gradient-free root forwards
+    trace: str | None = None  # file name beside the manifest
+    warmup_steps: int = 0
+    activities: list[str] = []
+    pause_ns: int | None = None  # training stood still this long while the profiler stopped and exported
+
+
+class Steps(msgspec.Struct, frozen=True, kw_only=True):
+    """How many steps the run had and how they were found."""
+
+    count: int
+    source: str  # "optimizer" | "forward" | "none"
+    optimizer_steps: int = 0
+    root_forwards: int | None = None  # None: not counted throughout
+    dataloader_fetches: int = 0
+    scaler_updates: int = 0
+    evaluation_forwards: int = 0
+    period: int = 1  # optimizer steps per training step
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything in ``stallscope.json``."""
+
+    schema: str = SCHEMA
+    stallscope: str
+    created: str  # ISO 8601, UTC
+    command: list[str]  # script (or -m module) and its arguments, as given
+    worker: str
+    rank: int = 0
+    world_size: int = 1
+    pid: int
+    machine: Machine
+    steps: Steps
+    windows: list[Window] = []
+    findings: list[Finding] = []
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    alloc_retries: int | None = None
+    ooms: int | None = None
+    exit_code: int | None = None  # None: the run has not ended, or was killed
+    complete: bool = False

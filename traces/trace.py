@@ -1,0 +1,162 @@
+"""Trace: what a Kineto Chrome trace says, as columns. Integer nanoseconds, interned strings, no sentinels.
+
+Everything the format spells in several ways (categories, argument keys, units, ids as text, missing fields) has
+been settled by ``read.py`` before a ``Trace`` exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stallscope.traces.issues import TraceIssue
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+Vendor = Literal["cuda", "rocm", "xpu", "mtia", "cpu"]
+
+
+class Category(IntEnum):
+    """What kind of activity a complete event is (Kineto's ``ActivityType``, spellings of all years merged)."""
+
+    CPU_OP = 0
+    ANNOTATION = 1  # user_annotation; in 2021 files the Operator rows of known annotation names
+    PYTHON = 2
+    RUNTIME = 3
+    DRIVER = 4
+    KERNEL = 5
+    MEMCPY = 6
+    MEMSET = 7
+    DEVICE_SYNC = 8  # cuda_sync rows: never device work
+    DEVICE_ANNOTATION = 9  # gpu_user_annotation: never device work
+    OVERHEAD = 10
+    OTHER = 11  # counted in ``Trace.unknown_categories``, kept out of every figure
+
+
+DEVICE_WORK = (Category.KERNEL, Category.MEMCPY, Category.MEMSET)
+CALLS = (Category.RUNTIME, Category.DRIVER)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalInts:
+    """An int64 column in which values may be missing: ``values[i]`` means something only where ``known[i]``."""
+
+    values: Ints  # (n,), 0 where not known
+    known: Bools  # (n,)
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One row of threads: the (pid, tid) pair of the file, with tid normalised to text, and its name if told."""
+
+    pid: str
+    tid: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Every complete event (``ph: X``), n rows, ordered by (ts_ns, -dur_ns, category, name text, thread).
+
+    ``name`` indexes ``Trace.strings``, ``thread`` indexes ``Trace.threads``. ``correlation`` pairs a runtime or
+    driver call with the device work it caused (one call may have caused many, as graph launches do).
+    """
+
+    ts_ns: Ints  # (n,) start; same zero as the file's own ts
+    dur_ns: Ints  # (n,) >= 0
+    category: NDArray[np.uint8]  # (n,) of Category
+    name: NDArray[np.int32]  # (n,)
+    thread: NDArray[np.int32]  # (n,)
+    correlation: OptionalInts  # (n,)
+
+    @property
+    def end_ns(self) -> Ints:
+        """End of each event, ``ts_ns + dur_ns``, shape (n,)."""
+        return self.ts_ns + self.dur_ns
+
+    def rows(self, *categories: Category) -> Ints:
+        """Indices, ascending, of the events in any of ``categories``."""
+        return np.flatnonzero(np.isin(self.category, [int(c) for c in categories]))
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWork:
+    """The kernel, memcpy and memset rows, m of them, with what only they carry. ``row`` indexes ``Events``."""
+
+    row: Ints  # (m,) ascending
+    device: NDArray[np.int32]  # (m,) ordinal as the file gives it (ROCm counts agents)
+    stream: Ints  # (m,) per-device stream id
+    bytes: OptionalInts  # (m,) memcpy and memset size
+    blocks: OptionalInts  # (m,) blocks in the grid (x*y*z), kernels only
+    blocks_per_sm: Floats  # (m,) nan where not told
+    occupancy_percent: Floats  # (m,) "est. achieved occupancy %", nan where not told
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySamples:
+    """The ``[memory]`` instants, k of them, ordered by time: allocator state after each allocation or free."""
+
+    ts_ns: Ints  # (k,)
+    on_device: Bools  # (k,) False: host memory
+    device: NDArray[np.int32]  # (k,) ordinal, 0 for the host
+    allocated_bytes: OptionalInts  # (k,) total allocated
+    reserved_bytes: OptionalInts  # (k,) total reserved
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One entry of the file's ``deviceProperties``; what it does not say is None."""
+
+    ordinal: int
+    name: str
+    total_memory_bytes: int | None
+    sms: int | None
+    compute_capability: str | None  # "9.0"; ROCm and others: None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One trace file, read. Immutable; analysis functions take it and return values."""
+
+    path: str  # as the user named it
+    vendor: Vendor
+    events: Events
+    work: DeviceWork
+    memory: MemorySamples
+    strings: tuple[str, ...]
+    threads: tuple[Thread, ...]
+    devices: tuple[Device, ...]
+    rank: int | None
+    world_size: int | None
+    base_time_ns: int | None  # wall clock of ts 0, ns since the epoch
+    event_count: int  # entries of traceEvents in the file, of any phase
+    recorded: frozenset[str]  # of record_shapes, with_stack, with_modules, with_flops, profile_memory
+    metadata: Mapping[str, str]  # other scalar top-level keys (host_name, trace_id, versions, simulated …)
+    unknown_categories: Mapping[str, int]
+    issues: tuple[TraceIssue, ...]
+
+    def name_of(self, row: int) -> str:
+        """The name of event ``row``."""
+        return self.strings[int(self.events.name[row])]
+
+    def name_mask(self, accept: frozenset[int]) -> Bools:
+        """Which events have a name whose string index is in ``accept``, shape (n,)."""
+        wanted = np.zeros(max(1, len(self.strings)), dtype=np.bool_)
+        wanted[list(accept)] = True
+        return wanted[self.events.name]
