@@ -1,0 +1,55 @@
+"""What a notebook and the command line share: paths in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from stallscope.analysis import compare as comparing
+from stallscope.analysis.compare import Comparison, RunFigures
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.summary import summarize as summarize_trace
+from stallscope.traces.errors import BadInput
+from stallscope.traces.read import read
+from stallscope.traces.runs import Run, find_runs
+
+
+def load(path: str | Path) -> list[RunFigures]:
+    """Analyse a trace file or one run folder: one entry a worker, its newest timing span.
+
+    Raises:
+        BadInput: nothing usable is there, or the folder holds several runs.
+    """
+    runs = find_runs(Path(path))
+    if len(runs) > 1:
+        newest = max(runs, key=lambda run: max(span.ns or 0 for worker in run.workers for span in worker.spans))
+        raise BadInput(
+            f"{path}: holds {len(runs)} runs; name one of them, for example {newest.path} (the newest), "
+            "or compare two with stallscope compare"
+        )
+    return _figures(runs[0])
+
+
+def _figures(run: Run) -> list[RunFigures]:
+    return [
+        RunFigures(
+            summary=summarize_trace(read(run.timing_trace(worker).path), worker.manifest),
+            manifest=worker.manifest,
+            name=run.name,
+        )
+        for worker in run.workers
+    ]
+
+
+def summarize(path: str | Path) -> Summary:
+    """The summary of a trace file or of a run folder with one worker (of several, the first rank's)."""
+    return load(path)[0].summary
+
+
+def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path]) -> Comparison:
+    """Compare two sides, each given as traces, run folders, or folders of repeated runs."""
+    return comparing.compare(_side(baseline), _side(candidate))
+
+
+def _side(paths: Iterable[str | Path]) -> list[RunFigures]:
+    return [figures for path in paths for run in find_runs(Path(path)) for figures in _figures(run)[:1]]

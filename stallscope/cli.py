@@ -1,0 +1,298 @@
+"""The ``stallscope`` command: options in, one library call, print, exit. The only place that prints and exits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from stallscope import __version__
+from stallscope.traces.errors import BadInput, StallscopeError
+
+if TYPE_CHECKING:
+    from stallscope.profiling.session import Options
+
+BUG = StallscopeError.exit_code
+DEGRADED = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="stallscope",
+    help="Why is my GPU slow? Profiles an unmodified PyTorch training script and explains where its step goes.",
+    epilog="First steps: stallscope demo iris-mlp, or stallscope profile train.py",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+# Heavy modules are imported by the command that needs them, so that `summary` never pays for torch.
+# ruff: noqa: PLC0415
+
+
+class Format(StrEnum):
+    """Output formats of a summary."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class PlainFormat(StrEnum):
+    """Output formats of what has no Markdown form."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputFile = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of stdout.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stallscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback if stallscope itself fails.")] = False,
+) -> None:
+    del version, debug  # --debug is looked up in argv by main(), which outlives this call
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def profile(
+    target: Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script, or the module after -m.")],
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGS]...", help="Arguments of the script, passed on untouched.")
+    ] = None,
+    module: Annotated[bool, typer.Option("-m", help="SCRIPT is a module name, as with python -m.")] = False,
+    logdir: Annotated[Path, typer.Option(help="Folder of the run folders; TensorBoard opens it.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.  [default: the script's name]")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps in the full timing window.")] = 20,
+    warmup: Annotated[int, typer.Option(min=0, help="Warm-up steps before it, recorded and thrown away.")] = 3,
+    skip: Annotated[int, typer.Option(min=0, help="Steps left alone at the start of the training.")] = 5,
+    no_summary: Annotated[bool, typer.Option("--no-summary", help="Print no summary at the end.")] = False,
+    cpu_only: Annotated[
+        bool, typer.Option("--cpu-only", help="Record no device activity (the script may still use the GPU).")
+    ] = False,
+) -> Any:
+    """Run a training script unmodified under torch.profiler, find its steps, and explain them.
+
+    The script sees what `python SCRIPT ARGS` would give it; stdout and exit code are the script's own.
+    Everything stallscope has to say goes to stderr. Options go before SCRIPT.
+    """
+    from stallscope.profiling.session import Options
+
+    options = Options(
+        target=target,
+        is_module=module,
+        args=tuple(args or ()),
+        logdir=logdir,
+        name=name,
+        steps=steps,
+        warmup=warmup,
+        skip=skip,
+        cpu_only=cpu_only,
+    )
+    # The script runs after the parser has returned: it swallows Ctrl-C and end-of-file otherwise.
+    return lambda: _run_script(options, summary=not no_summary)
+
+
+@app.command()
+def summary(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Trace files or run folders.")],
+    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TEXT,  # noqa: A002
+    output: OutputFile = None,
+    force: Force = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if a trace is degraded.")] = False,
+) -> Any:
+    """Print the bottleneck summary of a trace, of a run folder, of many ranks.
+
+    Of a run folder the newest timing span of each worker is read.
+    """
+    from stallscope import api
+    from stallscope.analysis.report import as_json, markdown, text
+
+    if output is not None:
+        _must_be_free(output, force=force)
+    summaries = [run.summary for path in paths for run in api.load(path)]
+    match format:
+        case Format.JSON:
+            _emit(as_json.to_json(summaries), output, force)
+        case Format.MARKDOWN:
+            _emit("\n".join(markdown.render(each) for each in summaries), output, force)
+        case Format.TEXT:
+            style = _style(output)
+            _emit("\n".join(text.render(each, style) for each in summaries), output, force)
+    return DEGRADED if strict and any(each.health.grade != "ok" for each in summaries) else 0
+
+
+@app.command()
+def compare(
+    baseline: Annotated[Path, typer.Argument(help="Before: a trace, a run folder, or a folder of repeated runs.")],
+    candidate: Annotated[Path, typer.Argument(help="After: likewise.")],
+    more_baseline: Annotated[
+        list[Path] | None, typer.Option("--baseline", help="One more run of the baseline (repeatable).")
+    ] = None,
+    more_candidate: Annotated[
+        list[Path] | None, typer.Option("--candidate", help="One more run of the candidate (repeatable).")
+    ] = None,
+    format: Annotated[PlainFormat, typer.Option("--format", help="Output format.")] = PlainFormat.TEXT,  # noqa: A002
+    output: OutputFile = None,
+    force: Force = False,
+) -> Any:
+    """Compare a training before and after a change, with statistics where there are repeated runs.
+
+    Two CPU runs, two GPU runs, or a CPU run against a GPU run of the same script.
+    """
+    from stallscope import api
+    from stallscope.analysis.report import compare_json, compare_text
+
+    if output is not None:
+        _must_be_free(output, force=force)
+    result = api.compare([baseline, *(more_baseline or ())], [candidate, *(more_candidate or ())])
+    if format is PlainFormat.JSON:
+        _emit(compare_json.to_json(result), output, force)
+    else:
+        _emit(compare_text.render(result, _style(output)), output, force)
+    return 0
+
+
+@app.command()
+def env(
+    format: Annotated[PlainFormat, typer.Option("--format", help="Output format.")] = PlainFormat.TEXT,  # noqa: A002
+    output: OutputFile = None,
+    force: Force = False,
+) -> Any:
+    """Describe the machine as it matters here: CPU, GPU, driver, torch build, who else uses the GPU."""
+    from stallscope.analysis.report import env_text
+    from stallscope.profiling import machine
+
+    if output is not None:
+        _must_be_free(output, force=force)
+    found = machine.collect()
+    if format is PlainFormat.JSON:
+        _emit(env_text.to_json(found), output, force)
+    else:
+        _emit(env_text.render_env(found, _style(output)), output, force)
+    return 0
+
+
+@app.command()
+def demo(
+    name: Annotated[str | None, typer.Argument(help="Which workload; without it, they are listed.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Training length.  [default: some thousand]")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each variant, interleaved.")] = 3,
+    logdir: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs/demo"),
+) -> Any:
+    """Run a built-in training script in two variants, profile each, and compare them."""
+    from stallscope import demo as workloads
+    from stallscope.output import write_text
+
+    return workloads.run(
+        name, epochs=epochs, repeats=repeats, logdir=logdir, echo=lambda line: write_text(sys.stdout, line + "\n")
+    )
+
+
+def _must_be_free(path: Path, *, force: bool) -> None:
+    """Say before the work, not after it, that the output file is taken."""
+    from stallscope.traces.errors import OutputExists
+
+    if path.is_dir():
+        raise BadInput(f"{path}: is a folder; name a file after -o")
+    if path.exists() and not force:
+        raise OutputExists(path)
+
+
+def _style(output: Path | None) -> Any:
+    from stallscope import output as out
+
+    return out.style_for(sys.stdout) if output is None else out.file_style()
+
+
+def _emit(data: str | bytes, output: Path | None, force: bool) -> None:
+    from stallscope.output import emit
+
+    emit(data, output, force=force)
+
+
+def _run_script(options: Options, *, summary: bool) -> NoReturn:
+    """Profile, say on stderr what was found, and end as the script would have ended."""
+    from stallscope.profiling import session
+
+    outcome = session.profile(options)
+    try:
+        for message in outcome.messages:
+            sys.stderr.write(f"stallscope: {message}\n")
+        if summary and outcome.run_folder is not None:
+            _summary_to_stderr(outcome.run_folder)
+    except Exception as error:  # noqa: BLE001 - a failing report must not change the script's exit code
+        sys.stderr.write(f"stallscope: the summary failed ({_one_line(error)}); the run folder is kept\n")
+    outcome.leave()
+
+
+def _summary_to_stderr(folder: Path) -> None:
+    from stallscope import api
+    from stallscope.analysis.report import text
+    from stallscope.output import style_for, write_text
+
+    for run in api.load(folder):
+        write_text(sys.stderr, "\n" + text.render(run.summary, style_for(sys.stderr)))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _usage_sentence(error: Any) -> str:
+    """One line for what the parser refused, naming the help that says what it would take."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "stallscope"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see: {command} --help"
+
+
+def _execute(argv: list[str]) -> int:
+    """Run one command; exceptions of ours and of the parser become a sentence and an exit code."""
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(args=argv, prog_name="stallscope", standalone_mode=False)
+        return int((result() if callable(result) else result) or 0)
+    except StallscopeError as error:
+        sys.stderr.write(f"stallscope: {_one_line(error)}\n")
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write("stallscope: interrupted\n")
+        return INTERRUPTED
+    except Exception as error:
+        if hasattr(error, "format_message"):  # the parser's own errors, whichever click typer stands on
+            if type(error).__name__ == "NoArgsIsHelpError":
+                sys.stdout.write(error.format_message() + "\n")
+            else:
+                sys.stderr.write(f"stallscope: {_usage_sentence(error)}\n")
+            return BadInput.exit_code
+        if "--debug" in argv[:1]:
+            traceback.print_exc()
+        sys.stderr.write(
+            f"stallscope: this is our bug ({type(error).__name__}: {_one_line(error)}); "
+            "please report it with what `stallscope --debug ...` prints\n"
+        )
+        return BUG
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Entry point of the ``stallscope`` command."""
+    sys.exit(_execute(sys.argv[1:] if argv is None else argv))

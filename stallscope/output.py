@@ -1,0 +1,109 @@
+"""Where results go: stdout or a file, never half-written, never over something of the user's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TextIO
+
+from stallscope.analysis.report.style import Style
+from stallscope.traces.errors import BadInput, OutputExists
+
+WIDEST = 100  # columns; longer lines are harder to read than to scroll
+PIPE_WIDTH = 80
+
+
+def style_for(stream: TextIO) -> Style:
+    """How text may look on ``stream``: its width, whether it shows colour and block characters.
+
+    Colour is off when the stream is no terminal or ``NO_COLOR`` is set (no-color.org).
+    """
+    terminal = stream.isatty()
+    return Style(
+        width=min(WIDEST, _columns(stream)) if terminal else PIPE_WIDTH,
+        color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        unicode=_takes_unicode(stream),
+    )
+
+
+def file_style() -> Style:
+    """Style of text written to a file with ``-o``: UTF-8, 80 columns, no colour."""
+    return Style(width=PIPE_WIDTH, color=False, unicode=True)
+
+
+def write_text(stream: TextIO, text: str) -> None:
+    """Write ``text``; a character the stream's encoding lacks is escaped, never an exception."""
+    encoding = stream.encoding or "ascii"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def emit(data: str | bytes, output: Path | None, *, force: bool) -> None:
+    """Print ``data`` to stdout, or write it to ``output``.
+
+    Raises:
+        OutputExists: the file is there and ``force`` is False.
+        BadInput: the file cannot be written.
+    """
+    if output is not None:
+        write_file(output, data.encode() if isinstance(data, str) else data, force=force)
+    elif isinstance(data, str):
+        write_text(sys.stdout, data)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def write_file(path: Path, data: bytes, *, force: bool) -> None:
+    """Write a file so that it is never seen half-written: temporary file beside it, then a rename."""
+    if path.exists() and not force:
+        raise OutputExists(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".stallscope-", suffix=".tmp")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place for -o") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _rename(Path(temporary), path, force=force)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place for -o") from error
+    finally:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+
+
+def _rename(temporary: Path, path: Path, *, force: bool) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)  # mkstemp's 0600 is not what a report should have
+    if force:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)  # unlike rename, fails where somebody was quicker
+    except FileExistsError:
+        raise OutputExists(path) from None
+    except OSError:  # a file system without hard links
+        temporary.replace(path)
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return max(40, os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return PIPE_WIDTH
+
+
+def _takes_unicode(stream: TextIO) -> bool:
+    try:
+        "µ█░─→±".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
