@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BUG = StallscopeError.exit_code
 DEGRADED = 3
 INTERRUPTED = 130
+OPTIONS_FIRST = {"allow_interspersed_args": False}  # what follows SCRIPT is the script's
 
 app = typer.Typer(
     name="stallscope",
@@ -70,7 +71,7 @@ def _root(
     del version, debug  # --debug is looked up in argv by main(), which outlives this call
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+@app.command(short_help="Run a training script, find its steps, explain them.", context_settings=OPTIONS_FIRST)
 def profile(
     target: Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script, or the module after -m.")],
     args: Annotated[
@@ -109,7 +110,7 @@ def profile(
     return lambda: _run_script(options, summary=not no_summary)
 
 
-@app.command()
+@app.command(short_help="Explain a trace or a run folder.")
 def summary(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Trace files or run folders.")],
     format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TEXT,  # noqa: A002
@@ -138,7 +139,7 @@ def summary(
     return DEGRADED if strict and any(each.health.grade != "ok" for each in summaries) else 0
 
 
-@app.command()
+@app.command(short_help="Before against after a change.")
 def compare(
     baseline: Annotated[Path, typer.Argument(help="Before: a trace, a run folder, or a folder of repeated runs.")],
     candidate: Annotated[Path, typer.Argument(help="After: likewise.")],
@@ -169,7 +170,7 @@ def compare(
     return 0
 
 
-@app.command()
+@app.command(short_help="This machine: CPU, GPU, driver, torch build.")
 def env(
     format: Annotated[PlainFormat, typer.Option("--format", help="Output format.")] = PlainFormat.TEXT,  # noqa: A002
     output: OutputFile = None,
@@ -189,7 +190,7 @@ def env(
     return 0
 
 
-@app.command()
+@app.command(short_help="Run and explain a built-in training script.")
 def demo(
     name: Annotated[str | None, typer.Argument(help="Which workload; without it, they are listed.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Training length.  [default: some thousand]")] = None,
@@ -277,7 +278,7 @@ def _execute(argv: list[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("stallscope: interrupted\n")
         return INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one place where our own bugs end
         if hasattr(error, "format_message"):  # the parser's own errors, whichever click typer stands on
             if type(error).__name__ == "NoArgsIsHelpError":
                 sys.stdout.write(error.format_message() + "\n")

@@ -3,7 +3,7 @@
     StallscopeError            70  our bug
     ├── BadInput                2  the file or the usage cannot be worked with; the sentence says what to do next
     │   └── OutputExists        2  an output file is there already and --force was not given
-    └── Refused                 4  a stated limit (size, inflate ratio, depth); the sentence names the option that lifts it
+    └── Refused                 4  a stated limit (size, inflate ratio, depth); the sentence names the lifting option
 
 The command line catches ``StallscopeError`` in one place, prints its sentence to stderr and exits with
 ``exit_code``. Messages are one sentence: which file and place, what was expected, what to do.
