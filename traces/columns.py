@@ -1,0 +1,286 @@
+"""Blocks of typed events → the columns of a ``Trace``: intern, collect, sort.
+
+The rows come out in the order that ``Events`` documents, strings and threads sorted by their text, so the order of
+the events in the file never shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stallscope.traces import fields
+from stallscope.traces.decode import NO_ID, Args, Block, integer
+from stallscope.traces.trace import (
+    Bools,
+    Category,
+    DeviceWork,
+    Events,
+    Floats,
+    Ints,
+    MemorySamples,
+    OptionalInts,
+    Thread,
+)
+
+WORK = frozenset({Category.KERNEL, Category.MEMCPY, Category.MEMSET})
+Key = int | str
+Ids = NDArray[np.int32]
+
+
+class Interner(dict[Any, int]):
+    """Gives each distinct key the next integer; ``map(interner.__getitem__, keys)`` interns at C speed."""
+
+    def __missing__(self, key: Any) -> int:
+        self[key] = found = len(self)
+        return found
+
+    def column(self, key: str, events: list[Any]) -> Ids:
+        """The integers of attribute ``key`` of ``events``, shape (n,)."""
+        return np.fromiter(map(self.__getitem__, map(attrgetter(key), events)), np.int32, len(events))
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was met on the way and is told as issues."""
+
+    total: int = 0
+    malformed: int = 0
+    paired: int = 0
+    negative: int = 0
+    unfinished: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Everything of a ``Trace`` that comes from its events."""
+
+    events: Events
+    work: DeviceWork
+    memory: MemorySamples
+    strings: tuple[str, ...]
+    threads: tuple[Thread, ...]
+    categories: Mapping[str, int]  # as spelled → count
+    counts: Counts
+
+
+class ColumnStore:
+    """Collects blocks with ``add`` and makes the columns with ``finish``."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self._rows = 0
+        self._names, self._cats, self._pids, self._tids = Interner(), Interner(), Interner(), Interner()
+        self._event_parts: list[tuple[NDArray[Any], ...]] = []
+        self._work_rows: list[Ints] = []
+        self._work: list[tuple[Any, ...]] = []
+        self._memory: list[tuple[int, bool, int, int | None, int | None]] = []
+        self._thread_names: dict[tuple[str, str], str] = {}
+
+    # -- collecting -------------------------------------------------------------------------------------------------
+
+    def add(self, block: Block) -> None:
+        """Take in one block.
+
+        Raises:
+            OverflowError: a correlation id does not fit 64 bits.
+
+        """
+        events, ts, dur = block.complete, block.ts_ns, block.dur_ns
+        cat = self._cats.column("cat", events)
+        instant = self._cats.get("cpu_instant_event", -1)
+        if (cat == instant).any():  # torch's Python exporter writes [memory] instants as complete events
+            self._add_memory([events[i] for i in np.flatnonzero(cat == instant)], ts[cat == instant])
+            events = [events[i] for i in np.flatnonzero(cat != instant)]
+            ts, dur, cat = ts[cat != instant], dur[cat != instant], cat[cat != instant]
+        args = list(map(attrgetter("args"), events))
+        correlation = np.fromiter(map(attrgetter("correlation"), args), np.int64, len(args))
+        ids = (self._names.column("name", events), self._pids.column("pid", events), self._tids.column("tid", events))
+        self._event_parts.append((ts, np.maximum(dur, 0), cat.astype(np.int16), *ids, correlation))
+        self._add_work(cat, events, args)
+        self._add_memory(block.memory, block.memory_ns)
+        self._add_thread_names(block)
+        self._count(block, dur, args)
+        self._rows += len(events)
+
+    def _count(self, block: Block, dur: Ints, args: list[Args]) -> None:
+        self.counts.total += block.total
+        self.counts.malformed += block.malformed
+        self.counts.paired += block.paired
+        self.counts.negative += int((dur < 0).sum())
+        self.counts.unfinished += len(args) - sum(map(attrgetter("finished"), args))
+
+    def _add_work(self, cat: Ids, events: list[Any], args: list[Args]) -> None:
+        is_work = np.array([fields.CATEGORIES.get(name) in WORK for name in self._cats], np.bool_)
+        rows = np.flatnonzero(is_work[cat])
+        if len(rows):
+            self._work_rows.append(rows + self._rows)
+            self._work.extend(_work_row(events[i], args[i]) for i in rows.tolist())
+
+    def _add_memory(self, events: list[Any], at_ns: Ints) -> None:
+        for event, ts in zip(events, at_ns.tolist(), strict=True):
+            if event.name == fields.MEMORY_EVENT:
+                args = event.args
+                host = args.device_type in (None, fields.MEMORY_DEVICE_HOST)
+                device = 0 if host or args.device_id is None else max(0, args.device_id)
+                self._memory.append((ts, not host, device, args.total_allocated, args.total_reserved))
+
+    def _add_thread_names(self, block: Block) -> None:
+        for event in block.names:
+            name, key = event.args.name, (str(event.pid), str(event.tid))
+            if name is not None:  # told twice: the first by text, so that order never shows
+                self._thread_names[key] = min(name, self._thread_names.get(key, name))
+
+    # -- finishing --------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Columns:
+        """The columns of everything taken in, in canonical order. Call once."""
+        ts, dur, cat, name, pid, tid, correlation = self._joined()
+        strings, text_rank = _sorted_strings(self._names)
+        category = self._categories(cat, name, strings, text_rank)
+        name = text_rank[name]
+        threads, thread = self._threads(pid, tid)
+        work = _WorkArrays(self._work_rows, self._work)
+        order = _canonical_order((ts, -dur, category, name, thread, correlation), work)
+        known = correlation[order] != NO_ID
+        events = Events(
+            ts[order],
+            dur[order],
+            category[order],
+            name[order],
+            thread[order],
+            OptionalInts(np.where(known, correlation[order], 0), known),
+        )
+        spelled = {
+            str(text): int(n) for text, n in zip(self._cats, np.bincount(cat, minlength=len(self._cats)), strict=True)
+        }
+        return Columns(events, work.ordered(order), self._memory_samples(), strings, threads, spelled, self.counts)
+
+    def _joined(self) -> list[NDArray[Any]]:
+        empty: list[NDArray[Any]] = [np.zeros(0, kind) for kind in ("i8", "i8", "i2", "i4", "i4", "i4", "i8")]
+        joined = [np.concatenate(parts) for parts in zip(empty, *self._event_parts, strict=True)]
+        self._event_parts.clear()
+        return joined
+
+    def _categories(self, cat: NDArray[Any], name: Ids, strings: tuple[str, ...], rank: Ids) -> NDArray[np.uint8]:
+        kinds = np.array([fields.CATEGORIES.get(c, Category.OTHER) for c in self._cats], np.uint8)
+        category: NDArray[np.uint8] = kinds[cat] if len(kinds) else np.zeros(0, np.uint8)
+        operator = self._cats.get(fields.OPERATOR_2021)
+        if operator is not None:
+            annotation = np.array([fields.is_annotation(text) for text in strings], np.bool_)[rank]
+            category[(cat == operator) & annotation[name]] = Category.ANNOTATION
+        return category
+
+    def _threads(self, pid: Ids, tid: Ids) -> tuple[tuple[Thread, ...], Ids]:
+        pids, tids = [str(p) for p in self._pids], [str(t) for t in self._tids]
+        pair = pid.astype(np.int64) * len(tids) + tid
+        used, place = np.unique(pair, return_inverse=True)
+        keys = [(pids[p // len(tids)], tids[p % len(tids)]) for p in used.tolist()]
+        ordered = sorted(set(keys))
+        rank = {key: i for i, key in enumerate(ordered)}
+        threads = tuple(Thread(pid, tid, self._thread_names.get((pid, tid))) for pid, tid in ordered)
+        return threads, np.array([rank[key] for key in keys], np.int32)[place]
+
+    def _memory_samples(self) -> MemorySamples:
+        rows = sorted(self._memory, key=lambda row: tuple(-1 if value is None else value for value in row))
+        ts, on_device, device, allocated, reserved = zip(*rows, strict=True) if rows else ((),) * 5
+        return MemorySamples(
+            np.array(ts, np.int64),
+            np.array(on_device, np.bool_),
+            np.array(device, np.int32),
+            _optional(allocated),
+            _optional(reserved),
+        )
+
+
+def _sorted_strings(names: Interner) -> tuple[tuple[str, ...], Ids]:
+    """The strings in order of text, and for each interned id its place there."""
+    texts = list(names)
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    rank = np.empty(len(texts), np.int32)
+    rank[order] = np.arange(len(texts), dtype=np.int32)
+    return tuple(texts[i] for i in order), rank
+
+
+def _optional(values: Any) -> OptionalInts:
+    known = np.array([value is not None for value in values], np.bool_)
+    return OptionalInts(np.array([0 if value is None else value for value in values], np.int64), known)
+
+
+# -- device rows ----------------------------------------------------------------------------------------------------
+
+
+def _work_row(event: Any, args: Args) -> tuple[Any, ...]:
+    """(device, stream, bytes, blocks, blocks per SM, occupancy %) of one kernel, copy or set."""
+    device = args.device if args.device is not None else integer(event.pid)
+    stream = integer(args.stream)
+    if stream is None:
+        stream = integer(str(event.tid).removeprefix("stream "))
+    grid = args.grid
+    blocks = grid[0] * grid[1] * grid[2] if isinstance(grid, list) and len(grid) == 3 else None  # noqa: PLR2004 - x, y, z
+    return device or 0, stream or 0, integer(args.bytes), blocks, args.blocks_per_sm, args.occupancy_percent
+
+
+class _WorkArrays:
+    """The device rows as arrays, in file order, until the order of the events is known."""
+
+    def __init__(self, rows: list[Ints], values: list[tuple[Any, ...]]) -> None:
+        device, stream, nbytes, blocks, per_sm, occupancy = zip(*values, strict=True) if values else ((),) * 6
+        self.row: Ints = np.concatenate([np.zeros(0, np.int64), *rows])
+        self.device = np.array(device, np.int32)
+        self.stream = np.array(stream, np.int64)
+        self.bytes, self.blocks = _optional(nbytes), _optional(blocks)
+        self.blocks_per_sm: Floats = np.array(per_sm, np.float64)  # None becomes nan
+        self.occupancy: Floats = np.array(occupancy, np.float64)
+
+    def ordered(self, order: Ints) -> DeviceWork:
+        """The device rows, renumbered to ``order`` and sorted by row."""
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        row = place[self.row]
+        by_row = np.argsort(row)
+        return DeviceWork(
+            row[by_row],
+            self.device[by_row],
+            self.stream[by_row],
+            OptionalInts(self.bytes.values[by_row], self.bytes.known[by_row]),
+            OptionalInts(self.blocks.values[by_row], self.blocks.known[by_row]),
+            self.blocks_per_sm[by_row],
+            self.occupancy[by_row],
+        )
+
+    def tie_keys(self, rows: Ints, count: int) -> list[NDArray[Any]]:
+        """What tells device rows apart whose event columns are equal, for event ``rows`` of ``count``."""
+        at = np.full(count, -1, np.int64)
+        at[self.row] = np.arange(len(self.row))
+        found = at[rows]
+        columns = (self.device, self.stream, self.bytes.values, self.blocks.values, self.blocks_per_sm, self.occupancy)
+        return [np.where(found >= 0, np.append(column, 0)[found], 0) for column in columns]
+
+
+def _canonical_order(keys: tuple[NDArray[Any], ...], work: _WorkArrays) -> Ints:
+    """The order by ``keys``, first one first: by time at once, the rest only within ties."""
+    ts = keys[0]
+    order = np.argsort(ts, kind="stable")
+    tied = _tied(ts[order])
+    if tied.any():
+        places = np.flatnonzero(tied)
+        rows = order[places]
+        extra = work.tie_keys(rows, len(ts))
+        within = np.lexsort([*reversed(extra), *(key[rows] for key in reversed(keys))])
+        order[places] = rows[within]
+    return order
+
+
+def _tied(ordered: Ints) -> Bools:
+    """Which entries of the sorted ``ordered`` equal a neighbour."""
+    same = ordered[1:] == ordered[:-1]
+    tied = np.zeros(len(ordered), np.bool_)
+    tied[:-1] |= same
+    tied[1:] |= same
+    return tied

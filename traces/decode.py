@@ -1,0 +1,315 @@
+"""One block of JSON events → typed events: a strict fast schema, an exact one, and a wide one for odd blocks.
+
+The fast schema reads times as doubles; where a double cannot hold what the text says (``times.py``) the block is
+decoded again with times as ``Decimal``. A block in which any field has an unexpected type is decoded event
+by event from plain objects: what cannot be an event is counted as malformed, nothing else is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stallscope.traces import times
+from stallscope.traces.fields import MEMORY_EVENT
+from stallscope.traces.trace import Floats, Ints
+
+NO_ID = -(2**63)  # stands for "no correlation" inside a block only; ``columns.py`` turns it into a mask
+
+
+class Args(msgspec.Struct, frozen=True, gc=False):
+    """What is read of an event's ``args``; everything else is skipped by the decoder."""
+
+    correlation: int = NO_ID
+    device: int | None = None
+    stream: int | str | None = None
+    bytes: int | str | None = None
+    grid: list[int] | str | None = None
+    blocks_per_sm: float | None = msgspec.field(name="blocks per SM", default=None)
+    occupancy_percent: float | None = msgspec.field(name="est. achieved occupancy %", default=None)
+    finished: bool = True
+    total_allocated: int | None = msgspec.field(name="Total Allocated", default=None)
+    total_reserved: int | None = msgspec.field(name="Total Reserved", default=None)
+    device_type: int | None = msgspec.field(name="Device Type", default=None)
+    device_id: int | None = msgspec.field(name="Device Id", default=None)
+
+
+class MetaArgs(msgspec.Struct, frozen=True, gc=False):
+    """The args of a metadata event: the name it gives."""
+
+    name: str | None = None
+
+
+NO_ARGS = Args()
+
+
+class Complete(msgspec.Struct, tag_field="ph", tag="X", gc=False):
+    """A complete event with times as doubles, µs."""
+
+    name: str
+    ts: float
+    dur: float
+    cat: str = ""
+    pid: int | str = ""
+    tid: int | str = ""
+    args: Args = NO_ARGS
+
+
+class ExactComplete(msgspec.Struct, tag_field="ph", tag="X", gc=False):
+    """A complete event with times as the text says them, µs."""
+
+    name: str
+    ts: Decimal
+    dur: Decimal
+    cat: str = ""
+    pid: int | str = ""
+    tid: int | str = ""
+    args: Args = NO_ARGS
+
+
+class Instant(msgspec.Struct, tag_field="ph", tag="i", gc=False):
+    """An instant event; only ``[memory]`` ones are kept."""
+
+    name: str = ""
+    ts: float = 0.0
+    args: Args = NO_ARGS
+
+
+class ExactInstant(msgspec.Struct, tag_field="ph", tag="i", gc=False):
+    """An instant event with its time as the text says it."""
+
+    name: str = ""
+    ts: Decimal = Decimal(0)
+    args: Args = NO_ARGS
+
+
+class Meta(msgspec.Struct, tag_field="ph", tag="M", gc=False):
+    """A metadata event: the name of a process or thread, labels, sort indices."""
+
+    name: str = ""
+    pid: int | str = ""
+    tid: int | str = ""
+    args: MetaArgs = MetaArgs()
+
+
+def _ignored(phase: str) -> type[msgspec.Struct]:
+    return msgspec.defstruct(f"Phase{ord(phase)}", [], tag_field="ph", tag=phase, gc=False)
+
+
+PAIRED_PHASES = "BE"  # duration events in two halves: no Kineto writer makes them, so they are counted as not read
+IGNORED_PHASES = "stfCIRPbneNODcvVSTFp()"
+_PAIRED = tuple(_ignored(phase) for phase in PAIRED_PHASES)
+_IGNORED = tuple(_ignored(phase) for phase in IGNORED_PHASES)
+
+
+def _decoder(complete: type[msgspec.Struct], instant: type[msgspec.Struct]) -> msgspec.json.Decoder[list[Any]]:
+    union: Any = complete | instant | Meta
+    for ignored in (*_PAIRED, *_IGNORED):
+        union = union | ignored
+    return msgspec.json.Decoder(list[union])
+
+
+_FAST = _decoder(Complete, Instant)
+_EXACT = _decoder(ExactComplete, ExactInstant)
+_PLAIN = msgspec.json.Decoder(float_hook=Decimal)
+
+
+@dataclass(slots=True)
+class Block:
+    """The typed events of one block; the arrays belong to the lists beside them."""
+
+    complete: list[Any]  # n of them
+    ts_ns: Ints  # (n,)
+    dur_ns: Ints  # (n,) as told: may be negative
+    memory: list[Any] = field(default_factory=list)  # k [memory] instants
+    memory_ns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # (k,)
+    names: list[Meta] = field(default_factory=list)  # thread_name events
+    total: int = 0
+    malformed: int = 0
+    paired: int = 0
+
+
+def decode_block(data: bytes) -> Block:
+    """Decode ``data``, a JSON array of events.
+
+    Raises:
+        msgspec.DecodeError: the text is not JSON.
+        UnicodeDecodeError: a string in it is not UTF-8.
+
+    """
+    try:
+        block = _with_double_times(_FAST.decode(data), data)
+        return _with_decimal_times(_EXACT.decode(data)) if block is None else block
+    except (msgspec.ValidationError, OverflowError):
+        return decode_plain(_PLAIN.decode(data))
+
+
+def _with_double_times(events: list[Any], data: bytes) -> Block | None:
+    """The block of ``events``; None where doubles cannot give the right ns."""
+    complete, memory = _of_type(events, Complete), _memory(events, Instant)
+    ts, dur, at = _doubles(complete, "ts"), _doubles(complete, "dur"), _doubles(memory, "ts")
+    fine = times.double_will_do(ts, b"ts", data) and times.double_will_do(dur, b"dur", data)
+    if not (fine and times.double_will_do(at, b"ts", data)):
+        return None
+    block = Block(complete, times.from_doubles(ts), times.from_doubles(dur), memory, times.from_doubles(at))
+    return _with_the_rest(block, events)
+
+
+def _with_decimal_times(events: list[Any]) -> Block:
+    complete, memory = _of_type(events, ExactComplete), _memory(events, ExactInstant)
+    block = Block(complete, _decimals(complete, "ts"), _decimals(complete, "dur"), memory, _decimals(memory, "ts"))
+    return _with_the_rest(block, events)
+
+
+def _of_type(events: list[Any], kind: type[msgspec.Struct]) -> list[Any]:
+    return [event for event in events if type(event) is kind]
+
+
+def _memory(events: list[Any], kind: type[Instant | ExactInstant]) -> list[Any]:
+    return [event for event in events if type(event) is kind and event.name == MEMORY_EVENT]
+
+
+def _doubles(events: list[Any], key: str) -> Floats:
+    return np.fromiter(map(attrgetter(key), events), np.float64, len(events))
+
+
+def _decimals(events: list[Any], key: str) -> Ints:
+    return times.from_decimals(map(attrgetter(key), events), len(events))
+
+
+def _with_the_rest(block: Block, events: list[Any]) -> Block:
+    block.total = len(events)
+    if block.total > len(block.complete):
+        block.names = [event for event in events if type(event) is Meta and event.name == "thread_name"]
+        block.paired = sum(type(event) in _PAIRED for event in events)
+    return block
+
+
+# -- odd blocks -----------------------------------------------------------------------------------------------------
+
+
+def decode_plain(events: list[Any]) -> Block:
+    """The block of events given as plain objects (floats as Decimal), counting those that cannot be events."""
+    found = _Plain()
+    for event in events:
+        found.add(event)
+    block = _with_decimal_times([*found.complete, *found.memory, *found.names])
+    block.total, block.malformed, block.paired = len(events), found.malformed, found.paired
+    return block
+
+
+class _Plain:
+    """Sorts plain objects into typed events."""
+
+    def __init__(self) -> None:
+        self.complete: list[ExactComplete] = []
+        self.memory: list[ExactInstant] = []
+        self.names: list[Meta] = []
+        self.malformed = 0
+        self.paired = 0
+
+    def add(self, event: Any) -> None:
+        """Keep ``event`` if it is one that is read, count it if it is malformed."""
+        phase = event.get("ph") if isinstance(event, dict) else None
+        if not isinstance(phase, str):
+            self.malformed += 1
+        elif phase == "X":
+            self._add_complete(event)
+        elif phase == "i" and event.get("name") == MEMORY_EVENT:
+            self._add_memory(event)
+        elif phase == "M" and event.get("name") == "thread_name":
+            name = MetaArgs(_text(_args(event).get("name")))
+            self.names.append(Meta("thread_name", _id(event.get("pid")), _id(event.get("tid")), name))
+        elif phase in PAIRED_PHASES:
+            self.paired += 1
+
+    def _add_complete(self, event: dict[str, Any]) -> None:
+        name, ts, dur = event.get("name"), _time(event.get("ts")), _time(event.get("dur"))
+        if ts is None or dur is None or not isinstance(name, str):
+            self.malformed += 1
+            return
+        where = (_text(event.get("cat")) or "", _id(event.get("pid")), _id(event.get("tid")))
+        self.complete.append(ExactComplete(name, ts, dur, *where, _plain_args(_args(event))))
+
+    def _add_memory(self, event: dict[str, Any]) -> None:
+        ts = _time(event.get("ts"))
+        if ts is None:
+            self.malformed += 1
+        else:
+            self.memory.append(ExactInstant(MEMORY_EVENT, ts, _plain_args(_args(event))))
+
+
+def _args(event: dict[str, Any]) -> dict[str, Any]:
+    args = event.get("args")
+    return args if isinstance(args, dict) else {}
+
+
+def _plain_args(args: dict[str, Any]) -> Args:
+    correlation = integer(args.get("correlation"))
+    return Args(
+        correlation=NO_ID if correlation is None else correlation,
+        device=integer(args.get("device")),
+        stream=integer(args.get("stream")),
+        bytes=integer(args.get("bytes")),
+        grid=_grid(args.get("grid")),
+        blocks_per_sm=_float(args.get("blocks per SM")),
+        occupancy_percent=_float(args.get("est. achieved occupancy %")),
+        finished=args.get("finished") is not False,
+        total_allocated=integer(args.get("Total Allocated")),
+        total_reserved=integer(args.get("Total Reserved")),
+        device_type=integer(args.get("Device Type")),
+        device_id=integer(args.get("Device Id")),
+    )
+
+
+def integer(value: Any) -> int | None:
+    """The integer that ``value`` spells (7, "616", "0x0", 3.0); None where it spells none or one beyond 64 bits."""
+    if isinstance(value, str):
+        value = value.strip()
+        try:
+            value = int(value, 0) if value.lower().startswith(("0x", "-0x")) else int(value)
+        except ValueError:
+            return None
+    elif isinstance(value, Decimal):
+        value = int(value) if value.is_finite() and value == value.to_integral_value() else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if NO_ID < value < 2**63 else None
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        return None
+    try:
+        number = Decimal(value)
+    except ArithmeticError:
+        return None
+    return number if number.is_finite() else None
+
+
+def _time(value: Any) -> Decimal | None:
+    number = _number(value)
+    return number if number is not None and times.fits(number) else None
+
+
+def _float(value: Any) -> float | None:
+    number = _number(value)
+    return None if number is None else float(number)
+
+
+def _grid(value: Any) -> list[int] | None:
+    whole = isinstance(value, list) and all(isinstance(n, int) for n in value)
+    return value if whole else None
+
+
+def _id(value: Any) -> int | str:
+    return value if isinstance(value, int | str) else ""
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
