@@ -1,0 +1,167 @@
+"""A path → what to analyse: runs, their workers (ranks), the spans each worker recorded.
+
+<run>/<worker>.<ns>.pt.trace.json[.gz]   one recorded window, named as TensorBoard's PyTorch plugin wants it
+<run>/stallscope.json                    the manifest of rank 0
+<run>/stallscope.<worker>.json           the manifest of any other rank
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from stallscope.traces.blocks import check_file
+from stallscope.traces.errors import BadInput
+from stallscope.traces.issues import Severity, TraceIssue
+from stallscope.traces.manifest import SCHEMA, Manifest
+
+TRACE_NAME = re.compile(r"(?P<worker>.+?)(?:\.(?P<ns>\d+))?\.pt\.trace\.json(?:\.gz)?")
+MANIFEST_NAME = re.compile(r"stallscope(?:\..+)?\.json")
+ROUNDS = ("full", "short")  # the better first
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One recorded window: a trace file. ``ns`` is the number in its name (2021 files: ms); None: it has none."""
+
+    path: Path
+    ns: int | None
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process of a run, its spans oldest first, and its manifest if ``profile`` wrote one."""
+
+    name: str
+    spans: tuple[Span, ...]
+    manifest: Manifest | None
+    issues: tuple[TraceIssue, ...] = ()  # a manifest that could not be used
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One folder of traces, or one trace file. ``path`` is what was found, ``name`` what to call it."""
+
+    path: Path
+    name: str
+    workers: tuple[Worker, ...]  # by name
+
+    def timing_trace(self, worker: Worker) -> Span:
+        """The span to take times from: the manifest's timing window (full round before short), else the newest."""
+        by_name = {span.path.name: span for span in worker.spans}
+        windows = worker.manifest.windows if worker.manifest else []
+        for wanted in ROUNDS:
+            for window in reversed(windows):
+                if window.kind == "timing" and window.round == wanted and window.trace in by_name:
+                    return by_name[window.trace]
+        return worker.spans[-1]
+
+
+def find_runs(path: Path) -> list[Run]:
+    """The runs at ``path``: a trace file is one run, a folder one for each folder below it (any depth) with traces.
+
+    Sorted by name. Hidden files and folders, ``.tmp`` leftovers and links to folders are passed over.
+
+    Raises:
+        BadInput: nothing is there, it cannot be read, or it holds no trace.
+
+    """
+    path = Path(path)
+    if not path.is_dir():
+        check_file(path)
+        return [_run_of_file(path)]
+    runs = [_run(folder, _run_name(folder, path), spans) for folder, spans in _folders(path)]
+    if not runs:
+        raise BadInput(f"{path}: {_why_none(path)}")
+    return sorted(runs, key=lambda run: run.name)
+
+
+def load_manifests(folder: Path) -> tuple[dict[str, Manifest], tuple[TraceIssue, ...]]:
+    """The manifests in ``folder`` by worker name, and a notice for each that cannot be used (never an error)."""
+    manifests: dict[str, Manifest] = {}
+    broken: list[TraceIssue] = []
+    for path in sorted(folder.iterdir()):
+        if MANIFEST_NAME.fullmatch(path.name) and path.is_file():
+            loaded = _load(path)
+            if isinstance(loaded, Manifest):
+                manifests[loaded.worker] = loaded
+            else:
+                broken.append(loaded)
+    return manifests, tuple(broken)
+
+
+def _load(path: Path) -> Manifest | TraceIssue:
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        return _unusable(path, str(error))
+    return manifest if manifest.schema == SCHEMA else _unusable(path, f"its schema is {manifest.schema!r}")
+
+
+def _unusable(path: Path, why: str) -> TraceIssue:
+    advice = f"{path.name} was not used ({why}); unprofiled times and the machine are unknown for this run."
+    return TraceIssue("unusable_manifest", Severity.NOTICE, 1, advice)
+
+
+def _run_of_file(path: Path) -> Run:
+    named = TRACE_NAME.fullmatch(path.name)
+    span = _span(path, named) if named else Span(path, None, re.sub(r"\.json(\.gz)?$", "", path.name))
+    return _run(path, path.name, [span])
+
+
+def _run(path: Path, name: str, spans: list[Span]) -> Run:
+    manifests, issues = load_manifests(path if path.is_dir() else path.parent)
+    workers: dict[str, list[Span]] = {}
+    for span in sorted(spans, key=lambda span: (span.ns or 0, span.path.name)):
+        workers.setdefault(span.worker, []).append(span)
+    return Run(
+        path,
+        name,
+        tuple(
+            Worker(worker, tuple(found), manifests.get(worker), () if worker in manifests else issues)
+            for worker, found in sorted(workers.items())
+        ),
+    )
+
+
+def _span(path: Path, named: re.Match[str]) -> Span:
+    return Span(path, int(named["ns"]) if named["ns"] else None, named["worker"])
+
+
+def _run_name(folder: Path, root: Path) -> str:
+    """The name of a run: its path below the folder that was asked for, as TensorBoard calls it."""
+    return folder.resolve().name if folder == root else folder.relative_to(root).as_posix()
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[Span]]]:
+    """Every folder at or below ``root`` that holds traces, with them."""
+
+    def refuse(error: OSError) -> None:
+        raise BadInput(f"{error.filename}: {(error.strerror or str(error)).lower()}; check that it can be read")
+
+    for name, folders, files in os.walk(root, onerror=refuse):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        folder = Path(name)
+        named = ((folder / file, TRACE_NAME.fullmatch(file)) for file in files if not file.startswith("."))
+        spans = [_span(path, match) for path, match in named if match]
+        if spans:
+            yield folder, spans
+
+
+def _why_none(folder: Path) -> str:
+    """What was looked for, and what to type instead."""
+    others = sorted(p.name for p in folder.iterdir() if re.search(r"\.json(\.gz)?$", p.name) and _shown(p.name))
+    looked = "no traces here or below (looked for <worker>.<ns>.pt.trace.json or .json.gz)"
+    if others:
+        return f"{looked}, but {len(others)} other .json files: name one itself, e.g. {folder / others[0]}"
+    return f"{looked}; record some with: stallscope profile --logdir {folder} train.py"
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and not MANIFEST_NAME.fullmatch(name)
