@@ -1,0 +1,431 @@
+"""Before against after: figures, verdicts, what limits them. Each test shows two sides, a question and its answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from stallscope.analysis.compare import RunFigures, compare
+from stallscope.analysis.compare_contract import Change, Comparison
+from stallscope.analysis.compare_runs import drift, group_runs
+from stallscope.analysis.report.compare_json import to_json
+from tests.analysis.comparing import kernel, manifest_of, operator, run, runs, window
+
+
+def notes(comparison: Comparison) -> set[str]:
+    """The names of the notes."""
+    return {note.name for note in comparison.notes}
+
+
+# -- figures ----------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_before_after_difference_and_percent() -> None:
+    """69 ms of dataloader before, 1.4 ms after: -67.6 ms, -98.0 %."""
+    change = compare([run(dataloader_us=69_000.0)], [run(dataloader_us=1_400.0)]).per_step.dataloader_us
+    assert (change.baseline, change.candidate, change.difference) == (69_000.0, 1_400.0, -67_600.0)
+    assert change.percent == pytest.approx(-97.9710, abs=1e-4)
+
+
+def test_unknown_on_either_side_stays_unknown() -> None:
+    """A CPU run has no sync calls to count; its difference to a GPU run is null, not -1."""
+    change = compare([run(vendor="cuda")], [run()]).per_step.sync_calls
+    assert (change.baseline, change.candidate, change.difference, change.percent) == (1.0, None, None, None)
+
+
+def test_a_percentage_of_nothing_is_unknown() -> None:
+    """From 0 to 5 graph launches is +5, and no percentage."""
+    before, after = run(vendor="cuda", graph_launches=0.0), run(vendor="cuda", graph_launches=5.0)
+    change = compare([before], [after]).per_step.graph_launches
+    assert change == Change(baseline=0.0, candidate=5.0, difference=5.0, percent=None, exact=True)
+
+
+def test_counts_on_which_runs_agree_are_exact_and_others_are_not() -> None:
+    """Three runs with 20 launches each: exact. One run with 21: a mean like any other. Times never are."""
+    before = runs("a", 100.0, 101.0, 102.0, vendor="cuda", kernel_launches=20.0)
+    after = [*runs("b", 90.0, 91.0, vendor="cuda"), *runs("c", 92.0, vendor="cuda", kernel_launches=21.0)]
+    assert compare(before, before).per_step.kernel_launches.exact
+    change = compare(before, after).per_step.kernel_launches
+    assert not change.exact
+    assert change.candidate == pytest.approx(20.3333, abs=1e-4)
+    assert not compare(before, before).per_step.kernel_us.exact
+
+
+def test_every_per_step_and_breakdown_figure_of_the_summary_is_compared() -> None:
+    """No figure is forgotten: the contracts have the same names."""
+    from stallscope.analysis import compare_contract, contract
+
+    for ours, theirs in (
+        (compare_contract.PerStepChange, contract.PerStep),
+        (compare_contract.BreakdownChange, contract.Breakdown),
+    ):
+        assert ours.__struct_fields__ == theirs.__struct_fields__
+
+
+def test_total_per_step_counts_every_step_and_the_median_the_typical_one() -> None:
+    """Steps of 100, 100 and 400 µs: total per step 200, median 100."""
+    steps = compare([run(samples=[100.0, 100.0, 400.0])], [run(samples=[50.0, 50.0, 50.0])]).steps
+    assert (steps.total_us.baseline, steps.total_us.difference) == (200.0, -150.0)
+    assert (steps.wall_us.median.baseline, steps.wall_us.median.difference) == (100.0, -50.0)
+    assert steps.unprofiled_us.baseline is None
+
+
+def test_operators_come_by_the_size_of_their_change() -> None:
+    """The largest change of host or device time comes first; what appeared or vanished is marked and counts from 0."""
+    before = run(vendor="cuda", operators=[operator("same", 5, 1), operator("gone", 3, 0), operator("gpu", 1, 90)])
+    after = run(vendor="cuda", operators=[operator("same", 5, 1), operator("new", 7, 2), operator("gpu", 1, 50)])
+    rows = compare([before], [after]).operators
+    assert [(row.name, row.status) for row in rows] == [
+        ("gpu", "both"),
+        ("new", "appeared"),
+        ("gone", "vanished"),
+        ("same", "both"),
+    ]
+    assert rows[0].device_us_per_step.difference == -40.0
+    assert (rows[1].host_self_us_per_step.baseline, rows[1].host_self_us_per_step.difference) == (0.0, 7.0)
+    assert rows[2].calls_per_step.difference == -1.0
+
+
+def test_kernels_are_compared_by_name_and_null_on_a_side_without_any() -> None:
+    """A fused kernel appears where two vanish; against a CPU run the list is null."""
+    before = run(vendor="cuda", kernel_rows=[kernel("add", 4.0), kernel("mul", 3.0)])
+    after = run(vendor="cuda", kernel_rows=[kernel("fused", 5.0)])
+    rows = compare([before], [after]).kernels
+    assert rows is not None
+    assert [(row.name, row.status, row.us_per_step.difference) for row in rows] == [
+        ("fused", "appeared", 5.0),
+        ("add", "vanished", -4.0),
+        ("mul", "vanished", -3.0),
+    ]
+    assert compare([before], [run()]).kernels is None
+
+
+def test_ranks_of_one_run_are_one_run() -> None:
+    """Two ranks of 100 and 140 µs are one run of 120 µs, and never two repeats."""
+    ranks = [run("job", world_size=2, rank=rank, step=us, path=f"{rank}.json") for rank, us in ((0, 100.0), (1, 140.0))]
+    assert [len(one.ranks) for one in group_runs(ranks)] == [2]
+    comparison = compare(ranks, ranks)
+    assert comparison.statistics.baseline_runs == 1
+    assert comparison.statistics.step_us.baseline == 120.0
+    assert comparison.statistics.interval_us is None
+
+
+# -- verdicts ---------------------------------------------------------------------------------------------------
+
+
+def test_several_runs_far_apart_are_faster_with_an_interval() -> None:
+    """Three runs near 205 µs, three near 169: faster, the interval on one side of 0."""
+    comparison = compare(runs("a", 205.0, 206.0, 204.0), runs("b", 169.0, 168.0, 170.0))
+    interval = comparison.statistics.interval_us
+    assert comparison.verdict.kind == "faster"
+    assert interval is not None
+    assert -40 < interval.low < -36.0 < interval.high < -33
+    assert comparison.statistics.step_us.percent == pytest.approx(-17.561, abs=1e-3)
+    assert "95 % interval" in comparison.verdict.text
+
+
+def test_the_other_way_round_is_slower() -> None:
+    """The candidate takes longer: slower."""
+    assert compare(runs("a", 169.0, 168.0, 170.0), runs("b", 205.0, 206.0, 204.0)).verdict.kind == "slower"
+
+
+def test_several_runs_that_overlap_cannot_be_told_apart() -> None:
+    """Runs scatter more than the sides differ: cannot tell."""
+    comparison = compare(runs("a", 100.0, 110.0, 105.0), runs("b", 103.0, 99.0, 108.0))
+    assert comparison.verdict.kind == "cannot tell"
+    assert comparison.verdict.text.startswith("Cannot tell whether this is faster")
+
+
+def test_two_runs_a_side_that_scatter_are_not_called_different() -> None:
+    """A percentile bootstrap would call 100 and 110 against 95 and 99 different; with two runs nobody can."""
+    assert compare(runs("a", 100.0, 110.0), runs("b", 95.0, 99.0)).verdict.kind == "cannot tell"
+
+
+def test_steps_are_never_taken_for_runs() -> None:
+    """One run each, a thousand calm steps each: no interval, whatever the steps say."""
+    comparison = compare([run(samples=[100.0] * 1000)], [run(samples=[101.0] * 1000)])
+    assert comparison.statistics.interval_us is None
+    assert comparison.statistics.level is None
+    assert "one run each; noise floor = drift between windows" in comparison.verdict.text
+    assert "significant" not in comparison.verdict.text
+
+
+def test_one_run_each_below_the_drift_between_windows_cannot_be_told() -> None:
+    """Windows at 100 and 110 µs: a difference of 5 % is below the drift of 9.5 %."""
+    drifting = manifest_of("train.py", windows=[window(110.0, round_="short"), window(100.0)])
+    comparison = compare(
+        [run("a", drifting, unprofiled=100.0)],
+        [run("b", manifest_of("train.py", windows=[window(95.0), window(95.0)]), unprofiled=95.0)],
+    )
+    assert comparison.statistics.noise_source == "windows"
+    assert comparison.statistics.noise_floor_percent == pytest.approx(9.5238, abs=1e-4)
+    assert comparison.verdict.kind == "cannot tell"
+
+
+def test_one_run_each_above_the_drift_differs_but_wants_a_repeat() -> None:
+    """The same windows, and half the step time: differs, repeat to be sure."""
+    drifting = manifest_of("train.py", windows=[window(110.0, round_="short"), window(100.0)])
+    comparison = compare(
+        [run("a", drifting, unprofiled=100.0)],
+        [run("b", manifest_of("train.py", windows=[window(50.0), window(50.0)]), unprofiled=50.0)],
+    )
+    assert comparison.verdict.kind == "differs"
+    assert "Repeat to be sure" in comparison.verdict.text
+
+
+def test_without_windows_the_drift_is_seen_between_halves() -> None:
+    """Medians of the first and second half, 100 and 120 µs: a drift of 18.2 %. Three steps say nothing."""
+    share, source = drift(group_runs([run(samples=[100.0, 100.0, 120.0, 120.0])])[0])
+    assert (share, source) == (pytest.approx(0.181818, abs=1e-6), "halves")
+    assert drift(group_runs([run(samples=[100.0, 100.0, 120.0])])[0]) == (None, "unknown")
+
+
+def test_an_unknown_noise_floor_is_no_floor() -> None:
+    """Two steps a run: half the time, and still nobody can tell."""
+    comparison = compare([run(samples=[100.0, 100.0])], [run(samples=[50.0, 50.0])])
+    assert comparison.verdict.kind == "cannot tell"
+    assert comparison.statistics.noise_floor_percent is None
+
+
+def test_one_run_against_several_uses_the_spread_between_runs() -> None:
+    """The side with three runs scatters by 20 %: that, not the calm inside the runs, is the floor."""
+    comparison = compare(runs("a", 100.0, 110.0, 90.0), runs("b", 92.0))
+    assert comparison.statistics.noise_source == "runs"
+    assert comparison.statistics.noise_floor_percent == pytest.approx(20.0)
+    assert comparison.verdict.kind == "cannot tell"
+
+
+def test_unprofiled_times_are_the_truth_where_both_sides_have_them() -> None:
+    """Level under the profiler, apart without it; where one side lacks that, the traces decide."""
+    before = [run("a", unprofiled=100.0, step=150.0)]
+    assert compare(before, [run("b", unprofiled=80.0, step=150.0)]).statistics.measure == "unprofiled_mean"
+    profiled = compare(before, [run("b", step=150.0)])
+    assert profiled.statistics.measure == "profiled_median"
+    assert profiled.statistics.step_us.difference == 0.0
+    assert "profiled_times" in notes(profiled)
+
+
+def test_no_verdict_without_steps_or_on_a_refused_trace() -> None:
+    """Nothing to compare: withheld, with the reason."""
+    for damage in ({"samples": [], "count": 0}, {"grade": "refused"}):
+        comparison = compare([run("a")], [run("broken", **damage)])
+        assert comparison.verdict.kind == "withheld"
+        assert "broken" in comparison.verdict.text
+
+
+def test_a_marked_step_is_not_compared_with_a_whole_trace() -> None:
+    """ProfilerStep on one side, whole trace on the other: withheld. Whole traces on both: a note."""
+    whole = run("whole", source="whole_trace", samples=[5000.0])
+    assert compare([run()], [whole]).verdict.kind == "withheld"
+    assert "whole_traces" in notes(compare([whole], [whole]))
+
+
+def test_exact_counts_are_told_whatever_the_clock_says() -> None:
+    """The syncs fell from 1 to 0 per step; that is certain even where the time is not."""
+    comparison = compare([run(vendor="cuda", sync_calls=1.0)], [run(vendor="cuda", sync_calls=0.0)])
+    assert comparison.verdict.kind == "cannot tell"
+    assert "Counted per step, exactly: synchronizing calls 1 → 0." in comparison.verdict.text
+
+
+def test_an_empty_side_is_refused() -> None:
+    """There is no comparison with nothing."""
+    with pytest.raises(ValueError, match="at least one run"):
+        compare([], [run()])
+
+
+def test_the_sentence_names_the_argument_that_was_changed() -> None:
+    """One argument differs: it is the subject. Several or none: the runs' names are."""
+    old = [run("a", manifest_of("t.py", "--record-every", "1"))]
+
+    def sentence(*command: str) -> str:
+        return compare(old, [run("b", manifest_of(*command))]).verdict.text
+
+    assert "with --record-every 100 (was 1) a step takes" in sentence("t.py", "--record-every", "100")
+    assert "without --record-every 1 a step takes" in sentence("t.py")
+    assert "with --amp (was not given) a step takes" in sentence("t.py", "--record-every", "1", "--amp")
+    assert "in b, against a, a step takes" in sentence("t.py", "--record-every", "100", "--amp")
+
+
+# -- what was changed, what limits it ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        (["t.py", "--record-every", "1"], ["t.py", "--record-every", "100"], [("--record-every", "1", "100")]),
+        (["t.py", "--record-every=1"], ["t.py", "--record-every", "100"], [("--record-every", "1", "100")]),
+        (["t.py"], ["t.py", "--amp"], [("--amp", None, "")]),
+        (["t.py", "--shift", "-1"], ["t.py", "--shift", "-2"], [("--shift", "-1", "-2")]),
+        (["t.py", "small"], ["t.py", "large"], [("", "t.py small", "t.py large")]),
+        (["t.py", "--lr", "1"], ["t.py", "--lr", "1"], []),
+    ],
+)
+def test_the_arguments_that_differ_are_what_was_changed(
+    before: list[str], after: list[str], changed: list[tuple[str, str | None, str | None]]
+) -> None:
+    """Options are matched by name, the rest as it stands; equal command lines changed nothing."""
+    found = compare([run("a", manifest_of(*before))], [run("b", manifest_of(*after))]).changed
+    assert found is not None
+    assert [(change.name, change.baseline, change.candidate) for change in found] == changed
+
+
+def test_without_a_manifest_what_was_changed_is_unknown() -> None:
+    """A bare trace does not say how it was made."""
+    assert compare([run("a")], [run("b", manifest_of("t.py"))]).changed is None
+
+
+LIMITS = {
+    "degraded_trace": ([run("a", grade="degraded")], [run("b")]),
+    "different_devices": ([run("a", vendor="cuda", device="V100")], [run("b", vendor="cuda", device="A100")]),
+    "different_cpus": ([run("a", machine={"cpu": "Slow"})], [run("b", machine={"cpu": "Fast"})]),
+    "different_torch": ([run("a", machine={"torch": "2.6"})], [run("b", machine={"torch": "2.13"})]),
+    "different_threads": ([run("a", machine={"threads": 1})], [run("b", machine={"threads": 8})]),
+    "different_world_sizes": ([run("a", world_size=2)], [run("b", world_size=8)]),
+    "different_scripts": ([run("a", manifest_of("one.py"))], [run("b", manifest_of("other.py"))]),
+    "steps_found_differently": (
+        [run("a", manifest_of("t.py"))],
+        [run("b", manifest_of("t.py", source="forward"))],
+    ),
+    "mixed_runs": (
+        [run("a", manifest_of("t.py", "--lr", "1")), run("b", manifest_of("t.py", "--lr", "2"))],
+        [run("c", manifest_of("t.py"))],
+    ),
+    "few_steps": ([run("a", samples=[100.0] * 3)], [run("b")]),
+    "gpu_shared": ([run("a", machine={"others_on_gpu": ["game.exe"]})], [run("b")]),
+    "simulated": ([run("a", simulated=True)], [run("b")]),
+    "same_trace_twice": ([run("a"), run("a")], [run("b")]),
+    "not_interleaved": (
+        [run(f"a{n}", manifest_of("t.py", created=f"2026-01-01T00:0{n}:00Z")) for n in (1, 2)],
+        [run(f"b{n}", manifest_of("t.py", created=f"2026-01-01T00:0{n}:00Z")) for n in (3, 4)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_what_limits_a_comparison_is_named(name: str) -> None:
+    """Each limit has its note; two like runs have none of them."""
+    before, after = LIMITS[name]
+    assert name in notes(compare(before, after))
+    calm = [run("a", manifest_of("t.py"), unprofiled=9.0)], [run("b", manifest_of("t.py"), unprofiled=9.0)]
+    assert notes(compare(*calm)) == set()
+
+
+def test_a_cpu_run_and_a_gpu_run_are_not_merely_different_devices() -> None:
+    """That they differ is the question there, not a limit of the answer."""
+    assert "different_devices" not in notes(compare([run()], [run(vendor="cuda")]))
+
+
+# -- CPU against GPU --------------------------------------------------------------------------------------------
+
+ON_CPU = run("cpu", step=70.0, operators=[operator("aten::mm", 20.0), operator("aten::relu", 5.0)])
+ON_GPU_OPERATORS = [
+    operator("aten::mm", 40.0, 2.0),
+    operator("aten::relu", 30.0, 1.5),
+    operator("aten::copy_", 9.0, 1.0),
+]
+ON_GPU = run("gpu", vendor="cuda", step=290.0, gpu_busy_us=24.0, operators=ON_GPU_OPERATORS)
+
+
+def test_a_small_model_is_faster_on_the_cpu_and_the_launches_are_why() -> None:
+    """70 µs against 290, the GPU working 24 of them: too small for the GPU."""
+    comparison = compare([ON_CPU], [ON_GPU])
+    both = comparison.cpu_against_gpu
+    assert both is not None
+    assert (comparison.kind, both.cpu_side, both.faster) == ("cpu_gpu", "baseline", "cpu")
+    assert "too small for the GPU" in both.why
+    assert "20 kernels" in both.why
+    assert [(row.name, row.cpu_us, row.gpu_host_us, row.gpu_device_us, row.faster) for row in both.operators] == [
+        ("aten::mm", 20.0, 40.0, 2.0, "cpu"),
+        ("aten::relu", 5.0, 30.0, 1.5, "cpu"),
+        ("aten::copy_", 0.0, 9.0, 1.0, None),
+    ]
+
+
+def test_the_sides_may_be_given_the_other_way_round() -> None:
+    """GPU first: the same winner."""
+    both = compare([ON_GPU], [ON_CPU]).cpu_against_gpu
+    assert both is not None
+    assert (both.cpu_side, both.faster) == ("candidate", "cpu")
+
+
+def test_a_large_model_is_faster_on_the_gpu() -> None:
+    """5 000 µs against 290: the GPU wins, for its work replaces the operators' time."""
+    slow = run("cpu", step=5000.0, operators=[operator("aten::mm", 4900.0)])
+    both = compare([slow], [ON_GPU]).cpu_against_gpu
+    assert both is not None
+    assert both.faster == "gpu"
+    assert "4.90 ms" in both.why
+
+
+def test_a_busy_gpu_that_loses_is_not_blamed_on_launches() -> None:
+    """The GPU works 280 of 290 µs and still loses: its kernels are slower."""
+    busy = run("gpu", vendor="cuda", step=290.0, gpu_busy_us=280.0, operators=ON_GPU_OPERATORS)
+    both = compare([ON_CPU], [busy]).cpu_against_gpu
+    assert both is not None
+    assert "kernels themselves are slower" in both.why
+
+
+def test_withheld_gpu_figures_give_no_reason() -> None:
+    """Which side wins is known; why is not invented."""
+    blind = run("gpu", vendor="cuda", step=290.0, gpu_busy_us=None, kernel_rows=None, operators=ON_GPU_OPERATORS)
+    both = compare([ON_CPU], [blind]).cpu_against_gpu
+    assert both is not None
+    assert both.faster == "cpu"
+    assert "the reason is too" in both.why
+
+
+def test_a_trace_of_an_idle_gpu_is_a_cpu_run() -> None:
+    """The script chose the CPU on a machine with a GPU: nothing ran there, so it is a CPU run."""
+    idle = run("idle", vendor="cuda", kernel_launches=0.0, kernels=0.0, memcpys=0.0)
+    assert compare([run()], [idle]).kind == "cpu"
+
+
+# -- JSON and real traces ---------------------------------------------------------------------------------------
+
+
+def test_the_json_has_the_paths_of_the_summary() -> None:
+    """steps.wall_us.median and per_step.kernel_launches are where the summary has them, each as a change."""
+    document = msgspec.json.decode(to_json(compare([run(vendor="cuda")], [run(vendor="cuda", kernel_launches=5.0)])))
+    assert document["schema"] == "stallscope.compare/1"
+    assert document["steps"]["wall_us"]["median"]["baseline"] == 100.0
+    assert document["per_step"]["kernel_launches"] == {
+        "baseline": 20.0,
+        "candidate": 5.0,
+        "difference": -15.0,
+        "percent": -75.0,
+        "exact": True,
+    }
+
+
+def figures_of(path: Path, name: str) -> RunFigures:
+    """One real trace, read and summarized."""
+    from stallscope.analysis.summary import summarize
+    from stallscope.traces.read import read
+
+    return RunFigures(summary=summarize(read(path), None), manifest=None, name=name)
+
+
+def real_pair(folder: Path, before: str, after: str) -> Comparison:
+    """Two real traces compared."""
+    return compare([figures_of(next(folder.glob(before)), "before")], [figures_of(next(folder.glob(after)), "after")])
+
+
+def test_resnet50_with_and_without_dataloader_workers(real_traces: Path) -> None:
+    """Four workers: the median step falls from 176 to 127 ms, the dataloader from 69 to 1.4 ms a step."""
+    folder = "kineto-2021/resnet50_num_workers_{}/*.json.gz"
+    comparison = real_pair(real_traces, folder.format(0), folder.format(4))
+    median, loader = comparison.steps.wall_us.median, comparison.per_step.dataloader_us
+    assert (median.baseline, median.candidate) == (pytest.approx(176_000, abs=500), pytest.approx(127_000, abs=500))
+    assert (loader.baseline, loader.candidate) == (pytest.approx(69_000, abs=500), pytest.approx(1_400, abs=50))
+    assert comparison.verdict.kind == "differs"
+
+
+def test_the_tiny_pair(real_traces: Path) -> None:
+    """Two steps of 111 ms, 2.5 kernels each; three operators appear; too few steps to say more."""
+    comparison = real_pair(real_traces, "pairs/base.json.gz", "pairs/test.json.gz")
+    assert comparison.per_step.kernels == Change(baseline=2.5, candidate=2.5, difference=0.0, percent=0.0, exact=True)
+    appeared = {row.name for row in comparison.operators if row.status == "appeared"}
+    assert appeared == {"All2All_Pooled_Req", "AddmmBackward0", "CatBackward0"}
+    assert comparison.verdict.kind == "cannot tell"
