@@ -1,8 +1,11 @@
-"""What is wrong with a trace, or missing from it, as ``TraceIssue`` values."""
+"""What the events of a trace show to be wrong or missing, as ``TraceIssue`` values.
+
+What only a figure can show (launches without any kernel, steps cut short) is found by the stage of that figure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -26,11 +29,6 @@ RULES: tuple[tuple[str, Severity, str], ...] = (
         "negative_duration",
         Severity.DATA_LOSS,
         "These events end before they begin and count as 0 long; figures that hold them are too low. Record again.",
-    ),
-    (
-        "no_gpu_records",
-        Severity.DATA_LOSS,
-        "Kernels were launched and none was recorded, so GPU figures are withheld; is Nsight or DCGM profiling too?",
     ),
     (
         "unfinished_event",
@@ -68,7 +66,6 @@ def issues_of(columns: Columns) -> tuple[TraceIssue, ...]:
         "unpaired_phase": counts.paired,
         "negative_duration": counts.negative,
         "unfinished_event": counts.unfinished,
-        "no_gpu_records": 0 if len(columns.work) else _launches(columns),
         "launched_before_recording": _unlaunched(columns),
         "unknown_category": sum(unknown_categories(columns.categories).values()),
         "no_steps": 0 if _has_steps(columns) else 1,
@@ -82,13 +79,6 @@ def call_names(columns: Columns) -> list[str]:
     return [columns.strings[i] for i in np.unique(columns.events.name[rows]).tolist()]
 
 
-def _launches(columns: Columns) -> int:
-    """How many calls launch a kernel or a graph."""
-    names = [columns.strings[i] for i in columns.events.name[columns.events.rows(*CALLS)].tolist()]
-    launching = {name for name in set(names) if fields.is_kernel_launch(name) or fields.is_graph_launch(name)}
-    return sum(name in launching for name in names)
-
-
 def _unlaunched(columns: Columns) -> int:
     """How many device rows have no call under their correlation."""
     ids = columns.events.correlation
@@ -100,5 +90,5 @@ def _unlaunched(columns: Columns) -> int:
 
 def _has_steps(columns: Columns) -> bool:
     rows = columns.events.rows(Category.ANNOTATION)
-    names: Iterable[int] = np.unique(columns.events.name[rows]).tolist()
+    names = np.unique(columns.events.name[rows]).tolist()
     return any(fields.step_number(columns.strings[i]) is not None for i in names)

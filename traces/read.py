@@ -181,6 +181,9 @@ def _syntax_error(message: str, data: bytes) -> str:
             f"truncated JSON: the text ends in the middle, after byte {len(data)}; the recording or the copy was cut "
             "short, so copy or record the trace again"
         )
+    if "trailing characters" in message:
+        end = int(re.sub(r"\D", "", message)) - 1
+        return f"a whole JSON document that goes on at byte {end}: were two files joined? Give each trace a file of its own"
     place = re.search(r"\(byte (\d+)\)", message)
     at = f" at byte {place[1]}" if place else ""
     why = message.removeprefix("JSON is malformed: ").removesuffix(f" (byte {place[1]})" if place else "")

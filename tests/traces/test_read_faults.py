@@ -1,0 +1,113 @@
+"""What cannot be read ends in one sentence that names the file, the place and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from stallscope.traces.errors import BadInput
+from stallscope.traces.read import read
+from tests.builders import TraceBuilder
+
+TEXT = TraceBuilder().step(0, 100).launch(5, 2, kernel=("gemm", 9, 50)).json().encode()
+PACKED = gzip.compress(TEXT, mtime=0)
+
+
+def refusal(path: Path) -> str:
+    """The sentence with which reading ``path`` is refused, without the path that it starts with."""
+    with pytest.raises(BadInput) as error:
+        read(path)
+    sentence = str(error.value)
+    assert error.value.exit_code == 2
+    assert sentence.startswith(f"{path}: ")
+    assert "\n" not in sentence
+    return sentence.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        pytest.param(b"", "empty file", id="empty"),
+        pytest.param(gzip.compress(b""), "no data inside", id="empty gzip"),
+        pytest.param(
+            PACKED[:-200], f"truncated gzip file: it ends after {len(PACKED) - 200} bytes", id="truncated gzip"
+        ),
+        pytest.param(PACKED[:-4], "truncated gzip file", id="gzip without its length"),
+        pytest.param(PACKED[:-8] + b"\1" * 8, "damaged gzip data", id="gzip with a wrong checksum"),
+        pytest.param(PACKED + b"garbage", "damaged gzip data", id="garbage after gzip"),
+        pytest.param(TEXT[:-3], "truncated JSON: the text ends in the middle, after byte", id="truncated JSON"),
+        pytest.param(TEXT[: len(TEXT) // 2], "truncated JSON", id="half of the JSON"),
+        pytest.param(gzip.compress(TEXT[:-3]), "truncated JSON", id="truncated JSON, packed"),
+        pytest.param(b'{"traceEvents": [', "truncated JSON", id="nothing but the start"),
+        pytest.param(b"hello\n", "not valid JSON at byte 0", id="text"),
+        pytest.param(b'{"traceEvents": [{"ph": "X",}]}', "not valid JSON at byte 28", id="trailing comma"),
+        pytest.param(TEXT + TEXT, f"a whole JSON document that goes on at byte {len(TEXT)}", id="two documents"),
+        pytest.param(TEXT.replace(b"gemm", b'ge"mm'), "not valid JSON at byte", id="unescaped quote"),
+        pytest.param(TEXT.replace(b"gemm", b"ge\xffmm"), "text that is not UTF-8 at byte", id="bad UTF-8"),
+        pytest.param(TEXT.decode().encode("utf-16"), "not a trace: it is text in UTF-16", id="UTF-16"),
+        pytest.param(b"[" * 100_000, "nested too deeply", id="nested"),
+        pytest.param(b"{}", "valid JSON, but without a list of traceEvents", id="no traceEvents"),
+        pytest.param(b"12", "valid JSON, but a single int", id="a number"),
+        pytest.param(b"null", "valid JSON, but a single NoneType", id="null"),
+        pytest.param(b'{"traceEvents": null}', "valid JSON, but without a list of traceEvents", id="null events"),
+        pytest.param(b'{"traceEvents": {"a": 1}}', "valid JSON, but its traceEvents is a dict", id="dict events"),
+        pytest.param(b'{"traceEvents": []}', "holds no events: nothing was recorded", id="no events"),
+        pytest.param(b"[]", "holds no events", id="empty list"),
+        pytest.param(b'[{"ph": "M", "name": "x"}]', "none of its 1 entries is a complete event", id="only metadata"),
+        pytest.param(b"[1, 2]", "none of its 2 entries is a complete event", id="a list of numbers"),
+        pytest.param(
+            b'{"schema": "1", "nodes": []}', "valid JSON, but a PyTorch execution trace", id="execution trace"
+        ),
+        pytest.param(b"PK\x03\x04" + b"0" * 99, "not a trace: it is a zip archive", id="zip"),
+        pytest.param(b"\x28\xb5\x2f\xfd" + b"0" * 99, "not a trace: it is compressed by zstd", id="zstd"),
+        pytest.param(b"SQLite format 3\0" + b"0" * 99, "not a trace: it is an SQLite database", id="sqlite"),
+        pytest.param(b"\x80\x04\x95" + b"0" * 99, "not a trace: it is a Python pickle", id="pickle"),
+    ],
+)
+def test_unusable_bytes(tmp_path: Path, data: bytes, sentence: str):
+    """Bytes that are no trace are refused with a sentence that says what they are instead."""
+    path = tmp_path / "trace.json.gz"
+    path.write_bytes(data)
+    assert refusal(path).startswith(sentence)
+
+
+def test_a_missing_file(tmp_path: Path):
+    """A file that is not there is named."""
+    assert refusal(tmp_path / "absent.json") == "no such file; give the path of a trace file"
+
+
+def test_a_folder(tmp_path: Path):
+    """A folder is no trace file."""
+    assert refusal(tmp_path).startswith("is a folder")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_does_not_block(tmp_path: Path):
+    """A named pipe is refused at once instead of waiting for a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / "pipe").startswith("is not a regular file")
+
+
+def test_every_truncation_is_refused(tmp_path: Path):
+    """Cut anywhere, a document is refused, never read in part."""
+    path = tmp_path / "trace.json"
+    for length in range(1, len(TEXT), 37):
+        path.write_bytes(TEXT[:length])
+        assert refusal(path)
+
+
+def test_a_damaged_block_in_the_middle(tmp_path: Path):
+    """Damage far from both ends of a file of many blocks is found and placed."""
+    events = [json.dumps({"ph": "X", "name": "a", "pid": 1, "tid": 1, "ts": i, "dur": 1}) for i in range(1000)]
+    events[500] = events[500].replace('"ts"', '"ts')
+    text = '{"traceEvents": [' + ", ".join(events) + "]}"
+    path = tmp_path / "trace.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match="not valid JSON at byte") as error:
+        read(path, block_bytes=2000)
+    place = int(str(error.value).split("at byte ")[1].split()[0])
+    assert abs(place - text.index('"ts:')) < 100 or abs(place - text.index(events[500])) < 200
