@@ -1,4 +1,4 @@
-"""Imports point one way: traces ← profiling, traces ← analysis, all ← the command line; and only profiling has torch."""
+"""Imports point one way: traces ← profiling, traces ← analysis, all ← the command line. Only profiling has torch."""
 
 from __future__ import annotations
 
