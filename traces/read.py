@@ -183,7 +183,7 @@ def _syntax_error(message: str, data: bytes) -> str:
         )
     if "trailing characters" in message:
         end = int(re.sub(r"\D", "", message)) - 1
-        return f"a whole JSON document that goes on at byte {end}: were two files joined? Give each trace a file of its own"
+        return f"a whole JSON document that goes on at byte {end}: were two files joined? Split them"
     place = re.search(r"\(byte (\d+)\)", message)
     at = f" at byte {place[1]}" if place else ""
     why = message.removeprefix("JSON is malformed: ").removesuffix(f" (byte {place[1]})" if place else "")
