@@ -41,6 +41,7 @@ class Hardware:
     sync_return_ns: int = 5_000  # end of the last work, to the return of the synchronize call
     queue_depth: int = 1_020
     hand_over_ns: int = 9_000  # one thread wakes another
+    range_gap_ns: int = 60  # from a range's end to whatever comes next
     jitter: float = 0.05
 
 
@@ -180,6 +181,7 @@ class Simulator:
         self._ranges.pop()
         if span is not None:
             self.spans[span].end_ns = self.now_ns
+        self.now_ns += self._vary(self.hardware.range_gap_ns)
 
     def _on_thread(self, thread: str, body: Sequence[Instruction]) -> None:
         waiting, self._thread = self._thread, thread

@@ -19,6 +19,7 @@ EXACT = Hardware(
     sync_return_ns=5_000,
     queue_depth=4,
     hand_over_ns=9_000,
+    range_gap_ns=0,
     jitter=0.0,
 )
 
