@@ -1,0 +1,249 @@
+"""What is not the cause, and what would help: sentences with this run's figures, code included.
+
+Nothing below 1 % of the step is advice, and no saving is promised: removing a wait may only move it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stallscope.analysis.contract import SyncSite
+from stallscope.analysis.facts import Facts
+from stallscope.analysis.units import count, microseconds, percent
+
+MOST = 3  # pieces of advice
+WORTH = 0.01  # share of the step below which nothing is advice
+ALSO = 0.05  # share of the step from which another cause is worth a word
+INNOCENT = 0.15  # share of the step below which a usual suspect is "not the cause"
+SMALL_OPERATOR_US = 20.0
+FUSABLE = ("Adam", "AdamW", "SGD", "Adagrad")
+FUSED_LAUNCHES = 2  # an optimizer that starts no more than this is fused already
+
+Advice = tuple[float, str]  # share of the step it is about, the sentence
+
+
+def not_the_cause(facts: Facts, kind: str) -> list[str]:
+    """Usual suspects that hold too little of the step to explain it."""
+    suspects = {
+        "sync-bound": (_waits(facts), facts.stall_us),
+        "input-bound": ("Loading data (DataLoader)", facts.dataloader_us),
+        "copy-bound": ("Copies to and from the GPU", sum(row.us_per_step for row in facts.copies)),
+        "communication-bound": ("Communication between GPUs", facts.communication_us),
+    }
+    if facts.vendor == "cpu":
+        suspects = {"input-bound": suspects["input-bound"]}
+    if facts.launches and kind not in ("launch-bound", "host-bound"):
+        suspects["launch-bound"] = ("Starting kernels (CPU work while the GPU idles)", facts.host_us)
+    if kind in ("launch-bound", "host-bound", "input-bound", "sync-bound") and facts.measured:
+        suspects["compute-bound"] = ("A slow GPU: its kernels", facts.compute_us)
+    said = [
+        _innocent(what, us, facts)
+        for name, (what, us) in suspects.items()
+        if name != kind and facts.share(us) < INNOCENT and (us > 0 or name in ("sync-bound", "input-bound"))
+    ]
+    return [*said, *_moving_waits(facts, kind)]
+
+
+def what_helps(facts: Facts, kind: str) -> list[str]:
+    """At most three pieces of advice, those for the verdict first, then by share."""
+    first = _FOR_KIND[kind](facts) if kind in _FOR_KIND else []
+    rest: list[Advice] = []
+    for name, us in (("input-bound", facts.input_us), ("sync-bound", facts.wait_cost_us)):
+        if name != kind and facts.share(us) >= ALSO:
+            rest += _FOR_KIND[name](facts)
+    if kind == "cpu":
+        rest = [each for each in rest if "DataLoader" in each[1]]
+    chosen = [each for each in first + sorted(rest, reverse=True) if each[0] >= WORTH]
+    return list(dict.fromkeys(text for _, text in chosen))[:MOST]
+
+
+def _innocent(what: str, us: float, facts: Facts) -> str:
+    if not us:
+        return f"{what}: none recorded."
+    return f"{what}: {microseconds(us)} of {microseconds(facts.step_us)}, {percent(facts.share(us))} of {facts.each}."
+
+
+def _waits(facts: Facts) -> str:
+    """The waits by the name under which people know them."""
+    operators = {site.operator for site in facts.sites}
+    return "Waiting in .item()" if operators == {"aten::item"} else "Waiting for the GPU (.item(), .cpu(), synchronize)"
+
+
+def _moving_waits(facts: Facts, kind: str) -> list[str]:
+    """Long waits under a busy GPU cost little: without them the host would wait elsewhere."""
+    if kind != "compute-bound" or facts.share(facts.stall_us) < INNOCENT:
+        return []
+    return [
+        (
+            f"Waiting for the GPU: {microseconds(facts.stall_us)} of {microseconds(facts.step_us)}, but the GPU works "
+            "meanwhile; without these waits the CPU would wait elsewhere."
+        )
+    ]
+
+
+def _launch_advice(facts: Facts) -> list[Advice]:
+    share = facts.share(facts.host_us)
+    found: list[Advice] = [
+        (
+            share,
+            (
+                "Start fewer, larger pieces of work. Least effort: model = torch.compile(model, "
+                'mode="reduce-overhead") replays the kernels as one CUDA graph.'
+            ),
+        )
+    ]
+    if facts.optimizer in FUSABLE and facts.optimizer_launches > FUSED_LAUNCHES:
+        found.append(
+            (
+                share * facts.optimizer_launches / facts.launches,
+                (
+                    f"{count(facts.optimizer_launches)} of {count(facts.launches)} launches are the optimizer's: "
+                    f"torch.optim.{facts.optimizer}(model.parameters(), ..., fused=True) needs one or two."
+                ),
+            )
+        )
+    found.append(
+        (
+            share,
+            (
+                "Use a larger batch: the same number of launches then does more work. If the batch cannot grow, a "
+                "model this small may train faster on the CPU; measure both and compare."
+            ),
+        )
+    )
+    return found
+
+
+def _host_advice(facts: Facts) -> list[Advice]:
+    share = facts.share(facts.host_us)
+    return [
+        (
+            share,
+            (
+                "Look at what Python does between the launches (the operators below, data preparation, logging) and "
+                "move it out of the step: to DataLoader workers, or to the GPU."
+            ),
+        ),
+        (share, "model = torch.compile(model) lowers the CPU work for each operator."),
+    ]
+
+
+def _sync_advice(facts: Facts) -> list[Advice]:
+    found: list[Advice] = []
+    for site in facts.sites:
+        share = facts.share(site.blocked_us_per_step)
+        sentence = _site_advice(site)
+        if share >= WORTH and sentence not in (text for _, text in found):
+            found.append((share, sentence))
+    return found
+
+
+def _site_advice(site: SyncSite) -> str:
+    """What to do about one place that waits."""
+    lead = f"{site.operator or site.api} waits {microseconds(site.blocked_us_per_step)} a step: "
+    if site.operator in ("aten::item", "aten::is_nonzero", "aten::_local_scalar_dense"):
+        return (
+            lead + "keep values on the GPU (total += loss.detach()) and call .item() every 100 steps. The wait may "
+            "only move to the next place that waits."
+        )
+    if site.operator in ("aten::nonzero", "aten::index", "aten::masked_select", "aten::unique", "aten::_unique2"):
+        return lead + "its result has a size that only the GPU knows; torch.where or a mask product keeps sizes fixed."
+    if site.operator in ("aten::to", "aten::copy_", "aten::_to_copy"):
+        return (
+            lead + 'copies between CPU and GPU block; use x.to("cuda", non_blocking=True) from pinned memory '
+            "(DataLoader(..., pin_memory=True)), and bring results back less often."
+        )
+    if site.operator is None:
+        return lead + "if this is torch.cuda.synchronize() left from timing code, remove it from the loop."
+    return lead + "ask for its result less often, or later in the step."
+
+
+def _input_advice(facts: Facts) -> list[Advice]:
+    share = facts.share(facts.input_us)
+    if facts.loader_workers:
+        return [
+            (
+                share,
+                (
+                    "The DataLoader has workers, and they are too slow: raise num_workers (up to the CPU cores) and "
+                    "prefetch_factor, or make the transforms cheaper."
+                ),
+            )
+        ]
+    return [
+        (
+            share,
+            "Load in the background: DataLoader(..., num_workers=4, persistent_workers=True, pin_memory=True).",
+        )
+    ]
+
+
+def _copy_advice(facts: Facts) -> list[Advice]:
+    share = facts.share(facts.copy_us)
+    return [
+        (share, "Keep data on the GPU between steps, and copy each batch once, in the smallest type that works."),
+        (
+            share,
+            (
+                "Pinned memory copies faster and beside the computing: DataLoader(..., pin_memory=True) and "
+                'x.to("cuda", non_blocking=True).'
+            ),
+        ),
+    ]
+
+
+def _communication_advice(facts: Facts) -> list[Advice]:
+    share = facts.share(facts.communication_us)
+    return [
+        (
+            share,
+            (
+                "Exchange less often: accumulate gradients over several batches under model.no_sync() "
+                "(DistributedDataParallel)."
+            ),
+        ),
+        (share, "See whether one rank is late: the others' communication time is then waiting. Compare the ranks."),
+    ]
+
+
+def _compute_advice(facts: Facts) -> list[Advice]:
+    share = facts.share(facts.compute_us)
+    return [
+        (
+            share,
+            (
+                'Mixed precision: with torch.autocast("cuda", dtype=torch.bfloat16): around forward pass and loss (on '
+                "GPUs with tensor cores; check that the loss still falls as before)."
+            ),
+        ),
+        (share, "model = torch.compile(model) joins element-wise kernels, which saves trips to memory."),
+    ]
+
+
+def _cpu_advice(facts: Facts) -> list[Advice]:
+    operators = facts.share(min(facts.operator_us, facts.step_us))
+    small = facts.operators > 0 and facts.operator_us / facts.operators < SMALL_OPERATOR_US
+    if not small:
+        return [(operators, "The time is in the operators themselves: see the table below for the largest.")]
+    return [
+        (
+            operators,
+            (
+                f"The operators are small ({microseconds(facts.operator_us / facts.operators)} each): a larger batch "
+                "does more work for the same number of them."
+            ),
+        ),
+        (operators, "torch.set_num_threads(1) may help: sharing out such small work costs more than it saves."),
+    ]
+
+
+_FOR_KIND: dict[str, Callable[[Facts], list[Advice]]] = {
+    "launch-bound": _launch_advice,
+    "host-bound": _host_advice,
+    "sync-bound": _sync_advice,
+    "input-bound": _input_advice,
+    "copy-bound": _copy_advice,
+    "communication-bound": _communication_advice,
+    "compute-bound": _compute_advice,
+    "cpu": _cpu_advice,
+}

@@ -1,0 +1,215 @@
+"""Stage 5: what belongs to which operator, and which kernels took the time.
+
+A call belongs to the innermost operator open on its thread when it starts; device work belongs to the operator of its
+call (correlation → call → containment in time). ``External id`` is not used: in many files it links wrongly.
+An instant of host time belongs to the innermost operator of its thread, so self times add up to the time in operators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stallscope.analysis.launches import Launches
+from stallscope.analysis.steps import Window
+from stallscope.traces.trace import CALLS, Bools, Category, Ints, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTotals:
+    """One operator name over the window; ns."""
+
+    name: str
+    calls: int  # that start inside
+    host_ns: int  # outermost calls of this name
+    self_ns: int
+    device_ns: int  # sum of durations of device work launched directly under it
+    launches: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTotals:
+    """One kernel name over the window."""
+
+    name: str
+    count: int  # that start inside
+    ns: int  # sum of durations inside the window
+    mean_ns: float  # mean full duration
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """The nesting of operators and calls, and the totals by operator name."""
+
+    trace: Trace
+    rows: Ints  # (o,) event rows of operators, grouped by thread, each thread in order of time
+    parent: Ints  # (n,) innermost operator around each operator and call; -1: none, or neither
+    self_ns: Ints  # (o,) self time inside the window
+    totals: tuple[OperatorTotals, ...]  # most self time first
+    unattributed_ns: int  # device time whose call is unknown or lies in no operator
+
+    def user_operator(self, row: int) -> str | None:
+        """The operator as the user wrote it: the outermost around ``row`` of the innermost's library.
+
+        ``aten::item`` for a wait in ``aten::item > aten::_local_scalar_dense``, however deep in autograd it is.
+        """
+        row = int(self.parent[row])
+        if row < 0:
+            return None
+        name = self.trace.name_of(row)
+        library = name.partition("::")[0] + "::"
+        while (row := int(self.parent[row])) >= 0 and self.trace.name_of(row).startswith(library):
+            name = self.trace.name_of(row)
+        return name
+
+    def conserved(self, window: Window) -> bool:
+        """Whether self times sum, thread by thread, to the time in operators."""
+        threads = self.trace.events.thread[self.rows]
+        return all(
+            int(self.self_ns[threads == thread].sum()) == _covered(self.trace, window, self.rows[threads == thread])
+            for thread in np.unique(threads)
+        )
+
+
+def find_operators(trace: Trace, window: Window, launches: Launches) -> Operators:
+    """Nest operators and calls; total host time, device time and launches by operator name."""
+    rows, parent, self_ns, outermost = _nest(trace, window)
+    totals, unattributed = _totals(trace, window, launches, rows, parent, self_ns, outermost)
+    return Operators(trace, rows, parent, self_ns, totals, unattributed)
+
+
+def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
+    """Kernels of the window by name, most time first."""
+    rows = trace.events.rows(Category.KERNEL)
+    inside, ns = window.holds(trace.events.ts_ns[rows]), window.durations(trace, rows)
+    seen = inside | (ns > 0)
+    rows, inside, ns = rows[seen], inside[seen], ns[seen]
+    names, group = np.unique(trace.events.name[rows], return_inverse=True)
+    counts, rows_each = _sum(group, inside, len(names)), _sum(group, np.ones(len(rows)), len(names))
+    times, full = _sum(group, ns, len(names)), _sum(group, trace.events.dur_ns[rows], len(names))
+    found = [
+        KernelTotals(trace.strings[int(name)], int(counts[i]), int(times[i]), full[i] / rows_each[i])
+        for i, name in enumerate(names)
+    ]
+    return tuple(sorted(found, key=lambda k: (-k.ns, k.name)))
+
+
+def _nest(trace: Trace, window: Window) -> tuple[Ints, Ints, Ints, Bools]:
+    """(operator rows by thread, parent of every event, self time of each operator, whether it is its name's outermost).
+
+    One pass with a stack a thread, O(n) after sorting. Where ranges overlap without nesting (other tools, rounding to
+    µs) the later start is the inner one until it ends.
+    """
+    events = trace.events
+    rows = events.rows(Category.CPU_OP, *CALLS)
+    rows = rows[np.argsort(events.thread[rows], kind="stable")]
+    starts, ends = events.ts_ns[rows], events.end_ns[rows]
+    is_operator = events.category[rows] == Category.CPU_OP
+    parent = np.full(len(events), -1, dtype=np.int64)
+    nest = _Nest(len(trace.strings))
+    columns = (events.thread[rows], starts, ends, np.clip(starts, window.start, window.end))
+    clipped_ends = np.clip(ends, window.start, window.end)
+    found = [
+        nest.visit(*row)
+        for row in zip(
+            rows.tolist(),
+            *(column.tolist() for column in (*columns, clipped_ends, events.name[rows], is_operator)),
+            strict=True,
+        )
+    ]
+    nest.leave_all()
+    parent[rows] = found
+    operators = rows[is_operator]
+    self_ns = np.array([nest.self_ns[row] for row in operators.tolist()], dtype=np.int64)
+    outermost = np.array([row in nest.outermost for row in operators.tolist()], dtype=np.bool_)
+    return operators, parent, self_ns, outermost
+
+
+class _Nest:
+    """The stack of open operators of one thread after the other, with the self time of each."""
+
+    def __init__(self, names: int) -> None:
+        self.self_ns: dict[int, int] = {}
+        self.outermost: set[int] = set()
+        self._open: list[tuple[int, int, int, int]] = []  # row, end, end clipped to the window, name
+        self._open_names = [0] * names
+        self._thread = -1
+        self._told = 0  # clipped time up to which the thread's time has been given away
+
+    def visit(
+        self, row: int, thread: int, start: int, end: int, clipped: int, clipped_end: int, name: int, op: bool
+    ) -> int:
+        """The operator open around this row (-1: none); an operator is opened."""
+        if thread != self._thread:
+            self.leave_all()
+            self._thread, self._told = thread, clipped
+        while self._open and self._open[-1][1] <= start:
+            self._leave()
+        inner = self._open[-1][0] if self._open else -1
+        if op:
+            self._give(inner, clipped)
+            self._open.append((row, end, clipped_end, name))
+            self.self_ns[row] = 0
+            if not self._open_names[name]:
+                self.outermost.add(row)
+            self._open_names[name] += 1
+        return inner
+
+    def leave_all(self) -> None:
+        """Close every open operator: the thread has no more rows."""
+        while self._open:
+            self._leave()
+
+    def _leave(self) -> None:
+        row, _, clipped_end, name = self._open.pop()
+        self._give(row, clipped_end)
+        self._open_names[name] -= 1
+
+    def _give(self, row: int, until: int) -> None:
+        """The time from the last boundary to ``until`` is this operator's own (of nobody for -1)."""
+        if until > self._told:
+            if row >= 0:
+                self.self_ns[row] += until - self._told
+            self._told = until
+
+
+def _totals(
+    trace: Trace, window: Window, launches: Launches, rows: Ints, parent: Ints, self_ns: Ints, outermost: Bools
+) -> tuple[tuple[OperatorTotals, ...], int]:
+    """Totals by operator name, and the device time that belongs to none."""
+    names, group = np.unique(trace.events.name[rows], return_inverse=True)
+    inside, ns = window.holds(trace.events.ts_ns[rows]), window.durations(trace, rows)
+    place = np.full(len(trace.events) + 1, -1, dtype=np.int64)
+    place[rows] = group  # event row of an operator → position of its name; the last slot stands for "none"
+    device_ns = window.durations(trace, trace.work.row)
+    work_group = place[np.where(launches.work_call >= 0, parent[launches.work_call], -1)]
+    launch_group = place[parent[launches.calls]]
+    size = len(names)
+    columns = (
+        _sum(group, inside, size),
+        _sum(group, np.where(outermost, ns, 0), size),
+        _sum(group, self_ns, size),
+        _sum(work_group[work_group >= 0], device_ns[work_group >= 0], size),
+        _sum(launch_group[launch_group >= 0], np.ones((launch_group >= 0).sum()), size),
+    )
+    found = [
+        OperatorTotals(trace.strings[int(name)], *(int(column[i]) for column in columns))
+        for i, name in enumerate(names)
+        if any(column[i] for column in columns)
+    ]
+    found.sort(key=lambda o: (-o.self_ns, o.name))
+    return tuple(found), int(device_ns[work_group < 0].sum())
+
+
+def _sum(group: Ints, values: NDArray[np.generic], size: int) -> Ints:
+    """Exact int64 sums of ``values`` by group, shape (size,)."""
+    sums = np.zeros(size, dtype=np.int64)
+    np.add.at(sums, group.reshape(-1), values.astype(np.int64))
+    return sums
+
+
+def _covered(trace: Trace, window: Window, rows: Ints) -> int:
+    cover = window.cover(trace, rows)
+    return int((cover.ends - cover.starts).sum())

@@ -1,0 +1,157 @@
+"""What the verdict is made of: one step in plain µs and shares."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stallscope.analysis import intervals
+from stallscope.analysis.breakdown import is_dataloader
+from stallscope.analysis.contract import Breakdown, MemcpyRow, PerStep, SyncSite
+from stallscope.analysis.rows import matches, rows_named
+from stallscope.traces.trace import Category
+
+if TYPE_CHECKING:
+    from stallscope.analysis.summary import Stages
+
+_optimizer_step = matches(re.compile(r"Optimizer\.step#"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One step. Times in µs; the classes of GPU idle time add up to it: input + sync + host."""
+
+    vendor: str
+    has_rows: bool  # the window holds anything at all
+    measured: bool  # device rows are there
+    launches_known: bool
+    refused: bool  # the trace is too broken for figures
+    from_steps: bool
+    step_us: float
+    unexplained_share: float
+    orphan_share: float  # of the device rows: those without a launch in the trace
+    launches: float  # kernel and graph launches
+    graph_launches: float
+    kernels: float
+    mean_kernel_us: float
+    kernel_sum_us: float
+    busy_us: float
+    stall_us: float
+    compute_us: float  # kernels that are no communication
+    copy_us: float  # copies and memsets while no kernel runs
+    communication_us: float  # collectives while nothing else runs on the GPU
+    input_us: float  # in the DataLoader while the GPU idles
+    dataloader_us: float  # in the DataLoader at all
+    operators: float  # outermost operator calls
+    operator_us: float  # host time in operators, all threads
+    optimizer: str | None  # "SGD" of Optimizer.step#SGD.step
+    optimizer_launches: float
+    loader_workers: bool  # the DataLoader has worker processes
+    sites: list[SyncSite] = field(default_factory=list)
+    copies: list[MemcpyRow] = field(default_factory=list)
+
+    @property
+    def idle_us(self) -> float:
+        """No kernel, copy or memset runs."""
+        return max(0.0, self.step_us - self.busy_us)
+
+    @property
+    def wait_cost_us(self) -> float:
+        """The most that waits can cost: without them the host's work could have filled that much of the GPU's idling."""
+        return min(self.stall_us, self.idle_us)
+
+    @property
+    def sync_us(self) -> float:
+        """The same after the DataLoader has been held responsible for its part of the idle time."""
+        return max(0.0, min(self.stall_us, self.idle_us - self.input_us))
+
+    @property
+    def host_us(self) -> float:
+        """GPU idle while the host prepares work: neither loading data nor made up by waits."""
+        return max(0.0, self.idle_us - self.input_us - self.sync_us)
+
+    @property
+    def working_host_us(self) -> float:
+        """Host time that is neither a wait nor the DataLoader: it prepares and starts the work."""
+        return max(0.0, self.step_us - self.stall_us - self.dataloader_us)
+
+    @property
+    def host_us_per_launch(self) -> float:
+        """Host work per launch; 0 without launches."""
+        return self.working_host_us / self.launches if self.launches else 0.0
+
+    @property
+    def each(self) -> str:
+        """What the figures are about, as it reads in a sentence."""
+        return "each step" if self.from_steps else "the trace"
+
+    def share(self, us: float) -> float:
+        """Part of the step."""
+        return us / self.step_us if self.step_us else 0.0
+
+
+def find_facts(
+    stages: Stages,
+    *,
+    refused: bool,
+    per_step: PerStep,
+    breakdown: Breakdown,
+    sites: list[SyncSite] | None,
+    copies: list[MemcpyRow] | None,
+) -> Facts:
+    """One step of the analysed window."""
+    window = stages.window
+    optimizer, optimizer_launches = _optimizer(stages)
+    durations = [kernel.mean_ns * kernel.count for kernel in stages.kernels]
+    count = sum(kernel.count for kernel in stages.kernels)
+    loads = stages.trace.strings
+    return Facts(
+        vendor=stages.trace.vendor,
+        has_rows=window.length > 0,
+        measured=stages.measured,
+        launches_known=stages.launches.known,
+        refused=refused,
+        from_steps=window.from_steps,
+        step_us=stages.us(window.length),
+        unexplained_share=stages.unexplained_ns / window.length if stages.measured and window.length else 0.0,
+        orphan_share=float((stages.launches.work_call < 0).mean()) if len(stages.trace.work) else 0.0,
+        launches=stages.per_step(stages.launches.total),
+        graph_launches=stages.per_step(stages.launches.graph_launches),
+        kernels=per_step.kernels or 0.0,
+        mean_kernel_us=sum(durations) / count / 1000 if count else 0.0,
+        kernel_sum_us=per_step.kernel_sum_us or 0.0,
+        busy_us=per_step.gpu_busy_us or 0.0,
+        stall_us=per_step.sync_stall_us or 0.0,
+        compute_us=breakdown.kernel or 0.0,
+        copy_us=(breakdown.memcpy or 0.0) + (breakdown.memset or 0.0),
+        communication_us=breakdown.communication or 0.0,
+        input_us=breakdown.dataloader or 0.0,
+        dataloader_us=per_step.dataloader_us or 0.0,
+        operators=stages.per_step(_outermost(stages)),
+        operator_us=stages.us(intervals.total(window.cover(stages.trace, stages.operators.rows))),
+        optimizer=optimizer,
+        optimizer_launches=stages.per_step(optimizer_launches),
+        loader_workers=any(is_dataloader(name) and "_MultiProcessing" in name for name in loads),
+        sites=[site for site in sites or [] if site.call_site is None],
+        copies=copies or [],
+    )
+
+
+def _outermost(stages: Stages) -> int:
+    """Operator calls that lie in no other operator."""
+    rows = stages.operators.rows[stages.operators.parent[stages.operators.rows] < 0]
+    return int(stages.window.holds(stages.trace.events.ts_ns[rows]).sum())
+
+
+def _optimizer(stages: Stages) -> tuple[str | None, int]:
+    """Name of the optimizer and the launches inside its steps."""
+    trace = stages.trace
+    rows = rows_named(trace, trace.events.rows(Category.ANNOTATION), _optimizer_step)
+    if not len(rows):
+        return None, 0
+    name = trace.name_of(int(rows[0])).removeprefix("Optimizer.step#").removesuffix(".step")
+    inside = intervals.covers(stages.window.cover(trace, rows), trace.events.ts_ns[stages.launches.calls])
+    return name, int(np.count_nonzero(inside))

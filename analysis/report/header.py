@@ -1,0 +1,112 @@
+"""The lines that open a report: which trace, which machine, which steps. Plain strings, names still raw."""
+
+from __future__ import annotations
+
+from stallscope.analysis.contract import GpuInfo, Summary
+from stallscope.analysis.units import microseconds, percent, quantity
+
+SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
+
+KINDS = {
+    "launch-bound": "launch-bound: starting the work takes longer than doing it",
+    "host-bound": "host-bound: the CPU is the limit, not the GPU",
+    "sync-bound": "sync-bound: CPU and GPU wait for each other in turn",
+    "input-bound": "input-bound: the GPU waits for data",
+    "copy-bound": "copy-bound: moving data is the limit",
+    "communication-bound": "communication-bound: the GPUs wait for each other's data",
+    "compute-bound": "compute-bound: the GPU is the limit",
+    "cpu": "on the CPU: no GPU in this run",
+    "balanced": "balanced: no single cause",
+    "refused": "no verdict",
+    "unknown": "no verdict",
+}
+
+
+def header(summary: Summary) -> list[tuple[str, str]]:
+    """(label, value) pairs."""
+    lines = [("Simulated", SIMULATED)] if summary.trace.simulated else []
+    lines += [("GPU", _gpu(gpu)) for gpu in _gpus(summary)]
+    lines += [("CPU", _cpu(summary))] if summary.machine.cpu else []
+    lines += [("GPU shared", ", ".join(summary.machine.others_on_gpu))] if summary.machine.others_on_gpu else []
+    lines += [("Trace", _trace(summary)), ("Steps", _steps(summary))]
+    unprofiled = summary.steps.unprofiled_us
+    if unprofiled:
+        lines.append(
+            ("Unprofiled", f"{microseconds(unprofiled.mean)} a step over {unprofiled.steps} steps{_inflation(summary)}")
+        )
+    return lines
+
+
+def extras(summary: Summary) -> list[str]:
+    """Utilization and memory in a line each, where known."""
+    filling, memory = summary.utilization, summary.memory
+    found = []
+    if filling.est_sm_efficiency is not None:
+        occupancy = (
+            "" if filling.est_occupancy is None else f", achieved occupancy {percent(filling.est_occupancy / 100)}"
+        )
+        found.append(f"GPU processors (SMs) in use, estimated: {percent(filling.est_sm_efficiency)}{occupancy}")
+    if memory.peak_allocated is not None or memory.peak_reserved is not None:
+        total = "" if memory.total is None else f", of {quantity(memory.total)}"
+        found.append(
+            f"GPU memory at its peak: {quantity(memory.peak_allocated)} in use, {quantity(memory.peak_reserved)} "
+            f"reserved{total}"
+        )
+    if memory.alloc_retries or memory.ooms:
+        found.append(
+            f"GPU memory ran short: {memory.alloc_retries or 0} retries, {memory.ooms or 0} out-of-memory errors"
+        )
+    return found
+
+
+def _gpus(summary: Summary) -> list[GpuInfo]:
+    """The GPUs that worked, each kind once; all where the trace does not say which."""
+    if summary.trace.vendor == "cpu":
+        return []
+    used = [gpu for gpu in summary.machine.gpus if gpu.name in summary.trace.devices] or summary.machine.gpus
+    return list({gpu.name: gpu for gpu in used}.values())
+
+
+def _gpu(gpu: GpuInfo) -> str:
+    facts = [
+        gpu.architecture,
+        f"{gpu.sms} SMs" if gpu.sms else None,
+        quantity(gpu.memory_bytes) if gpu.memory_bytes else None,
+        f"{gpu.driver_model} driver" if gpu.driver_model else None,
+    ]
+    told = ", ".join(fact for fact in facts if fact)
+    name = gpu.name or "(name not recorded)"
+    return f"{name} ({told})" if told else name
+
+
+def _cpu(summary: Summary) -> str:
+    machine = summary.machine
+    facts = [
+        machine.cpu,
+        f"{machine.cores} cores" if machine.cores else None,
+        f"{machine.threads} threads" if machine.threads else None,
+        f"torch {machine.torch}" if machine.torch else None,
+    ]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _trace(summary: Summary) -> str:
+    trace = summary.trace
+    rank = f", rank {trace.rank}" if trace.rank is not None and (trace.world_size or 0) > 1 else ""
+    world = f" of {trace.world_size}" if rank else ""
+    return f"{trace.path} ({trace.events} events{rank}{world})"
+
+
+def _steps(summary: Summary) -> str:
+    steps, wall = summary.steps, summary.steps.wall_us
+    if steps.source == "whole_trace":
+        return f"none marked: the whole trace, {microseconds(steps.window_us)}, counts as one"
+    if steps.count == 1:
+        return f"1 step of {microseconds(wall.median)}"
+    spread = f"middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
+    return f"{steps.count} steps, median {microseconds(wall.median)}, {spread}"
+
+
+def _inflation(summary: Summary) -> str:
+    inflation = summary.steps.inflation
+    return "" if inflation is None else f"; recording made it {inflation:.2f} times as long"

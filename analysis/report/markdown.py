@@ -1,0 +1,59 @@
+"""A summary as Markdown, to paste into an issue. What came from the trace cannot become markup."""
+
+from __future__ import annotations
+
+import re
+
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.report.header import KINDS, extras, header
+from stallscope.analysis.report.style import safe, shorten
+from stallscope.analysis.report.tables import Table, step_us, tables
+from stallscope.analysis.units import microseconds, percent
+
+NAME = 90  # columns of a name
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~@$])")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def render(summary: Summary) -> str:
+    """The report, ending in a newline."""
+    verdict = summary.verdict
+    sections = [
+        [f"## Stallscope: {escape(KINDS.get(verdict.kind, verdict.kind))}"],
+        [escape(verdict.text)],
+        [f"- **{label}**: {escape(value)}" for label, value in header(summary)],
+        _where(summary),
+        _list("What is not the cause", verdict.not_the_cause),
+        _list("What would help", verdict.advice),
+        _list("Findings", [finding.text for finding in summary.findings]),
+        _list(f"Trace is {summary.health.grade}", [f"{i.name} ({i.count}): {i.advice}" for i in summary.health.issues]),
+        *(_table(table) for table in tables(summary)),
+        [f"- {escape(line)}" for line in extras(summary)],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """``text`` so that Markdown and HTML show it as it is."""
+    return _MARKUP.sub(r"\\\1", safe(text)).translate(_ENTITIES)
+
+
+def _where(summary: Summary) -> list[str]:
+    """The GPU's share of the step in one line."""
+    busy, whole = summary.per_step.gpu_busy_us, step_us(summary)
+    if busy is None or not whole:
+        return []
+    return [f"GPU working {microseconds(busy)} of {microseconds(whole)} ({percent(busy / whole)})."]
+
+
+def _list(heading: str, items: list[str]) -> list[str]:
+    return [f"### {heading}", "", *(f"- {escape(item)}" for item in items)] if items else []
+
+
+def _table(table: Table) -> list[str]:
+    lines = [f"### {table.title}", ""]
+    for number, row in enumerate((table.headers, *table.rows)):
+        lines.append("| " + " | ".join(escape(shorten(cell, NAME)) for cell in row) + " |")
+        if number == 0:
+            lines.append("|" + " --- |" + " ---: |" * (len(row) - 1))
+    return [*lines, "", escape(table.note)] if table.note else lines

@@ -1,0 +1,178 @@
+"""A summary for the terminal: the answer first, then one step as bars, then tables. Written for a beginner.
+
+Every name from the trace is made safe and cut to its column; no line is wider than the style allows.
+"""
+
+from __future__ import annotations
+
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.report.header import KINDS, extras, header
+from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
+from stallscope.analysis.report.tables import Table, one, step_us, tables
+from stallscope.analysis.units import microseconds, percent
+
+LABEL = 12  # columns of a label in front of text
+CELL = 14  # columns of a table cell that is no name, at most
+WORDS = (
+    ("kernel", "a piece of work that runs on the GPU"),
+    ("launch", "the CPU call that starts a kernel; it costs the CPU some µs, however small the kernel"),
+    ("waiting", "the CPU stands still until the GPU is done: .item(), .cpu(), synchronize, some copies"),
+    ("operator", "a PyTorch function such as aten::addmm; one may call others"),
+)
+
+Bar = tuple[str, str, float, Colour]  # whose, what, µs, colour
+
+
+def render(summary: Summary, style: Style) -> str:
+    """The report, ending in a newline."""
+    sections = [
+        _title(summary, style),
+        _answer(summary, style),
+        _bars(summary, style),
+        _list("What is not the cause", summary.verdict.not_the_cause, style),
+        _list("What would help", summary.verdict.advice, style, numbered=True),
+        _list("Findings", [finding.text for finding in summary.findings], style),
+        _health(summary, style),
+        *(_table(table, style) for table in tables(summary)),
+        _list("", extras(summary), style),
+        _words(summary, style),
+    ]
+    text = "\n\n".join("\n".join(lines) for lines in sections if lines)
+    return style.text(text) + "\n"
+
+
+def _title(summary: Summary, style: Style) -> list[str]:
+    lines = [style.paint("Stallscope summary", "bold"), style.rule()]
+    for label, value in header(summary):
+        lines += _labelled(label, value, style, "warn" if label == "Simulated" else None)
+    return lines
+
+
+def _labelled(label: str, value: str, style: Style, colour: Colour | None = None) -> list[str]:
+    """A label, and the text beside it, wrapped; under it on a very narrow page."""
+    parts = wrap(value, style.width - LABEL)
+    first = pad(label, LABEL)
+    lines = [first + parts[0] if parts else first, *(" " * LABEL + part for part in parts[1:])]
+    return [style.paint(line, colour) for line in lines] if colour else lines
+
+
+def _answer(summary: Summary, style: Style) -> list[str]:
+    verdict = summary.verdict
+    heading = f"Answer: {KINDS.get(verdict.kind, verdict.kind)}"
+    lines = [style.paint(line, "bold") for line in wrap(heading, style.width)]
+    lines += _indented(verdict.text, style)
+    if verdict.confidence == "rule" and verdict.kind not in ("refused", "unknown"):
+        told = "(A rule of thumb from shares of the time, not a forecast of what a change would save.)"
+        lines += [style.paint(line, "dim") for line in _indented(told, style)]
+    return lines
+
+
+def _bars(summary: Summary, style: Style) -> list[str]:
+    whole = step_us(summary)
+    bars = _cpu_bars(summary, whole) + _gpu_bars(summary, whole)
+    if not whole or not bars:
+        return []
+    heading = f"One {one(summary)}, {microseconds(whole)}"
+    name = max(len(what) for _, what, _, _ in bars)
+    room = style.width - (5 + name + 1) - 18
+    lines = [style.paint(heading, "bold")]
+    for whose, what, us, colour in bars:
+        figures = f"{microseconds(us):>9} {percent(us / whole):>7}"
+        bar = _bar(us / whole, room, colour, style)
+        lines.append(f"{whose:5}{what:{name}} {bar} {figures}".rstrip() if room > 0 else f"{whose:5}{what} {figures}")
+    return lines if room > 0 else [shorten(line, style.width) for line in lines]
+
+
+def _bar(share: float, room: int, colour: Colour, style: Style) -> str:
+    """A bar of ``room`` columns; anything above nothing shows at least one block."""
+    full = min(room, max(round(share * room), 1 if share > 0 else 0))
+    return style.paint("█" * full, colour) + "░" * (room - full)
+
+
+def _cpu_bars(summary: Summary, whole: float) -> list[Bar]:
+    """Starting kernels, waiting, loading data, the rest; of a CPU run its operators, loading data, the rest."""
+    each, parts = summary.per_step, summary.breakdown_us
+    bars: list[Bar] = []
+    if summary.trace.vendor == "cpu":
+        bars.append(("", "in operators", parts.cpu_op or 0.0, "good"))
+    elif each.launch_call_us is None:
+        return []
+    else:
+        bars.append(("", "starting kernels", each.launch_call_us, "warn"))
+        bars.append(("", "waiting for GPU", each.sync_stall_us or 0.0, "bad"))
+    if parts.dataloader:
+        bars.append(("", "loading data", parts.dataloader, "bad"))
+    rest = max(0.0, whole - sum(us for _, _, us, _ in bars))
+    bars.append(("", "the rest: Python etc.", rest, "dim"))
+    return [("CPU", *bars[0][1:]), *bars[1:]]
+
+
+def _gpu_bars(summary: Summary, whole: float) -> list[Bar]:
+    busy = summary.per_step.gpu_busy_us
+    if busy is None:
+        return []
+    return [("GPU", "working", busy, "good"), ("", "idle", max(0.0, whole - busy), "bad")]
+
+
+def _health(summary: Summary, style: Style) -> list[str]:
+    health = summary.health
+    colours: dict[str, Colour] = {"ok": "good", "degraded": "warn", "refused": "bad"}
+    told = {
+        "ok": "ok, nothing was lost that the figures need",
+        "degraded": "degraded, something was lost, and figures made of it are withheld or too low",
+        "refused": "refused, too damaged for figures",
+    }
+    heading = wrap(f"Trace health: {told.get(health.grade, health.grade)}", style.width)
+    lines = [style.paint(line, colours.get(health.grade, "bold")) for line in heading]
+    for issue in health.issues:
+        times = f" ({issue.count} times)" if issue.count > 1 else ""
+        lines += _indented(f"{issue.name}{times}: {issue.advice}", style, "- ")
+    return lines
+
+
+def _list(heading: str, items: list[str], style: Style, *, numbered: bool = False) -> list[str]:
+    if not items:
+        return []
+    lines = [style.paint(heading, "bold")] if heading else []
+    for number, item in enumerate(items, start=1):
+        lines += _indented(item, style, f"{number}. " if numbered else "- ")
+    return lines
+
+
+def _indented(text: str, style: Style, mark: str = "") -> list[str]:
+    parts = wrap(text, style.width - 2 - len(mark))
+    return [f"  {mark if i == 0 else ' ' * len(mark)}{part}" for i, part in enumerate(parts)]
+
+
+def _words(summary: Summary, style: Style) -> list[str]:
+    words = WORDS if summary.trace.vendor != "cpu" else WORDS[-1:]
+    lines = [style.paint("Words", "bold")]
+    for word, meaning in words:
+        lines += _labelled(f"  {word}", meaning, style)
+    return lines
+
+
+def _table(table: Table, style: Style) -> list[str]:
+    """First column left, the others right; the first takes what the others leave."""
+    rows = [table.headers, *table.rows]
+    widths = [min(CELL, max(len(safe(row[i])) for row in rows)) for i in range(1, len(table.headers))]
+    if table.headers[1:2] == ("call",):
+        widths[0] = min(26, max(len(safe(row[1])) for row in rows))
+    widths = _fitting(widths, style.width)
+    longest = max(len(safe(row[0])) for row in rows)
+    first = max(4, min(style.width - 2 - sum(width + 2 for width in widths), longest))
+    lines = [style.paint(line, "bold") for line in wrap(table.title, style.width)]
+    for number, row in enumerate(rows):
+        cells = [pad(shorten(row[0], first), first)]
+        cells += [pad(shorten(cell, w), w, right=True) for cell, w in zip(row[1:], widths, strict=False)]
+        line = ("  " + "  ".join(cells)).rstrip()
+        lines.append(style.paint(line, "dim") if number == 0 else line)
+    note = [style.paint(line, "dim") for line in _indented(table.note, style)]
+    return [*lines, *note]
+
+
+def _fitting(widths: list[int], width: int) -> list[int]:
+    """As many of the columns, from the left, as leave 10 columns for names."""
+    while widths and sum(each + 2 for each in widths) > width - 12:
+        widths = widths[:-1]
+    return widths

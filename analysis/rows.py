@@ -1,0 +1,32 @@
+"""Choosing event rows by name: each distinct name is tested once, however many rows carry it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from stallscope.traces.trace import Bools, Ints, Trace
+
+NameTest = Callable[[str], bool]
+
+
+def named(trace: Trace, rows: Ints, accept: NameTest) -> Bools:
+    """Which of ``rows`` (indices of events, -1 for none) have a name that passes the test, shape of ``rows``."""
+    wanted = np.zeros(len(trace.strings) + 1, dtype=np.bool_)
+    names = trace.events.name[rows] if len(trace.events) else np.zeros(len(rows), dtype=np.int32)
+    names = np.where(rows >= 0, names, len(trace.strings))  # the last slot is always False
+    for name in np.unique(names[rows >= 0]):
+        wanted[name] = accept(trace.strings[int(name)])
+    return wanted[names]
+
+
+def rows_named(trace: Trace, rows: Ints, accept: NameTest) -> Ints:
+    """Those of ``rows`` whose name passes the test, in their order."""
+    return rows[named(trace, rows, accept)]
+
+
+def matches(pattern: re.Pattern[str]) -> NameTest:
+    """A name test: the pattern matches at the start of the name."""
+    return lambda name: pattern.match(name) is not None

@@ -1,0 +1,311 @@
+"""All stages in order: a Trace (and what `profile` wrote down beside it) in, the JSON contract out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stallscope.analysis import contract, intervals
+from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
+from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
+from stallscope.analysis.facts import find_facts
+from stallscope.analysis.launches import Launches, find_launches, launch_issues
+from stallscope.analysis.memcpy import Copies, CopyGroup, find_copies
+from stallscope.analysis.memory import find_memory
+from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
+from stallscope.analysis.steps import Window, find_window
+from stallscope.analysis.sync import Syncs, find_syncs, waits_without_work
+from stallscope.analysis.utilization import find_filling
+from stallscope.analysis.verdict import judge
+from stallscope.traces.issues import Severity, TraceIssue, grade
+from stallscope.traces.manifest import Manifest
+from stallscope.traces.trace import Trace
+
+UNEXPLAINED = 0.02  # share of the window in waits that no recorded work explains, from which it is an issue
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The output of every stage, integer ns over the window: what the tests' conservation laws are about."""
+
+    trace: Trace
+    window: Window
+    launches: Launches
+    copies: Copies
+    operators: Operators
+    kernels: tuple[KernelTotals, ...]
+    syncs: Syncs
+    activity: Activity
+
+    @property
+    def measured(self) -> bool:
+        """Whether device rows can be trusted to be there: else every figure made of them is withheld."""
+        return self.launches.recorded
+
+    @property
+    def unexplained_ns(self) -> int:
+        """Host waits during which nothing that was recorded ran."""
+        return waits_without_work(self.syncs.stall, self.activity.busy)
+
+    def us(self, ns: float) -> float:
+        """A window total in ns as µs per step."""
+        return ns / (1000 * self.window.count)
+
+    def per_step(self, number: int) -> float:
+        """A window count per step."""
+        return number / self.window.count
+
+    def broken_laws(self) -> list[str]:
+        """Names of the conservation laws that do not hold; [] for any trace, or we have a bug."""
+        memcpys = sum(device.memcpys for device in self.activity.devices)
+        kernels = sum(device.kernels for device in self.activity.devices)
+        laws = {
+            "breakdown sums to the window": self.activity.shares.conserved(self.window),
+            "device times fit into the window": all(d.conserved(self.window) for d in self.activity.devices),
+            "copy groups hold every copy": self.copies.conserved(memcpys),
+            "kernel names hold every kernel": sum(kernel.count for kernel in self.kernels) == kernels,
+            "self times sum to the time in operators": self.operators.conserved(self.window),
+            "sites account for the stall": self.syncs.conserved(),
+            "the stall fits into the window": intervals.total(self.syncs.stall) <= self.window.length,
+        }
+        return [name for name, holds in laws.items() if not holds]
+
+
+def analyse(trace: Trace) -> Stages:
+    """Run the stages in order."""
+    window = find_window(trace)
+    launches = find_launches(trace, window)
+    copies = find_copies(trace, window, launches)
+    operators = find_operators(trace, window, launches)
+    return Stages(
+        trace=trace,
+        window=window,
+        launches=launches,
+        copies=copies,
+        operators=operators,
+        kernels=find_kernels(trace, window),
+        syncs=find_syncs(trace, window, copies, operators),
+        activity=find_activity(trace, window),
+    )
+
+
+def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summary:
+    """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks."""
+    stages = analyse(trace)
+    health = _health(stages)
+    steps = _steps(stages, manifest)
+    per_step, breakdown = _per_step(stages), _breakdown(stages)
+    sites, rows = _sync_sites(stages), _memcpy(stages)
+    facts = find_facts(
+        stages, refused=health.grade == "refused", per_step=per_step, breakdown=breakdown, sites=sites, copies=rows
+    )
+    return contract.Summary(
+        trace=find_trace_info(trace),
+        machine=find_machine(trace, manifest),
+        health=health,
+        steps=steps,
+        per_step=per_step,
+        devices=[_device(stages, device) for device in stages.activity.devices] if stages.measured else [],
+        utilization=_utilization(stages),
+        memory=find_memory(trace, manifest),
+        breakdown_us=breakdown,
+        idle_us=contract.Idle(),
+        sync_sites=sites,
+        memcpy=rows,
+        operators=_operators(stages),
+        kernels=_kernels(stages),
+        modules=None,
+        verdict=judge(facts),
+        what_if=None,
+        findings=find_run_findings(manifest),
+    )
+
+
+def _health(stages: Stages) -> contract.Health:
+    share = stages.unexplained_ns / stages.window.length if stages.measured and stages.window.length else None
+    issues = [*stages.trace.issues, *stages.window.issues(), *launch_issues(stages.trace)]
+    if share is not None and share > UNEXPLAINED:
+        advice = (
+            f"In {share:.0%} of the window the CPU waited while no recorded GPU work ran: kernels are missing from "
+            "the trace, or another process held the GPU."
+        )
+        issues.append(TraceIssue("waits_without_gpu_work", Severity.NOTICE, 1, advice))
+    found = [contract.IssueInfo(name=i.name, severity=str(i.severity), count=i.count, advice=i.advice) for i in issues]
+    return contract.Health(grade=grade(issues), issues=found, unexplained_share=share)
+
+
+def _steps(stages: Stages, manifest: Manifest | None) -> contract.Steps:
+    window = stages.window
+    evaluation, unprofiled = find_unprofiled(stages.trace.path, manifest)
+    counted = window.whole.copy()
+    counted[[position for position in evaluation if position < window.count]] = False
+    chosen = (counted if counted.any() else window.whole) if window.whole.any() else np.ones_like(window.whole)
+    wall = wall_times((window.step_ends - window.step_starts)[chosen].tolist())
+    return contract.Steps(
+        source="profiler_step" if window.from_steps else "whole_trace",
+        count=window.count,
+        window_us=window.length / 1000,
+        wall_us=wall,
+        unprofiled_us=unprofiled,
+        inflation=wall.mean / unprofiled.mean if unprofiled and unprofiled.mean and window.from_steps else None,
+    )
+
+
+def _per_step(stages: Stages) -> contract.PerStep:
+    """Host figures are None where no known call was recorded, device figures where device rows are withheld."""
+    launches, syncs = stages.launches, stages.syncs
+
+    def device(attribute: str) -> float | None:
+        """Mean over the devices that did work; a measured zero where none did."""
+        values = [getattr(each, attribute) for each in stages.activity.devices]
+        if not stages.measured:
+            return None
+        mean = sum(values) / len(values) if values else 0
+        return stages.us(mean) if attribute.endswith("_ns") else mean / stages.window.count
+
+    def calls(figure: float) -> float | None:
+        return figure if launches.known else None
+
+    busy = device("busy_ns")
+    return contract.PerStep(
+        kernel_launches=calls(stages.per_step(launches.kernel_launches)),
+        graph_launches=calls(stages.per_step(launches.graph_launches)),
+        kernels=device("kernels"),
+        memcpys=device("memcpys"),
+        memsets=device("memsets"),
+        sync_calls=calls(stages.per_step(syncs.calls)),
+        sync_call_us=calls(stages.us(syncs.call_ns)),
+        gpu_busy_us=busy,
+        gpu_idle_us=None if busy is None else _idle(stages),
+        kernel_us=device("kernel_ns"),
+        kernel_sum_us=device("kernel_sum_ns"),
+        memcpy_us=device("memcpy_ns"),
+        memset_us=device("memset_ns"),
+        communication_us=device("communication_ns"),
+        launch_call_us=calls(stages.us(intervals.total(launches.calls_cover))),
+        sync_stall_us=calls(stages.us(intervals.total(syncs.stall))),
+        dataloader_us=stages.us(stages.activity.dataloader_ns),
+        queue_delay_us=_queue_delay(stages),
+    )
+
+
+def _idle(stages: Stages) -> float:
+    """Window less busy time, mean over the devices that did work."""
+    idle = [stages.window.length - device.busy_ns for device in stages.activity.devices] or [stages.window.length]
+    return stages.us(sum(idle) / len(idle))
+
+
+def _queue_delay(stages: Stages) -> contract.QueueDelay | None:
+    delays = stages.launches.queue_delay_ns
+    if not len(delays) or not stages.measured:
+        return None
+    p50, p90 = np.percentile(delays, (50, 90))
+    return contract.QueueDelay(p50=float(p50) / 1000, p90=float(p90) / 1000)
+
+
+def _device(stages: Stages, times: DeviceTimes) -> contract.DeviceFigures:
+    return contract.DeviceFigures(
+        device=times.device,
+        kernels=stages.per_step(times.kernels),
+        memcpys=stages.per_step(times.memcpys),
+        memsets=stages.per_step(times.memsets),
+        gpu_busy_us=stages.us(times.busy_ns),
+        gpu_idle_us=stages.us(stages.window.length - times.busy_ns),
+        kernel_us=stages.us(times.kernel_ns),
+        kernel_sum_us=stages.us(times.kernel_sum_ns),
+        memcpy_us=stages.us(times.memcpy_ns),
+        memset_us=stages.us(times.memset_ns),
+        communication_us=stages.us(times.communication_ns),
+    )
+
+
+def _utilization(stages: Stages) -> contract.Utilization:
+    if not stages.measured:
+        return contract.Utilization(est_sm_efficiency=None, est_occupancy=None, blocks_per_kernel=None)
+    filling = find_filling(stages.trace, stages.window)
+    return contract.Utilization(
+        est_sm_efficiency=filling.sm_efficiency,
+        est_occupancy=filling.occupancy_percent,
+        blocks_per_kernel=filling.blocks_per_kernel,
+    )
+
+
+def _breakdown(stages: Stages) -> contract.Breakdown:
+    """Device classes are None where device rows are withheld; the others still sum to the step."""
+    shares, measured = stages.activity.shares, stages.measured
+    told = measured or stages.activity.has_collectives
+    return contract.Breakdown(
+        kernel=stages.us(shares.kernel) if measured else None,
+        memcpy=stages.us(shares.memcpy) if measured else None,
+        memset=stages.us(shares.memset) if measured else None,
+        communication=stages.us(shares.communication) if told else None,
+        runtime=stages.us(shares.runtime),
+        dataloader=stages.us(shares.dataloader),
+        cpu_op=stages.us(shares.cpu_op),
+        other=stages.us(shares.other),
+    )
+
+
+def _sync_sites(stages: Stages) -> list[contract.SyncSite] | None:
+    if not stages.launches.known:
+        return None
+    return [
+        contract.SyncSite(
+            call_site="(the profiler's own)" if site.by_profiler else None,
+            operator=site.operator,
+            api=site.api,
+            module=None,
+            calls_per_step=stages.per_step(site.calls),
+            blocked_us_per_step=stages.us(site.blocked_ns),
+            idle_after_us_per_step=None,
+        )
+        for site in stages.syncs.sites
+    ]
+
+
+def _memcpy(stages: Stages) -> list[contract.MemcpyRow] | None:
+    if not stages.measured:
+        return None
+    return [_memcpy_row(stages, group) for group in stages.copies.groups]
+
+
+def _memcpy_row(stages: Stages, group: CopyGroup) -> contract.MemcpyRow:
+    return contract.MemcpyRow(
+        direction=group.direction,
+        memory=group.memory,
+        count_per_step=stages.per_step(group.count),
+        bytes_per_step=None if group.bytes is None else stages.per_step(group.bytes),
+        us_per_step=stages.us(group.ns),
+        gb_per_s=group.timed_bytes / group.timed_ns if group.timed_ns else None,
+        blocking=group.blocking,
+    )
+
+
+def _operators(stages: Stages) -> list[contract.OperatorRow]:
+    measured, known = stages.measured, stages.launches.known
+    return [
+        contract.OperatorRow(
+            name=each.name,
+            calls_per_step=stages.per_step(each.calls),
+            host_us_per_step=stages.us(each.host_ns),
+            host_self_us_per_step=stages.us(each.self_ns),
+            device_us_per_step=stages.us(each.device_ns) if measured else None,
+            launches_per_step=stages.per_step(each.launches) if known else None,
+        )
+        for each in stages.operators.totals
+    ]
+
+
+def _kernels(stages: Stages) -> list[contract.KernelRow] | None:
+    if not stages.measured:
+        return None
+    return [
+        contract.KernelRow(
+            name=each.name,
+            count_per_step=stages.per_step(each.count),
+            us_per_step=stages.us(each.ns),
+            mean_us=each.mean_ns / 1000,
+        )
+        for each in stages.kernels
+    ]
