@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import platform
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -298,12 +297,3 @@ def describe(process: GpuProcess) -> str:
     """Return ``python (pid 4711, 2.1 GB on GPU 0)``."""
     memory = "" if process.memory_bytes is None else f"{process.memory_bytes / 1e9:.1f} GB "
     return f"{process.name} (pid {process.pid}, {memory}on GPU {process.gpu})"
-
-
-def main() -> None:
-    """Print the machine as JSON: ``python -m stallscope.profiling.machine``."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(collect()), indent=2).decode() + "\n")
-
-
-if __name__ == "__main__":
-    main()
