@@ -103,7 +103,8 @@ def _few_steps(sides: Sides) -> Iterator[Note]:
         steps = run.first.summary.steps
         count = steps.unprofiled_us.steps if steps.unprofiled_us else steps.count
         if 0 < count < FEW_STEPS and steps.source != "whole_trace":
-            yield Note(name="few_steps", text=f"{run.name} has only {count} steps: record more with --steps")
+            held = f"{count} step{'s' if count > 1 else ''}"
+            yield Note(name="few_steps", text=f"{run.name} has only {held}: record more with --steps")
 
 
 def _profiled_only(sides: Sides) -> Iterator[Note]:

@@ -22,7 +22,7 @@ from stallscope.analysis.units import count, microseconds
 
 COLUMN = 11  # a time with its unit and sign: "-1.39 ms"
 NARROWEST = 60
-MANY = 1000  # percent
+MANY = 900  # percent
 ROWS = 10  # operators and kernels shown; the JSON has them all
 COLOURS: dict[str, Colour] = {"faster": "good", "slower": "bad", "differs": "warn", "cannot tell": "warn"}
 Show = Callable[[float | None], str]
@@ -89,7 +89,8 @@ def _parts(comparison: Comparison, style: Style) -> Iterator[list[str]]:
         table = list(_figures(comparison, rows, show, style))
         if table:
             yield [_title(title, style), *table]
-    for named, what in ((comparison.operators, "Operators"), (comparison.kernels or [], "Kernels")):
+    operators = [] if comparison.cpu_against_gpu else comparison.operators  # set side by side above
+    for named, what in ((operators, "Operators"), (comparison.kernels or [], "Kernels")):
         changed = [row for row in named if _moved(row)]
         if changed:
             yield list(_named_rows(changed, what, style))
@@ -151,10 +152,10 @@ def _signed(value: float | None, show: Show) -> str:
 
 
 def _percent(value: float | None) -> str:
-    """Nothing where nothing changed or no percentage exists; no decimals beyond a factor of ten."""
+    """Nothing where nothing changed or no percentage exists; beyond a factor of ten, the factor."""
     if not value:
         return ""
-    return f"{value:+.1f} %" if abs(value) < MANY else f"{value:+.0f} %"
+    return f"{value:+.1f} %" if abs(value) < MANY else f"x {1 + value / 100:.3g}"
 
 
 def _moved(row: OperatorChange | KernelChange) -> bool:
