@@ -327,3 +327,13 @@ def test_a_trace_without_steps_is_told():
     builder = TraceBuilder().op("a", 0, 1).complete("gpu_user_annotation", "ProfilerStep#1", 0, 1)
     assert [issue.name for issue in builder.trace().issues] == ["no_steps"]
     assert builder.step(0, 9).trace().issues == ()
+
+
+def test_kernels_that_differ_in_their_shape_only_keep_one_order():
+    """Two rows of one graph launch that agree in time, name and id come out in one order, however written."""
+    small, large = ({"correlation": 1, "device": 0, "stream": 7, "grid": [n, 1, 1]} for n in (2, 9))
+    found = [
+        TraceBuilder().complete("kernel", "k", 0, 1, **a).complete("kernel", "k", 0, 1, **b).trace().work.blocks.values
+        for a, b in ((small, large), (large, small))
+    ]
+    assert [blocks.tolist() for blocks in found] == [[2, 9], [2, 9]]
