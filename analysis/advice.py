@@ -35,7 +35,7 @@ def not_the_cause(facts: Facts, kind: str) -> list[str]:
     if facts.launches and kind not in ("launch-bound", "host-bound"):
         suspects["launch-bound"] = ("Starting kernels (CPU work while the GPU idles)", facts.host_us)
     if kind in ("launch-bound", "host-bound", "input-bound", "sync-bound") and facts.measured:
-        suspects["compute-bound"] = ("A slow GPU: its kernels", facts.compute_us)
+        suspects["compute-bound"] = ("A slow GPU (time in its kernels)", facts.compute_us)
     said = [
         _innocent(what, us, facts)
         for name, (what, us) in suspects.items()
@@ -70,15 +70,21 @@ def _waits(facts: Facts) -> str:
 
 
 def _moving_waits(facts: Facts, kind: str) -> list[str]:
-    """Long waits under a busy GPU cost little: without them the host would wait elsewhere."""
-    if kind != "compute-bound" or facts.share(facts.stall_us) < INNOCENT:
+    """Long waits and slow launch calls under a busy GPU cost little: without them the host would wait elsewhere."""
+    if kind not in ("compute-bound", "communication-bound", "copy-bound"):
         return []
-    return [
-        (
+    said = []
+    if facts.share(facts.stall_us) >= INNOCENT:
+        said.append(
             f"Waiting for the GPU: {microseconds(facts.stall_us)} of {microseconds(facts.step_us)}, but the GPU works "
             "meanwhile; without these waits the CPU would wait elsewhere."
         )
-    ]
+    if facts.share(facts.launch_call_us) >= INNOCENT:
+        said.append(
+            f"Launch calls: {microseconds(facts.launch_call_us)} of {microseconds(facts.step_us)}, but the GPU works "
+            "meanwhile; a launch takes long when the GPU's queue is full."
+        )
+    return said
 
 
 def _launch_advice(facts: Facts) -> list[Advice]:

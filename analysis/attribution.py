@@ -90,7 +90,7 @@ def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
     counts, rows_each = _sum(group, inside, len(names)), _sum(group, np.ones(len(rows)), len(names))
     times, full = _sum(group, ns, len(names)), _sum(group, trace.events.dur_ns[rows], len(names))
     found = [
-        KernelTotals(trace.strings[int(name)], int(counts[i]), int(times[i]), full[i] / rows_each[i])
+        KernelTotals(trace.strings[int(name)], int(counts[i]), int(times[i]), float(full[i] / rows_each[i]))
         for i, name in enumerate(names)
     ]
     return tuple(sorted(found, key=lambda k: (-k.ns, k.name)))

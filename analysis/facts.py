@@ -35,6 +35,7 @@ class Facts:
     orphan_share: float  # of the device rows: those without a launch in the trace
     launches: float  # kernel and graph launches
     graph_launches: float
+    launch_call_us: float
     kernels: float
     mean_kernel_us: float
     kernel_sum_us: float
@@ -60,7 +61,7 @@ class Facts:
 
     @property
     def wait_cost_us(self) -> float:
-        """The most that waits can cost: without them the host's work could have filled that much of the GPU's idling."""
+        """The most that waits can cost: without them the host could have filled that much of the GPU's idling."""
         return min(self.stall_us, self.idle_us)
 
     @property
@@ -120,6 +121,7 @@ def find_facts(
         orphan_share=float((stages.launches.work_call < 0).mean()) if len(stages.trace.work) else 0.0,
         launches=stages.per_step(stages.launches.total),
         graph_launches=stages.per_step(stages.launches.graph_launches),
+        launch_call_us=per_step.launch_call_us or 0.0,
         kernels=per_step.kernels or 0.0,
         mean_kernel_us=sum(durations) / count / 1000 if count else 0.0,
         kernel_sum_us=per_step.kernel_sum_us or 0.0,

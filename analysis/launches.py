@@ -26,6 +26,7 @@ class Launches:
 
     known: bool  # False: no runtime call of a known vendor was recorded, so nothing was counted
     recorded: bool  # False: device rows are withheld (a CPU run, or launches whose work was not recorded)
+    started: int  # kernel and graph launches of the whole file
     kernel_launches: int
     graph_launches: int
     calls: Ints  # event rows of kernel and graph launches that start inside the window
@@ -51,6 +52,7 @@ def find_launches(trace: Trace, window: Window) -> Launches:
     return Launches(
         known=known,
         recorded=trace.vendor not in SILENT_VENDORS and (has_work or not len(started)),
+        started=len(started),
         kernel_launches=int(window.holds(trace.events.ts_ns[kernel]).sum()),
         graph_launches=int(window.holds(trace.events.ts_ns[graph]).sum()),
         calls=inside,
@@ -60,12 +62,18 @@ def find_launches(trace: Trace, window: Window) -> Launches:
     )
 
 
-def launch_issues(trace: Trace) -> list[TraceIssue]:
-    """A vendor whose calls are not known here; that launches have no device work, the reader says."""
-    if trace.vendor not in ("mtia", "xpu"):
+def launch_issues(trace: Trace, launches: Launches) -> list[TraceIssue]:
+    """Launches whose work was not recorded, or a vendor whose calls are not known here."""
+    if trace.vendor in ("mtia", "xpu"):
+        advice = f"GPU figures are withheld: the calls of {trace.vendor.upper()} devices are not understood yet."
+        return [TraceIssue("vendor_not_analysed", Severity.INFO, 1, advice)]
+    if launches.recorded or not launches.known:
         return []
-    advice = f"GPU figures are withheld: the calls of {trace.vendor.upper()} devices are not understood yet."
-    return [TraceIssue("vendor_not_analysed", Severity.INFO, 1, advice)]
+    advice = (
+        "Kernels were launched and none was recorded, so GPU figures are withheld. Profile again with GPU activity on "
+        "and no other profiler (Nsight, DCGM) running; on CUDA, CUPTI must be installed."
+    )
+    return [TraceIssue("no_gpu_records", Severity.DATA_LOSS, launches.started, advice)]
 
 
 def pair(trace: Trace, calls: Ints) -> Ints:

@@ -16,13 +16,12 @@ from stallscope.analysis.memory import find_memory
 from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
 from stallscope.analysis.steps import Window, find_window
 from stallscope.analysis.sync import Syncs, find_syncs, waits_without_work
+from stallscope.analysis.units import percent
 from stallscope.analysis.utilization import find_filling
-from stallscope.analysis.verdict import judge
+from stallscope.analysis.verdict import DOUBT, REFUSE, judge
 from stallscope.traces.issues import Severity, TraceIssue, grade
 from stallscope.traces.manifest import Manifest
 from stallscope.traces.trace import Trace
-
-UNEXPLAINED = 0.02  # share of the window in waits that no recorded work explains, from which it is an issue
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +123,14 @@ def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summar
 
 def _health(stages: Stages) -> contract.Health:
     share = stages.unexplained_ns / stages.window.length if stages.measured and stages.window.length else None
-    issues = [*stages.trace.issues, *stages.window.issues(), *launch_issues(stages.trace)]
-    if share is not None and share > UNEXPLAINED:
+    issues = [*stages.trace.issues, *stages.window.issues(), *launch_issues(stages.trace, stages.launches)]
+    if share is not None and share > DOUBT:
+        severity = Severity.DATA_LOSS if share > REFUSE else Severity.NOTICE
         advice = (
-            f"In {share:.0%} of the window the CPU waited while no recorded GPU work ran: kernels are missing from "
-            "the trace, or another process held the GPU."
+            f"In {percent(share)} of the window the CPU waited while no recorded GPU work ran: kernels are missing "
+            "from the trace, or another process held the GPU."
         )
-        issues.append(TraceIssue("waits_without_gpu_work", Severity.NOTICE, 1, advice))
+        issues.append(TraceIssue("waits_without_gpu_work", severity, 1, advice))
     found = [contract.IssueInfo(name=i.name, severity=str(i.severity), count=i.count, advice=i.advice) for i in issues]
     return contract.Health(grade=grade(issues), issues=found, unexplained_share=share)
 

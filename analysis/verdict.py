@@ -94,25 +94,25 @@ def _doubt(facts: Facts, *, abstains: bool) -> str:
 
 def _refused(facts: Facts) -> str:
     if facts.refused:
-        return "No verdict: the trace is too damaged; see the issues below."
+        return "The trace is too damaged; see its issues."
     return (
-        f"No verdict: in {percent(facts.unexplained_share)} of the time the CPU waited for GPU work that the trace "
-        "does not hold. The shares below may blame the wrong thing."
+        f"In {percent(facts.unexplained_share)} of the time the CPU waited for GPU work that the trace "
+        "does not hold, so the shares may blame the wrong thing and no verdict is given."
     )
 
 
 def _unknown(facts: Facts) -> str:
     if not facts.has_rows:
-        return "No verdict: the trace holds no operators, calls or GPU work."
+        return "The trace holds no operators, calls or GPU work."
     if facts.vendor in ("mtia", "xpu"):
-        return f"No verdict: the calls of {facts.vendor.upper()} devices are not understood yet."
+        return f"The calls of {facts.vendor.upper()} devices are not understood yet."
     if not facts.launches_known:
         return (
-            "No verdict: the calls that start GPU work were not recorded. The GPU works "
+            "The calls that start GPU work were not recorded. The GPU works "
             f"{percent(facts.share(facts.busy_us))} of the time."
         )
     return (
-        f"No verdict: {count(facts.launches)} launches were recorded in {facts.each} but none of the kernels they "
+        f"{count(facts.launches)} launches were recorded in {facts.each} but none of the kernels they "
         "started, so nothing is known of the GPU."
     )
 
@@ -187,8 +187,8 @@ def _compute_bound(facts: Facts) -> str:
 
 def _balanced(facts: Facts) -> str:
     return (
-        f"No single cause: the GPU works {percent(facts.share(facts.busy_us))} of {facts.each}, and of the rest nothing "
-        f"holds {percent(LARGE)} of it (CPU work {percent(facts.share(facts.host_us))}, waits "
+        f"No single cause: the GPU works {percent(facts.share(facts.busy_us))} of {facts.each}, and no other part "
+        f"holds {percent(LARGE)} (CPU work {percent(facts.share(facts.host_us))}, waits "
         f"{percent(facts.share(facts.sync_us))}, DataLoader {percent(facts.share(facts.input_us))})."
     )
 

@@ -6,7 +6,8 @@ import textwrap
 
 import msgspec
 
-from stallscope.analysis.report.style import Style, quantity, safe
+from stallscope.analysis.report.style import Style, safe
+from stallscope.analysis.units import quantity
 from stallscope.traces.manifest import Finding, Gpu, GpuProcess, Machine
 
 ENV_SCHEMA = "stallscope.env/1"

@@ -7,19 +7,24 @@ from stallscope.analysis.units import microseconds, percent, quantity
 
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
 
-KINDS = {
-    "launch-bound": "launch-bound: starting the work takes longer than doing it",
-    "host-bound": "host-bound: the CPU is the limit, not the GPU",
-    "sync-bound": "sync-bound: CPU and GPU wait for each other in turn",
-    "input-bound": "input-bound: the GPU waits for data",
-    "copy-bound": "copy-bound: moving data is the limit",
-    "communication-bound": "communication-bound: the GPUs wait for each other's data",
-    "compute-bound": "compute-bound: the GPU is the limit",
-    "cpu": "on the CPU: no GPU in this run",
-    "balanced": "balanced: no single cause",
-    "refused": "no verdict",
-    "unknown": "no verdict",
+_KINDS = {
+    "launch-bound": "starting the work takes longer than doing it",
+    "host-bound": "the CPU is the limit, not the GPU",
+    "sync-bound": "CPU and GPU wait for each other in turn",
+    "input-bound": "the GPU waits for data",
+    "copy-bound": "moving data is the limit",
+    "communication-bound": "the GPUs wait for each other's data",
+    "compute-bound": "the GPU is the limit",
+    "cpu": "no GPU in this run",
+    "balanced": "no single cause",
+    "refused": "the trace allows no verdict",
+    "unknown": "the trace allows no verdict",
 }
+
+
+def kind_label(kind: str) -> str:
+    """A verdict's kind with its meaning: ``launch-bound (starting the work takes longer than doing it)``."""
+    return f"{kind} ({_KINDS[kind]})" if kind in _KINDS else kind
 
 
 def header(summary: Summary) -> list[tuple[str, str]]:

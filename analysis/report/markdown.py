@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report.header import KINDS, extras, header
+from stallscope.analysis.report.header import extras, header, kind_label
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.tables import Table, step_us, tables
 from stallscope.analysis.units import microseconds, percent
 
 NAME = 90  # columns of a name
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~@$])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]!|~$])")
+_REFERENCE = re.compile(r"([@#])(?=\w)")  # would notify a person, or link an issue
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -19,7 +20,7 @@ def render(summary: Summary) -> str:
     """The report, ending in a newline."""
     verdict = summary.verdict
     sections = [
-        [f"## Stallscope: {escape(KINDS.get(verdict.kind, verdict.kind))}"],
+        [f"## Stallscope: {escape(kind_label(verdict.kind))}"],
         [escape(verdict.text)],
         [f"- **{label}**: {escape(value)}" for label, value in header(summary)],
         _where(summary),
@@ -35,7 +36,7 @@ def render(summary: Summary) -> str:
 
 def escape(text: str) -> str:
     """``text`` so that Markdown and HTML show it as it is."""
-    return _MARKUP.sub(r"\\\1", safe(text)).translate(_ENTITIES)
+    return _REFERENCE.sub(r"\1<!-- -->", _MARKUP.sub(r"\\\1", safe(text)).translate(_ENTITIES))
 
 
 def _where(summary: Summary) -> list[str]:

@@ -38,9 +38,9 @@ def tables(summary: Summary) -> list[Table]:
     return [table for table in made if table.rows]
 
 
-def one(summary: Summary) -> str:
-    """What the figures are about: a step, or the whole trace where it has none."""
-    return "step" if summary.steps.source == "profiler_step" else "trace"
+def scope(summary: Summary) -> str:
+    """What the figures are about: ``per step``, or ``in the trace`` where it has no steps."""
+    return "per step" if summary.steps.source == "profiler_step" else "in the trace"
 
 
 def step_us(summary: Summary) -> float:
@@ -71,12 +71,12 @@ def _breakdown(summary: Summary) -> Table:
         ("communication between GPUs", parts.communication),
         ("CPU in GPU calls (launches, waits)", parts.runtime),
         ("CPU loading data (DataLoader)", parts.dataloader),
-        ("CPU in operators", parts.cpu_op),
+        ("CPU in operators and named ranges", parts.cpu_op),
         ("other: Python in between", parts.other),
     )
     rows = [(name, microseconds(us), share(summary, us)) for name, us in named if us]
     note = "Each instant counts once, for the first of these that was active, so the rows add up."
-    return Table(f"Time per {one(summary)}", note, ("", "time", "share"), rows)
+    return Table(f"Time {scope(summary)}", note, ("", "time", "share"), rows)
 
 
 def _launches(summary: Summary) -> Table:
@@ -100,7 +100,7 @@ def _launches(summary: Summary) -> Table:
     ]
     told = [row for row in rows if row[1] not in ("-", "0") and row[1:] != ("", "-")]
     note = "Times of launches, copies and waits overlap with the GPU's work: they do not add up to the step."
-    return Table(f"Launches and waits per {one(summary)}", note, ("", "number", "time"), told)
+    return Table(f"Launches and waits {scope(summary)}", note, ("", "number", "time"), told)
 
 
 def _sites(summary: Summary) -> Table:
@@ -115,7 +115,7 @@ def _sites(summary: Summary) -> Table:
         for site in (summary.sync_sites or [])[:TOP]
     ]
     headers = ("operator", "call", "number", "blocked", "share")
-    return Table(f"Where the CPU waits, per {one(summary)}", "", headers, rows)
+    return Table(f"Where the CPU waits, {scope(summary)}", "", headers, rows)
 
 
 def _copies(summary: Summary) -> Table:
@@ -132,8 +132,10 @@ def _copies(summary: Summary) -> Table:
         for row in summary.memcpy or []
     ]
     headers = ("copies", "number", "size", "time", "GB/s", "CPU waits")
-    note = "HtoD: from CPU (host) to GPU (device) memory. Pinned memory can be copied while the CPU goes on."
-    return Table(f"Copies per {one(summary)}", note, headers, rows)
+    with_host = any(row.direction in ("HtoD", "DtoH") for row in summary.memcpy or [])
+    told = "HtoD: from CPU (host) to GPU (device) memory. Pinned memory can be copied while the CPU goes on."
+    note = told if with_host else ""
+    return Table(f"Copies {scope(summary)}", note, headers, rows)
 
 
 def _operators(summary: Summary) -> Table:
@@ -157,7 +159,7 @@ def _operators(summary: Summary) -> Table:
     headers: Row = ("operator", "calls", "CPU self", "CPU total", "GPU", "launches")[: len(rows[0]) if rows else 6]
     note = "Self: without the operators it calls." + (" GPU: kernels it starts itself." if len(headers) > 4 else "")  # noqa: PLR2004
     by = "GPU time" if by_gpu else "CPU time of their own"
-    return Table(f"Top operators by {by}, per {one(summary)}", note, headers, rows)
+    return Table(f"Top operators by {by}, {scope(summary)}", note, headers, rows)
 
 
 def _kernels(summary: Summary) -> Table:
@@ -171,7 +173,7 @@ def _kernels(summary: Summary) -> Table:
         )
         for row in (summary.kernels or [])[:TOP]
     ]
-    return Table(f"Top kernels by time, per {one(summary)}", "", ("kernel", "number", "time", "each", "share"), rows)
+    return Table(f"Top kernels by time, {scope(summary)}", "", ("kernel", "number", "time", "each", "share"), rows)
 
 
 def _devices(summary: Summary) -> Table:
@@ -180,4 +182,4 @@ def _devices(summary: Summary) -> Table:
         (f"GPU {each.device}", count(each.kernels), microseconds(each.gpu_busy_us), share(summary, each.gpu_busy_us))
         for each in several
     ]
-    return Table(f"GPUs of this process, per {one(summary)}", "", ("", "kernels", "working", "share"), rows)
+    return Table(f"GPUs of this process, {scope(summary)}", "", ("", "kernels", "working", "share"), rows)

@@ -6,9 +6,9 @@ Every name from the trace is made safe and cut to its column; no line is wider t
 from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report.header import KINDS, extras, header
+from stallscope.analysis.report.header import extras, header, kind_label
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
-from stallscope.analysis.report.tables import Table, one, step_us, tables
+from stallscope.analysis.report.tables import Table, step_us, tables
 from stallscope.analysis.units import microseconds, percent
 
 LABEL = 12  # columns of a label in front of text
@@ -19,6 +19,10 @@ WORDS = (
     ("waiting", "the CPU stands still until the GPU is done: .item(), .cpu(), synchronize, some copies"),
     ("operator", "a PyTorch function such as aten::addmm; one may call others"),
 )
+
+WHOSE = 5  # columns for "CPU" and "GPU"
+FIGURES = 18  # columns for time and share behind a bar
+NARROWEST_BAR = 5
 
 Bar = tuple[str, str, float, Colour]  # whose, what, µs, colour
 
@@ -58,7 +62,7 @@ def _labelled(label: str, value: str, style: Style, colour: Colour | None = None
 
 def _answer(summary: Summary, style: Style) -> list[str]:
     verdict = summary.verdict
-    heading = f"Answer: {KINDS.get(verdict.kind, verdict.kind)}"
+    heading = f"Answer: {kind_label(verdict.kind)}"
     lines = [style.paint(line, "bold") for line in wrap(heading, style.width)]
     lines += _indented(verdict.text, style)
     if verdict.confidence == "rule" and verdict.kind not in ("refused", "unknown"):
@@ -72,15 +76,16 @@ def _bars(summary: Summary, style: Style) -> list[str]:
     bars = _cpu_bars(summary, whole) + _gpu_bars(summary, whole)
     if not whole or not bars:
         return []
-    heading = f"One {one(summary)}, {microseconds(whole)}"
-    name = max(len(what) for _, what, _, _ in bars)
-    room = style.width - (5 + name + 1) - 18
+    subject = "One step" if summary.steps.source == "profiler_step" else "The whole trace"
+    heading = f"{subject}, {microseconds(whole)}"
+    name = min(max(len(what) for _, what, _, _ in bars), max(4, style.width - WHOSE - FIGURES))
+    room = style.width - WHOSE - name - FIGURES - 1
     lines = [style.paint(heading, "bold")]
     for whose, what, us, colour in bars:
-        figures = f"{microseconds(us):>9} {percent(us / whole):>7}"
-        bar = _bar(us / whole, room, colour, style)
-        lines.append(f"{whose:5}{what:{name}} {bar} {figures}".rstrip() if room > 0 else f"{whose:5}{what} {figures}")
-    return lines if room > 0 else [shorten(line, style.width) for line in lines]
+        bar = " " + _bar(us / whole, room, colour, style) if room >= NARROWEST_BAR else ""
+        figures = f"{microseconds(us):>10} {percent(us / whole):>7}"
+        lines.append(f"{whose:{WHOSE}}{pad(shorten(what, name), name)}{bar}{figures}")
+    return lines
 
 
 def _bar(share: float, room: int, colour: Colour, style: Style) -> str:
@@ -90,18 +95,19 @@ def _bar(share: float, room: int, colour: Colour, style: Style) -> str:
 
 
 def _cpu_bars(summary: Summary, whole: float) -> list[Bar]:
-    """Starting kernels, waiting, loading data, the rest; of a CPU run its operators, loading data, the rest."""
-    each, parts = summary.per_step, summary.breakdown_us
+    """Starting kernels, waiting, loading data, the rest; of a CPU run operators, loading data, the rest."""
+    each = summary.per_step
     bars: list[Bar] = []
     if summary.trace.vendor == "cpu":
-        bars.append(("", "in operators", parts.cpu_op or 0.0, "good"))
+        operators = sum(row.host_self_us_per_step for row in summary.operators)
+        bars.append(("", "in operators", min(operators, whole - (each.dataloader_us or 0.0)), "good"))
     elif each.launch_call_us is None:
         return []
     else:
         bars.append(("", "starting kernels", each.launch_call_us, "warn"))
         bars.append(("", "waiting for GPU", each.sync_stall_us or 0.0, "bad"))
-    if parts.dataloader:
-        bars.append(("", "loading data", parts.dataloader, "bad"))
+    if each.dataloader_us:
+        bars.append(("", "loading data", each.dataloader_us, "bad"))
     rest = max(0.0, whole - sum(us for _, _, us, _ in bars))
     bars.append(("", "the rest: Python etc.", rest, "dim"))
     return [("CPU", *bars[0][1:]), *bars[1:]]
@@ -118,9 +124,9 @@ def _health(summary: Summary, style: Style) -> list[str]:
     health = summary.health
     colours: dict[str, Colour] = {"ok": "good", "degraded": "warn", "refused": "bad"}
     told = {
-        "ok": "ok, nothing was lost that the figures need",
-        "degraded": "degraded, something was lost, and figures made of it are withheld or too low",
-        "refused": "refused, too damaged for figures",
+        "ok": "ok",
+        "degraded": "degraded; something was lost, and figures made of it are withheld or too low",
+        "refused": "refused; too damaged for figures",
     }
     heading = wrap(f"Trace health: {told.get(health.grade, health.grade)}", style.width)
     lines = [style.paint(line, colours.get(health.grade, "bold")) for line in heading]
