@@ -66,8 +66,8 @@ def group_runs(figures: Sequence[RunFigures]) -> tuple[Run, ...]:
 
 
 def _same_run(group: Sequence[RunFigures], one: RunFigures) -> bool:
-    ranks = {_rank(member) for member in group}
-    return (_world_size(one) or 1) > 1 and group[0].name == one.name and _rank(one) not in ranks
+    ranks = {None, *map(_rank, group)}
+    return group[0].name == one.name and _rank(one) not in ranks
 
 
 def _rank(figures: RunFigures) -> int | None:

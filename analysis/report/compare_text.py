@@ -17,7 +17,7 @@ from stallscope.analysis.compare_contract import (
     OperatorChange,
     Side,
 )
-from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten
+from stallscope.analysis.report.style import Colour, Style, pad, shorten
 from stallscope.analysis.units import count, microseconds
 
 COLUMN = 11  # a time with its unit and sign: "-1.39 ms"
@@ -204,11 +204,13 @@ def _notes(comparison: Comparison, style: Style) -> Iterator[str]:
 
 
 def _wrap(text: str, width: int, *, indent: int = 0) -> list[str]:
-    """``text`` in lines of at most ``width`` columns (wide characters count two), later ones indented."""
-    body = safe(text)
-    line = body[: len(body) - len(body.lstrip())]
+    """``text`` in lines of at most ``width`` columns (wide characters count two), later ones indented.
+
+    ``shorten`` makes each word safe to show and cuts those that no line could hold.
+    """
+    line = text[: len(text) - len(text.lstrip(" "))]
     lines, blank = [], ""
-    for word in body.split():
+    for word in text.split():
         if blank and cell_len(line) + 1 + cell_len(word) > width:
             lines.append(line)
             line, blank = " " * indent, ""

@@ -113,10 +113,10 @@ def summary(
     )
 
 
-def window(us_per_step: float, *, steps: int = 100, round_: str = "full") -> manifest.Window:
-    """One unprofiled window."""
+def window(us_per_step: float, *, steps: int = 100, round_: str = "full", kind: str = "unprofiled") -> manifest.Window:
+    """One window, unprofiled unless told otherwise."""
     return manifest.Window(
-        kind="unprofiled",
+        kind=kind,
         round=round_,
         first_step=0,
         steps=steps,

@@ -112,6 +112,19 @@ def test_ranks_of_one_run_are_one_run() -> None:
     assert comparison.statistics.interval_us is None
 
 
+def test_repeats_of_a_run_with_ranks_are_runs() -> None:
+    """Ranks 0, 1, 0, 1 under one name are two runs; traces that tell no rank are a run each."""
+    ranks = [run("job", world_size=2, rank=rank) for rank in (0, 1, 0, 1)]
+    assert [len(one.ranks) for one in group_runs(ranks)] == [2, 2]
+    assert [len(one.ranks) for one in group_runs([run("job"), run("job")])] == [1, 1]
+
+
+def test_a_figure_that_one_run_of_a_side_does_not_know_is_unknown() -> None:
+    """The mean of 5 and nothing is nothing, not 5."""
+    change = compare([run("a", dataloader_us=5.0), run("b")], [run("c", dataloader_us=1.0)]).per_step.dataloader_us
+    assert (change.baseline, change.difference) == (None, None)
+
+
 # -- verdicts ---------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +156,11 @@ def test_two_runs_a_side_that_scatter_are_not_called_different() -> None:
     assert compare(runs("a", 100.0, 110.0), runs("b", 95.0, 99.0)).verdict.kind == "cannot tell"
 
 
+def test_two_calm_runs_a_side_can_be_told_apart() -> None:
+    """Half the time, each run within 1 %: two runs a side are enough for that."""
+    assert compare(runs("a", 100.0, 101.0), runs("b", 50.0, 50.5)).verdict.kind == "faster"
+
+
 def test_steps_are_never_taken_for_runs() -> None:
     """One run each, a thousand calm steps each: no interval, whatever the steps say."""
     comparison = compare([run(samples=[100.0] * 1000)], [run(samples=[101.0] * 1000)])
@@ -165,8 +183,9 @@ def test_one_run_each_below_the_drift_between_windows_cannot_be_told() -> None:
 
 
 def test_one_run_each_above_the_drift_differs_but_wants_a_repeat() -> None:
-    """The same windows, and half the step time: differs, repeat to be sure."""
-    drifting = manifest_of("train.py", windows=[window(110.0, round_="short"), window(100.0)])
+    """The same windows, and half the step time: differs, repeat to be sure. A profiled window is no measure."""
+    profiled = window(500.0, kind="timing")
+    drifting = manifest_of("train.py", windows=[window(110.0, round_="short"), profiled, window(100.0)])
     comparison = compare(
         [run("a", drifting, unprofiled=100.0)],
         [run("b", manifest_of("train.py", windows=[window(50.0), window(50.0)]), unprofiled=50.0)],
@@ -187,6 +206,8 @@ def test_an_unknown_noise_floor_is_no_floor() -> None:
     comparison = compare([run(samples=[100.0, 100.0])], [run(samples=[50.0, 50.0])])
     assert comparison.verdict.kind == "cannot tell"
     assert comparison.statistics.noise_floor_percent is None
+    calm = compare([run(samples=[100.0] * 9)], [run(samples=[50.0, 50.0])])
+    assert calm.verdict.kind == "cannot tell"
 
 
 def test_one_run_against_several_uses_the_spread_between_runs() -> None:
@@ -227,6 +248,8 @@ def test_exact_counts_are_told_whatever_the_clock_says() -> None:
     comparison = compare([run(vendor="cuda", sync_calls=1.0)], [run(vendor="cuda", sync_calls=0.0)])
     assert comparison.verdict.kind == "cannot tell"
     assert "Counted per step, exactly: synchronizing calls 1 → 0." in comparison.verdict.text
+    mixed = [run("b", vendor="cuda", sync_calls=0.0), run("c", vendor="cuda", sync_calls=1.0)]
+    assert "exactly" not in compare([run(vendor="cuda")], mixed).verdict.text
 
 
 def test_an_empty_side_is_refused() -> None:
@@ -296,10 +319,6 @@ LIMITS = {
     "gpu_shared": ([run("a", machine={"others_on_gpu": ["game.exe"]})], [run("b")]),
     "simulated": ([run("a", simulated=True)], [run("b")]),
     "same_trace_twice": ([run("a"), run("a")], [run("b")]),
-    "not_interleaved": (
-        [run(f"a{n}", manifest_of("t.py", created=f"2026-01-01T00:0{n}:00Z")) for n in (1, 2)],
-        [run(f"b{n}", manifest_of("t.py", created=f"2026-01-01T00:0{n}:00Z")) for n in (3, 4)],
-    ),
 }
 
 
@@ -310,6 +329,22 @@ def test_what_limits_a_comparison_is_named(name: str) -> None:
     assert name in notes(compare(before, after))
     calm = [run("a", manifest_of("t.py"), unprofiled=9.0)], [run("b", manifest_of("t.py"), unprofiled=9.0)]
     assert notes(compare(*calm)) == set()
+
+
+def test_a_side_without_manifests_is_no_other_script() -> None:
+    """What is unknown does not differ."""
+    assert "different_scripts" not in notes(compare([run("a")], [run("b", manifest_of("t.py"))]))
+
+
+def test_runs_in_turn_are_interleaved_and_one_side_first_is_not() -> None:
+    """Taken at minutes 1 and 3 against 2 and 4: in turn. Either side wholly first: said."""
+
+    def side(*minutes: int) -> list[RunFigures]:
+        return [run(str(n), manifest_of("t.py", created=f"2026-01-01T00:0{n}:00Z")) for n in minutes]
+
+    assert "not_interleaved" not in notes(compare(side(1, 3), side(2, 4)))
+    assert "not_interleaved" in notes(compare(side(1, 2), side(3, 4)))
+    assert "not_interleaved" in notes(compare(side(3, 4), side(1, 2)))
 
 
 # -- JSON and real traces ---------------------------------------------------------------------------------------

@@ -29,6 +29,14 @@ def test_a_small_model_is_faster_on_the_cpu_and_the_launches_are_why() -> None:
     ]
 
 
+def test_an_operator_only_the_gpu_has_no_device_time_on_the_cpu() -> None:
+    """aten::copy_ appears with the GPU: its device time before is unknown, for a CPU run has no device."""
+    row = next(row for row in compare([ON_CPU], [ON_GPU]).operators if row.name == "aten::copy_")
+    assert row.status == "appeared"
+    assert (row.host_self_us_per_step.baseline, row.host_self_us_per_step.difference) == (0.0, 9.0)
+    assert (row.device_us_per_step.baseline, row.device_us_per_step.difference) == (None, None)
+
+
 def test_the_sides_may_be_given_the_other_way_round() -> None:
     """GPU first: the same winner."""
     both = compare([ON_GPU], [ON_CPU]).cpu_against_gpu
