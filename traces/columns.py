@@ -6,6 +6,7 @@ the events in the file never shows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -29,7 +30,8 @@ from stallscope.traces.trace import (
 )
 
 WORK = frozenset({Category.KERNEL, Category.MEMCPY, Category.MEMSET})
-Key = int | str
+AXES = 3  # of a grid: x, y, z
+MOST_DEVICES = 2**31
 Ids = NDArray[np.int32]
 
 
@@ -127,8 +129,9 @@ class ColumnStore:
             if event.name == fields.MEMORY_EVENT:
                 args = event.args
                 host = args.device_type in (None, fields.MEMORY_DEVICE_HOST)
-                device = 0 if host or args.device_id is None else max(0, args.device_id)
-                self._memory.append((ts, not host, device, args.total_allocated, args.total_reserved))
+                device = 0 if host else max(0, _ordinal(args.device_id))
+                totals = integer(args.total_allocated), integer(args.total_reserved)
+                self._memory.append((ts, not host, device, *totals))
 
     def _add_thread_names(self, block: Block) -> None:
         for event in block.names:
@@ -217,13 +220,19 @@ def _optional(values: Any) -> OptionalInts:
 
 def _work_row(event: Any, args: Args) -> tuple[Any, ...]:
     """(device, stream, bytes, blocks, blocks per SM, occupancy %) of one kernel, copy or set."""
-    device = args.device if args.device is not None else integer(event.pid)
+    device = _ordinal(event.pid if args.device is None else args.device)
     stream = integer(args.stream)
     if stream is None:
         stream = integer(str(event.tid).removeprefix("stream "))
     grid = args.grid
-    blocks = grid[0] * grid[1] * grid[2] if isinstance(grid, list) and len(grid) == 3 else None  # noqa: PLR2004 - x, y, z
-    return device or 0, stream or 0, integer(args.bytes), blocks, args.blocks_per_sm, args.occupancy_percent
+    blocks = integer(math.prod(grid)) if isinstance(grid, list) and len(grid) == AXES else None
+    return device, stream or 0, integer(args.bytes), blocks, args.blocks_per_sm, args.occupancy_percent
+
+
+def _ordinal(value: Any) -> int:
+    """A device ordinal; 0 where none is told, or none that a machine could have."""
+    ordinal = integer(value)
+    return ordinal if ordinal is not None and abs(ordinal) < MOST_DEVICES else 0
 
 
 class _WorkArrays:

@@ -1,8 +1,9 @@
-"""One block of JSON events → typed events: a strict fast schema, an exact one, and a wide one for odd blocks.
+"""One block of JSON events → typed events: strict fast schemas, an exact one, and a wide one for odd blocks.
 
-The fast schema reads times as doubles; where a double cannot hold what the text says (``times.py``) the block is
-decoded again with times as ``Decimal``. A block in which any field has an unexpected type is decoded event
-by event from plain objects: what cannot be an event is counted as malformed, nothing else is lost.
+The fast schemas read times as doubles, or as integers where they are whole and large; where a double cannot hold what
+the text says (``times.py``) the block is decoded again with times as ``Decimal``. A block in which any field has an
+unexpected type is decoded event by event from plain objects: what cannot be an event is counted as malformed, nothing
+else is lost.
 """
 
 from __future__ import annotations
@@ -60,6 +61,18 @@ class Complete(msgspec.Struct, tag_field="ph", tag="X", gc=False):
     args: Args = NO_ARGS
 
 
+class WholeComplete(msgspec.Struct, tag_field="ph", tag="X", gc=False):
+    """A complete event that starts at a whole µs."""
+
+    name: str
+    ts: int
+    dur: float
+    cat: str = ""
+    pid: int | str = ""
+    tid: int | str = ""
+    args: Args = NO_ARGS
+
+
 class ExactComplete(msgspec.Struct, tag_field="ph", tag="X", gc=False):
     """A complete event with times as the text says them, µs."""
 
@@ -77,6 +90,14 @@ class Instant(msgspec.Struct, tag_field="ph", tag="i", gc=False):
 
     name: str = ""
     ts: float = 0.0
+    args: Args = NO_ARGS
+
+
+class WholeInstant(msgspec.Struct, tag_field="ph", tag="i", gc=False):
+    """An instant event at a whole µs."""
+
+    name: str = ""
+    ts: int = 0
     args: Args = NO_ARGS
 
 
@@ -115,6 +136,7 @@ def _decoder(complete: type[msgspec.Struct], instant: type[msgspec.Struct]) -> m
 
 
 _FAST = _decoder(Complete, Instant)
+_WHOLE = _decoder(WholeComplete, WholeInstant)
 _EXACT = _decoder(ExactComplete, ExactInstant)
 _PLAIN = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -143,14 +165,32 @@ def decode_block(data: bytes) -> Block:
 
     """
     try:
-        block = _with_double_times(_FAST.decode(data), data)
+        block = _with_whole_times(data) or _with_double_times(data)
         return _with_decimal_times(_EXACT.decode(data)) if block is None else block
     except (msgspec.ValidationError, OverflowError):
         return decode_plain(_PLAIN.decode(data))
 
 
-def _with_double_times(events: list[Any], data: bytes) -> Block | None:
-    """The block of ``events``; None where doubles cannot give the right ns."""
+def _with_whole_times(data: bytes) -> Block | None:
+    """The block, where times are whole µs too large for ``double_will_do`` (files until 2024); None where not."""
+    if not times.starts_whole_and_large(data):
+        return None
+    try:
+        events = _WHOLE.decode(data)
+    except msgspec.ValidationError:
+        return None
+    complete, memory = _of_type(events, WholeComplete), _memory(events, WholeInstant)
+    dur = _doubles(complete, "dur")
+    if not times.double_will_do(dur, b"dur", data):
+        return None
+    ts, at = _whole(complete, "ts"), _whole(memory, "ts")
+    block = Block(complete, times.from_whole(ts), times.from_doubles(dur), memory, times.from_whole(at))
+    return _with_the_rest(block, events)
+
+
+def _with_double_times(data: bytes) -> Block | None:
+    """The block; None where doubles cannot give the right ns."""
+    events = _FAST.decode(data)
     complete, memory = _of_type(events, Complete), _memory(events, Instant)
     ts, dur, at = _doubles(complete, "ts"), _doubles(complete, "dur"), _doubles(memory, "ts")
     fine = times.double_will_do(ts, b"ts", data) and times.double_will_do(dur, b"dur", data)
@@ -170,12 +210,16 @@ def _of_type(events: list[Any], kind: type[msgspec.Struct]) -> list[Any]:
     return [event for event in events if type(event) is kind]
 
 
-def _memory(events: list[Any], kind: type[Instant | ExactInstant]) -> list[Any]:
+def _memory(events: list[Any], kind: type[Instant | WholeInstant | ExactInstant]) -> list[Any]:
     return [event for event in events if type(event) is kind and event.name == MEMORY_EVENT]
 
 
 def _doubles(events: list[Any], key: str) -> Floats:
     return np.fromiter(map(attrgetter(key), events), np.float64, len(events))
+
+
+def _whole(events: list[Any], key: str) -> Ints:
+    return np.fromiter(map(attrgetter(key), events), np.int64, len(events))
 
 
 def _decimals(events: list[Any], key: str) -> Ints:
@@ -184,8 +228,10 @@ def _decimals(events: list[Any], key: str) -> Ints:
 
 def _with_the_rest(block: Block, events: list[Any]) -> Block:
     block.total = len(events)
-    if block.total > len(block.complete):
+    kinds = set(map(type, events))
+    if Meta in kinds:
         block.names = [event for event in events if type(event) is Meta and event.name == "thread_name"]
+    if not kinds.isdisjoint(_PAIRED):
         block.paired = sum(type(event) in _PAIRED for event in events)
     return block
 
@@ -269,6 +315,8 @@ def _plain_args(args: dict[str, Any]) -> Args:
 
 def integer(value: Any) -> int | None:
     """The integer that ``value`` spells (7, "616", "0x0", 3.0); None where it spells none or one beyond 64 bits."""
+    if type(value) is int:
+        return value if NO_ID < value < 2**63 else None
     if isinstance(value, str):
         value = value.strip()
         try:

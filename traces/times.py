@@ -17,6 +17,8 @@ from stallscope.traces.trace import Floats, Ints
 
 FINE_US = float(2**42)
 COARSE_US = float(2**43)
+LARGE_DIGITS = 13
+FIRST_START = re.compile(rb'"ts"\s*:\s*([^\s,}]*)')
 LIMIT_US = float(2**63 // 1000 - 1)  # beyond, ns do not fit 64 bits
 
 
@@ -45,6 +47,24 @@ def double_will_do(us: Floats, key: bytes, text: bytes) -> bool:
     fraction = (us - np.floor(us)) * 1000
     to_tie = np.abs(fraction - np.floor(fraction) - 0.5)
     return bool(to_tie.min() > np.spacing(largest) * 500 + 1e-9)
+
+
+def starts_whole_and_large(text: bytes) -> bool:
+    """Whether the first ``ts`` in ``text`` is a whole number of µs from 10**12 on: doubles would need a second look."""
+    found = FIRST_START.search(text)
+    return found is not None and found[1].isdigit() and len(found[1]) >= LARGE_DIGITS
+
+
+def from_whole(us: Ints) -> Ints:
+    """Integer ns of whole µs.
+
+    Raises:
+        OverflowError: a time does not fit 64 bits of ns.
+
+    """
+    if len(us) and not (us.min() > -LIMIT_US and us.max() < LIMIT_US):
+        raise OverflowError
+    return us * 1000
 
 
 def from_decimals(us: Iterable[Decimal], count: int) -> Ints:

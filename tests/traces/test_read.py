@@ -158,6 +158,18 @@ def test_fields_of_unexpected_types_are_settled_one_by_one(tmp_path: Path):
     assert trace.work.device.tolist() == [1]
 
 
+def test_numbers_that_no_machine_has_are_missing():
+    """Ids, sizes and grids beyond 64 bits, as damaged files hold them, neither stop the reading nor wrap around."""
+    huge = 2**64 - 1
+    args = {"device": huge, "stream": 7, "bytes": huge, "grid": [2**40, 2**40, 1], "correlation": huge}
+    trace = TraceBuilder().complete("kernel", "k", 0, 1, pid=2, **args).memory(3, huge, 5).trace()
+    assert plain(trace.work.bytes) == {"values": [0], "known": [False]}
+    assert plain(trace.work.blocks) == {"values": [0], "known": [False]}
+    assert trace.work.device.tolist() == [2]  # the pid of device rows is the ordinal too
+    assert trace.events.correlation.known.tolist() == [False]
+    assert trace.memory.allocated_bytes.known.tolist() == [False]
+
+
 def test_threads_have_names():
     """A thread is its pid and tid as text; the name is that of its metadata event, None where there is none."""
     trace = TraceBuilder().op("a", 0, 1, tid=7).op("b", 0, 1, tid="8").thread_name(7, "thread 7 (python)").trace()
