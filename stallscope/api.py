@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from stallscope.analysis import compare as comparing
@@ -11,7 +12,8 @@ from stallscope.analysis.contract import Summary
 from stallscope.analysis.summary import summarize as summarize_trace
 from stallscope.traces.errors import BadInput
 from stallscope.traces.read import read
-from stallscope.traces.runs import Run, find_runs
+from stallscope.traces.runs import Run, Worker, find_runs
+from stallscope.traces.trace import Trace
 
 
 def load(path: str | Path) -> list[RunFigures]:
@@ -33,12 +35,16 @@ def load(path: str | Path) -> list[RunFigures]:
 def _figures(run: Run) -> list[RunFigures]:
     return [
         RunFigures(
-            summary=summarize_trace(read(run.timing_trace(worker).path), worker.manifest),
-            manifest=worker.manifest,
-            name=run.name,
+            summary=summarize_trace(_trace(run, worker), worker.manifest), manifest=worker.manifest, name=run.name
         )
         for worker in run.workers
     ]
+
+
+def _trace(run: Run, worker: Worker) -> Trace:
+    """The worker's newest timing span; what is wrong with its manifest is said among the trace's issues."""
+    trace = read(run.timing_trace(worker).path)
+    return replace(trace, issues=trace.issues + worker.issues)
 
 
 def summarize(path: str | Path) -> Summary:
