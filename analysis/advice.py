@@ -13,9 +13,11 @@ from stallscope.analysis.units import count, microseconds, percent
 
 MOST = 3  # pieces of advice
 WORTH = 0.01  # share of the step below which nothing is advice
-ALSO = 0.05  # share of the step from which another cause is worth a word
+ALSO = 0.05  # share of the step from which another cause is worth a word …
+ALSO_BESIDE_GPU = 0.10  # … and where the GPU is the limit, and most waits are for its work
 INNOCENT = 0.15  # share of the step below which a usual suspect is "not the cause"
 SMALL_OPERATOR_US = 20.0
+GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 FUSABLE = ("Adam", "AdamW", "SGD", "Adagrad")
 FUSED_LAUNCHES = 2  # an optimizer that starts no more than this is fused already
 
@@ -49,7 +51,7 @@ def what_helps(facts: Facts, kind: str) -> list[str]:
     first = _FOR_KIND[kind](facts) if kind in _FOR_KIND else []
     rest: list[Advice] = []
     for name, us in (("input-bound", facts.input_us), ("sync-bound", facts.wait_cost_us)):
-        if name != kind and facts.share(us) >= ALSO:
+        if name != kind and facts.share(us) >= (ALSO_BESIDE_GPU if kind in GPU_KINDS else ALSO):
             rest += _FOR_KIND[name](facts)
     if kind == "cpu":
         rest = [each for each in rest if "DataLoader" in each[1]]
@@ -71,7 +73,7 @@ def _waits(facts: Facts) -> str:
 
 def _moving_waits(facts: Facts, kind: str) -> list[str]:
     """Long waits and slow launch calls under a busy GPU cost little: without them the host would wait elsewhere."""
-    if kind not in ("compute-bound", "communication-bound", "copy-bound"):
+    if kind not in GPU_KINDS:
         return []
     said = []
     if facts.share(facts.stall_us) >= INNOCENT:

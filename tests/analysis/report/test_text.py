@@ -1,0 +1,109 @@
+"""The text view: answer first, 80 columns, any alphabet, no name that can harm a terminal."""
+
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from stallscope.analysis.report.style import Style, safe, shorten, wrap
+from stallscope.analysis.report.text import render
+from stallscope.analysis.summary import summarize
+from stallscope.traces.read import read
+from tests.analysis.synthetic import three_steps
+from tests.builders import TraceBuilder
+from tests.conftest import real_trace_files, real_trace_ids
+
+HOSTILE = "\x1b[31mred\x1b]8;;http://x\x07 \u202egnp.exe\u2069 [bold]x[/bold] | `a` <b>\r\n\u200b" + "模型" * 60
+
+
+def test_the_page_opens_with_machine_steps_and_answer():
+    """Whoever reads only the first lines knows what was measured and what is wrong."""
+    lines = render(summarize(three_steps().trace()), Style()).splitlines()
+    assert lines[0] == "Stallscope summary"
+    assert lines[2].startswith("GPU         NVIDIA H100 80GB HBM3")
+    assert "Steps       3 steps, median 1.00 ms, middle 80 % from 1.00 ms to 1.00 ms" in lines
+    assert "Answer: host-bound (the CPU is the limit, not the GPU)" in lines
+
+
+def test_one_step_as_bars():
+    """CPU and GPU side by side, each bar as long as its share of the step."""
+    text = render(summarize(three_steps().trace()), Style())
+    start = text.index("One step")
+    assert text[start:].splitlines()[:6] == [
+        "One step, 1.00 ms",
+        "CPU  starting kernels      █░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░   15.0 µs     2 %",
+        "     waiting for GPU       █████████░░░░░░░░░░░░░░░░░░░░░░░░░░    243 µs    24 %",
+        "     the rest: Python etc. ██████████████████████████░░░░░░░░░    742 µs    74 %",
+        "GPU  working               ███████████░░░░░░░░░░░░░░░░░░░░░░░░    302 µs    30 %",
+        "     idle                  ████████████████████████░░░░░░░░░░░    698 µs    70 %",
+    ]
+
+
+def test_a_simulated_trace_says_so_at_the_top():
+    """Nobody can take a model's figures for a measurement."""
+    trace = TraceBuilder(gpu="simulated").step(0, 9).launch(1, 1, kernel=("k", 3, 1)).trace()
+    assert "SIMULATED: no GPU made this trace" in render(summarize(trace), Style()).splitlines()[2]
+
+
+@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
+def test_real_traces_fit_the_page_in_every_style(path, real_traces):
+    """No line is wider than 80, 40 or 120 columns; ASCII stands in where blocks and µ cannot be shown."""
+    assert real_traces.is_dir()
+    summary = summarize(read(path))
+    for width in (40, 80, 120):
+        for style in (Style(width=width), Style(width=width, unicode=False)):
+            text = render(summary, style)
+            assert [line for line in text.splitlines() if cell_len(line) > width] == []
+    text.encode("ascii")
+    text.encode("cp936")
+
+
+def test_a_page_of_ten_columns_does_not_crash():
+    """Nothing useful fits, and nothing fails."""
+    assert render(summarize(three_steps().trace()), Style(width=10))
+
+
+def test_colour_only_where_asked():
+    """Escape sequences appear with colour, and never without; the text is the same."""
+    summary = summarize(three_steps().trace())
+    plain, coloured = render(summary, Style()), render(summary, Style(color=True))
+    assert "\x1b" not in plain
+    assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
+    assert coloured != plain
+
+
+def test_the_same_summary_gives_the_same_text():
+    """Two analyses of one trace print the same bytes."""
+    trace = three_steps().trace()
+    assert render(summarize(trace), Style()) == render(summarize(trace), Style())
+
+
+def test_hostile_names_cannot_move_the_cursor_or_widen_the_table():
+    """Escape sequences, bidirectional overrides and line breaks in operator, kernel and device names are replaced."""
+    builder = TraceBuilder(gpu=HOSTILE).step(0, 1000).op(HOSTILE, 10, 500)
+    builder.launch(20, 5, kernel=(HOSTILE, 40, 800)).sync(30, 400)
+    summary = summarize(builder.trace())
+    for style in (Style(), Style(unicode=False)):
+        text = render(summary, style)
+        assert [c for c in text if not c.isprintable() and c != "\n"] == []
+        assert [line for line in text.splitlines() if cell_len(line) > 80] == []
+
+
+def test_safe_replaces_what_cannot_be_seen_and_keeps_what_can():
+    """Control, bidi and zero-width characters become ?; Chinese stays; an address is dropped."""
+    assert safe("a\x1b[0m\u202eb\u200bc\n模型") == "a?[0m?b?c?模型"
+    assert safe("<built-in method item of Tensor object at 0x7f3a>") == "<built-in method item of Tensor object>"
+
+
+def test_shorten_keeps_both_ends():
+    """A long C++ name loses its middle; wide characters count two columns."""
+    assert shorten("void at::native::elementwise_kernel<128>", 20) == "void at::nat..l<128>"
+    assert shorten("short", 20) == "short"
+    assert cell_len(shorten("模型" * 20, 15)) <= 15
+
+
+def test_wrap_keeps_a_number_with_its_unit_and_cuts_long_words():
+    """ "6 %" is never torn apart; a word longer than the line is cut, not lost."""
+    assert wrap("it works 6 % of 5.60 ms", 12) == ["it works 6 %", "of 5.60 ms"]
+    assert wrap("it works for 6 % of it", 15) == ["it works for", "6 % of it"]
+    assert wrap("abcdefgh", 3) == ["abc", "def", "gh"]

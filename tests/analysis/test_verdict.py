@@ -1,0 +1,132 @@
+"""The rule verdict: shares in, one word, one sentence and advice out."""
+
+import pytest
+
+from stallscope.analysis.contract import SyncSite
+from stallscope.analysis.facts import Facts
+from stallscope.analysis.verdict import judge
+
+
+def facts(**changes) -> Facts:
+    """A step of 560 µs with 19 kernels of 1.6 µs, as the Iris training's; ``changes`` say what is different."""
+    base = {
+        "vendor": "cuda", "has_rows": True, "measured": True, "launches_known": True, "refused": False,
+        "from_steps": True, "step_us": 560.0, "unexplained_share": 0.0, "orphan_share": 0.0, "launches": 19.0,
+        "graph_launches": 0.0, "launch_call_us": 90.0, "kernels": 19.0, "mean_kernel_us": 1.6, "kernel_sum_us": 30.4,
+        "busy_us": 32.0, "stall_us": 39.0, "compute_us": 30.4, "copy_us": 1.6, "communication_us": 0.0,
+        "input_us": 0.0, "dataloader_us": 0.0, "operators": 40.0, "operator_us": 300.0, "optimizer": None,
+        "optimizer_launches": 0.0, "loader_workers": False, "sites": [item(39.0)],
+    }  # fmt: skip
+    return Facts(**{**base, **changes})
+
+
+def item(blocked_us: float) -> SyncSite:
+    """A wait in .item()."""
+    return SyncSite(
+        call_site=None, operator="aten::item", api="cudaStreamSynchronize", module=None, calls_per_step=1.0,
+        blocked_us_per_step=blocked_us, idle_after_us_per_step=None,
+    )  # fmt: skip
+
+
+GPU_BUSY = {"busy_us": 520.0, "compute_us": 515.0, "kernel_sum_us": 515.0, "mean_kernel_us": 27.0}
+
+
+def test_the_founding_case_is_launch_bound_and_item_is_not_the_cause():
+    """The sentence a beginner needs, with this run's figures, and .item() acquitted with its own."""
+    verdict = judge(facts())
+    assert verdict.kind == "launch-bound"
+    assert verdict.text == (
+        "Each step starts 19 kernels of 1.60 µs; preparing and starting them takes the CPU 521 µs, so the GPU works "
+        "6 % of the time and waits for Python the rest."
+    )
+    assert verdict.not_the_cause[0] == "Waiting in .item(): 39.0 µs of 560 µs, 7 % of each step."
+    assert "reduce-overhead" in verdict.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, "launch-bound"),
+        ({"launches": 3.0, "kernels": 3.0}, "host-bound"),  # too few launches to be about launching
+        ({"kernel_sum_us": 19 * 40.0, "busy_us": 200.0}, "host-bound"),  # each kernel outlasts the work to start it
+        ({"step_us": 56_000.0}, "host-bound"),  # 2.9 ms per launch: the time goes elsewhere
+        ({"input_us": 400.0, "dataloader_us": 400.0}, "input-bound"),
+        ({"stall_us": 300.0, "busy_us": 250.0, "compute_us": 250.0}, "sync-bound"),
+        (GPU_BUSY, "compute-bound"),
+        ({**GPU_BUSY, "stall_us": 500.0}, "compute-bound"),  # a long wait under a busy GPU is no cause
+        ({"busy_us": 520.0, "compute_us": 200.0, "communication_us": 300.0}, "communication-bound"),
+        ({"busy_us": 520.0, "compute_us": 200.0, "copy_us": 300.0}, "copy-bound"),
+        ({"busy_us": 400.0, "compute_us": 400.0, "stall_us": 90.0}, "balanced"),
+        ({"unexplained_share": 0.11}, "refused"),
+        ({"refused": True}, "refused"),
+        ({"measured": False}, "unknown"),
+        ({"launches_known": False}, "unknown"),
+        ({"has_rows": False, "step_us": 0.0}, "unknown"),
+        ({"vendor": "mtia", "measured": False, "launches_known": False}, "unknown"),
+        ({"vendor": "cpu", "measured": False, "launches_known": False}, "cpu"),
+    ],
+)
+def test_kinds(changes, kind):
+    """One change to the founding case each, and the word it gets; every kind has a sentence."""
+    verdict = judge(facts(**changes))
+    assert verdict.kind == kind
+    assert verdict.confidence == "rule"
+    assert verdict.text.endswith(".")
+    assert len(verdict.advice) <= 3
+
+
+def test_no_advice_and_no_acquittal_where_the_verdict_abstains():
+    """Figures that cannot be trusted support no advice."""
+    verdict = judge(facts(unexplained_share=0.42))
+    assert (verdict.not_the_cause, verdict.advice) == ([], [])
+    assert "42 %" in verdict.text
+
+
+def test_small_doubts_are_said():
+    """Between 2 and 10 % of unexplained waits the verdict stands, with low confidence; likewise many lost launches."""
+    assert "Low confidence: 5 % of the time" in judge(facts(unexplained_share=0.05)).text
+    assert "Low confidence: 26 % of the GPU work has no launch" in judge(facts(orphan_share=0.26)).text
+
+
+def test_nothing_below_one_percent_is_advice():
+    """A sync-bound step with a second site of 1 µs: only the site that matters is advised on."""
+    tiny = SyncSite(
+        call_site=None, operator="aten::nonzero", api="cudaStreamSynchronize", module=None, calls_per_step=1.0,
+        blocked_us_per_step=1.0, idle_after_us_per_step=None,
+    )  # fmt: skip
+    verdict = judge(facts(stall_us=300.0, busy_us=250.0, compute_us=250.0, sites=[item(299.0), tiny]))
+    assert any("aten::item waits 299 µs" in text for text in verdict.advice)
+    assert not any("nonzero" in text for text in verdict.advice)
+
+
+def test_waits_under_a_busy_gpu_are_explained_not_blamed():
+    """A GPU-bound step that waits 500 µs in .item(): the wait would only move."""
+    verdict = judge(facts(**GPU_BUSY, stall_us=500.0, sites=[item(500.0)]))
+    assert any("would wait elsewhere" in text for text in verdict.not_the_cause)
+    assert not any(".item()" in text for text in verdict.advice)
+
+
+def test_an_input_bound_step_with_waits_hears_of_both():
+    """The DataLoader first, then the waits that keep CPU and GPU from working at once."""
+    advice = judge(
+        facts(input_us=290.0, dataloader_us=290.0, busy_us=260.0, compute_us=260.0, stall_us=170.0, sites=[item(170.0)])
+    ).advice
+    assert "num_workers" in advice[0]
+    assert "aten::item" in advice[1]
+
+
+def test_optimizer_advice_counts_its_launches():
+    """SGD that starts 4 of 19 kernels can be fused; one that starts 2 is fused already."""
+    assert any("4 of 19 launches" in a for a in judge(facts(optimizer="SGD", optimizer_launches=4.0)).advice)
+    assert not any("fused" in a for a in judge(facts(optimizer="SGD", optimizer_launches=2.0)).advice)
+    assert not any("fused" in a for a in judge(facts(optimizer="LBFGS", optimizer_launches=9.0)).advice)
+
+
+def test_a_cpu_run_says_what_the_cpu_does():
+    """Operators against everything between them, and that small operators want larger batches."""
+    verdict = judge(facts(vendor="cpu", measured=False, launches_known=False))
+    assert verdict.text == (
+        "This run used no GPU. Of the 560 µs of each step the CPU spends 54 % in 40 operators of 7.50 µs each, and "
+        "46 % outside them: Python, and whatever was not recorded."
+    )
+    assert "larger batch" in verdict.advice[0]
