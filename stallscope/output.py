@@ -26,6 +26,7 @@ def style_for(stream: TextIO) -> Style:
         width=min(WIDEST, _columns(stream)) if terminal else PIPE_WIDTH,
         color=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         unicode=_takes_unicode(stream),
+        encoding=stream.encoding or "ascii",
     )
 
 

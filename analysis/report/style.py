@@ -29,12 +29,13 @@ class Style:
     width: int = 80
     color: bool = False
     unicode: bool = True
+    encoding: str = "ascii"  # what can be shown where unicode is False: a Chinese code page has Chinese names
 
     def text(self, line: str) -> str:
-        """``line`` in the alphabet of this style: as it is, or with ASCII standing in for every other character."""
+        """``line`` in the alphabet of this style: as it is, or with ASCII standing in for what the encoding lacks."""
         if self.unicode:
             return line
-        return line.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+        return line.translate(_ASCII).encode(self.encoding, "replace").decode(self.encoding)
 
     def paint(self, line: str, colour: Colour) -> str:
         """``line`` in a colour, where colours may be used."""

@@ -84,6 +84,14 @@ def test_ascii_stands_in_where_the_encoding_has_no_micro_sign() -> None:
     assert "169 us" in text
 
 
+def test_a_chinese_code_page_keeps_chinese_names() -> None:
+    """cp936 has no micro sign and no blocks, but it has the characters of a Chinese run name."""
+    text = render(compare([run("培训")], [run("b")]), Style(unicode=False, encoding="cp936"))
+    assert "before   培训" in text
+    assert text.encode("cp936")
+    assert "before   ??" in render(compare([run("培训")], [run("b")]), Style(unicode=False))
+
+
 def test_colour_only_where_asked_for() -> None:
     """Without colour there is no escape sequence; with it, the answer is green when the candidate is faster."""
     assert "\x1b" not in render(every(100), PLAIN)
