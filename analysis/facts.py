@@ -25,7 +25,6 @@ class Facts:
     """One step. Times in µs; the classes of GPU idle time add up to it: input + sync + host."""
 
     vendor: str
-    has_rows: bool  # the window holds anything at all
     measured: bool  # device rows are there
     launches_known: bool
     refused: bool  # the trace is too broken for figures
@@ -37,7 +36,6 @@ class Facts:
     graph_launches: float
     launch_call_us: float
     kernels: float
-    mean_kernel_us: float
     kernel_sum_us: float
     busy_us: float
     stall_us: float
@@ -53,6 +51,16 @@ class Facts:
     loader_workers: bool  # the DataLoader has worker processes
     sites: list[SyncSite] = field(default_factory=list)
     copies: list[MemcpyRow] = field(default_factory=list)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the window holds anything at all."""
+        return self.step_us > 0
+
+    @property
+    def mean_kernel_us(self) -> float:
+        """Mean kernel; 0 without kernels."""
+        return self.kernel_sum_us / self.kernels if self.kernels else 0.0
 
     @property
     def idle_us(self) -> float:
@@ -104,26 +112,20 @@ def find_facts(
     copies: list[MemcpyRow] | None,
 ) -> Facts:
     """One step of the analysed window."""
-    window = stages.window
     optimizer, optimizer_launches = _optimizer(stages)
-    durations = [kernel.mean_ns * kernel.count for kernel in stages.kernels]
-    count = sum(kernel.count for kernel in stages.kernels)
-    loads = stages.trace.strings
     return Facts(
         vendor=stages.trace.vendor,
-        has_rows=window.length > 0,
         measured=stages.measured,
         launches_known=stages.launches.known,
         refused=refused,
-        from_steps=window.from_steps,
-        step_us=stages.us(window.length),
-        unexplained_share=stages.unexplained_ns / window.length if stages.measured and window.length else 0.0,
+        from_steps=stages.window.from_steps,
+        step_us=stages.us(stages.window.length),
+        unexplained_share=stages.unexplained_share or 0.0,
         orphan_share=float((stages.launches.work_call < 0).mean()) if len(stages.trace.work) else 0.0,
         launches=stages.per_step(stages.launches.total),
         graph_launches=stages.per_step(stages.launches.graph_launches),
         launch_call_us=per_step.launch_call_us or 0.0,
         kernels=per_step.kernels or 0.0,
-        mean_kernel_us=sum(durations) / count / 1000 if count else 0.0,
         kernel_sum_us=per_step.kernel_sum_us or 0.0,
         busy_us=per_step.gpu_busy_us or 0.0,
         stall_us=per_step.sync_stall_us or 0.0,
@@ -133,10 +135,10 @@ def find_facts(
         input_us=breakdown.dataloader or 0.0,
         dataloader_us=per_step.dataloader_us or 0.0,
         operators=stages.per_step(_outermost(stages)),
-        operator_us=stages.us(intervals.total(window.cover(stages.trace, stages.operators.rows))),
+        operator_us=stages.us(intervals.total(stages.window.cover(stages.trace, stages.operators.rows))),
         optimizer=optimizer,
         optimizer_launches=stages.per_step(optimizer_launches),
-        loader_workers=any(is_dataloader(name) and "_MultiProcessing" in name for name in loads),
+        loader_workers=any(is_dataloader(name) and "_MultiProcessing" in name for name in stages.trace.strings),
         sites=[site for site in sites or [] if site.call_site is None],
         copies=copies or [],
     )

@@ -47,6 +47,11 @@ class Stages:
         """Host waits during which nothing that was recorded ran."""
         return waits_without_work(self.syncs.stall, self.activity.busy)
 
+    @property
+    def unexplained_share(self) -> float | None:
+        """The same as a part of the window; None where device rows are withheld."""
+        return self.unexplained_ns / self.window.length if self.measured and self.window.length else None
+
     def us(self, ns: float) -> float:
         """A window total in ns as µs per step."""
         return ns / (1000 * self.window.count)
@@ -122,7 +127,7 @@ def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summar
 
 
 def _health(stages: Stages) -> contract.Health:
-    share = stages.unexplained_ns / stages.window.length if stages.measured and stages.window.length else None
+    share = stages.unexplained_share
     issues = [*stages.trace.issues, *stages.window.issues(), *launch_issues(stages.trace, stages.launches)]
     if share is not None and share > DOUBT:
         severity = Severity.DATA_LOSS if share > REFUSE else Severity.NOTICE

@@ -19,7 +19,7 @@ def operators_of(builder):
 
 
 def test_self_time_leaves_out_nested_operators_and_device_time_goes_to_the_innermost():
-    """linear 0–50 calls addmm 10–40, which launches a kernel of 200 µs."""
+    """Operator linear 0–50 calls addmm 10–40, which launches a kernel of 200 µs."""
     builder = TraceBuilder().step(0, 1000).op("aten::linear", 0, 50).op("aten::addmm", 10, 30)
     builder.launch(20, 5, kernel=("gemm", 100, 200))
     assert operators_of(builder) == {
@@ -29,7 +29,7 @@ def test_self_time_leaves_out_nested_operators_and_device_time_goes_to_the_inner
 
 
 def test_recursion_counts_host_time_once():
-    """add inside add: two calls, host time of the outer one only, self time of both."""
+    """Operator add inside add: two calls, host time of the outer one only, self time of both."""
     builder = TraceBuilder().step(0, 100).op("aten::add", 0, 50).op("aten::add", 10, 20)
     assert operators_of(builder) == {"aten::add": (2, 50.0, 50.0, 0.0, 0)}
 

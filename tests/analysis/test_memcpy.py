@@ -68,5 +68,5 @@ def test_copies_that_make_the_host_wait(call, name, call_us, blocks):
 
 
 def test_synchronous_copy_call_without_a_device_row_blocks_by_its_name():
-    """cudaMemcpy whose copy was not recorded still made the host wait."""
+    """A cudaMemcpy whose copy was not recorded still made the host wait."""
     assert len(copies_of(TraceBuilder().step(0, 100).call("cudaMemcpy", 10, 20)).blocking_calls) == 1

@@ -115,7 +115,7 @@ def test_figures_are_per_step_of_all_steps_medians_of_the_whole_ones():
 
 
 def test_unprofiled_times_and_inflation_come_from_the_round_of_the_trace(tmp_path):
-    """Profiled steps of 1 ms against 8 ms for 10 unprofiled steps: 1.25 times as long; the short round is not mixed in."""
+    """Profiled steps of 1 ms against 8 ms for 10 unprofiled steps: 1.25 times; the short round stays out."""
     path = three_steps().write(tmp_path, "w.1.pt.trace.json")
     manifest = manifest_of(
         window("unprofiled", "short", steps=5, duration_ns=500_000_000),
@@ -199,7 +199,7 @@ def test_verdicts_on_real_traces(name, kind, real_traces):
 
 
 def test_blocking_copies_of_the_recommender_are_found(real_traces):
-    """Its Synchronize calls hold 2.8 ms, 30 pageable DtoH copies 758 ms of 5 steps; its 1140 DtoD copies wait for nothing."""
+    """Synchronize calls hold 2.8 ms of 5 steps, 30 pageable DtoH copies 758 ms; 1140 DtoD copies wait for nothing."""
     summary = summarize(read(real_traces / "a100" / "recommender_rank0_of_16.json.gz"))
     assert summary.per_step.sync_call_us * 5 == pytest.approx(2_800, abs=5)
     to_host = next(row for row in summary.memcpy if (row.direction, row.memory) == ("DtoH", "pageable"))

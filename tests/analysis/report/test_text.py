@@ -103,7 +103,7 @@ def test_shorten_keeps_both_ends():
 
 
 def test_wrap_keeps_a_number_with_its_unit_and_cuts_long_words():
-    """ "6 %" is never torn apart; a word longer than the line is cut, not lost."""
+    """The number in 6 % is never torn from its unit; a word longer than the line is cut, not lost."""
     assert wrap("it works 6 % of 5.60 ms", 12) == ["it works 6 %", "of 5.60 ms"]
     assert wrap("it works for 6 % of it", 15) == ["it works for", "6 % of it"]
     assert wrap("abcdefgh", 3) == ["abc", "def", "gh"]
