@@ -71,6 +71,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     warmup_steps: int = 0
     activities: list[str] = []
     pause_ns: int | None = None  # training stood still this long while the profiler stopped and exported
+    forward_hooks: bool = False  # forward hooks were in place: a few percent slower than without
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True):

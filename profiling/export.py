@@ -1,0 +1,196 @@
+"""The run folder: names, traces and the manifest, written behind the training's back and never half-visible."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import queue
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from stallscope.traces.manifest import Manifest
+
+GZIP_LEVEL = 6
+QUIET_AT_MOST = 2.0  # seconds that compression waits for an unprofiled window to close
+MAX_RUNS = 10_000
+KERNEL_ROW = b'"cat": "kernel"'
+
+
+def worker_name(rank: int, world_size: int) -> str:
+    """Return ``host_pid``, with ``.rankN`` among several: TensorBoard's plugin takes host and process from it."""
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
+    name = f"{host}_{os.getpid()}"
+    return f"{name}.rank{rank}" if world_size > 1 else name
+
+
+def manifest_name(worker: str, rank: int) -> str:
+    """Return the manifest's file name: plain for rank 0, with the worker for every other."""
+    return "stallscope.json" if rank == 0 else f"stallscope.{worker}.json"
+
+
+def make_run_folder(logdir: Path, name: str) -> Path:
+    """Create ``logdir/name``, or with ``-2``, ``-3``… if it exists; two processes never get the same.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    logdir.mkdir(parents=True, exist_ok=True)
+    for number in range(1, MAX_RUNS):
+        folder = logdir / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise FileExistsError(f"{logdir / name} and {MAX_RUNS} more of the name")
+
+
+class RunFolder:
+    """Writes into one run folder, made when there is something to put in. The slow part runs on its own thread.
+
+    ``manifest()`` gives the manifest as of now, quickly; ``complete`` adds what takes time, in the background.
+    ``problems`` holds a sentence for each thing that went wrong, ``kernel_rows`` whether a trace had device kernels.
+    """
+
+    def __init__(
+        self, logdir: Path, name: str, manifest: Callable[[], Manifest], complete: Callable[[Manifest], Manifest]
+    ) -> None:
+        self.path: Path | None = None
+        self.problems: list[str] = []
+        self.kernel_rows = False
+        self._logdir, self._name, self._manifest, self._complete = logdir, name, manifest, complete
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._may_work = threading.Event()
+        self._may_work.set()
+
+    # --- what capture needs ----------------------------------------------------------------------
+
+    def new_trace(self) -> Path | None:
+        """Return a hidden name in the run folder for the next plain trace; None where there can be no folder."""
+        if self._folder() is None or self.path is None:
+            return None
+        return self.path / f".{self._manifest().worker}.{time.time_ns()}.pt.trace.json.tmp"
+
+    def finished(self, plain: Path, error: Exception | None) -> str | None:
+        """Verify a plain trace and have it compressed in the background; returns its final name, None if no good."""
+        problem = str(error) if error is not None else what_is_wrong(plain)
+        if problem is not None:
+            self.problems.append(f"{plain.parent}: a trace could not be written ({problem}); is the disk full?")
+            _remove(plain)
+            return None
+        final = plain.name.removeprefix(".").removesuffix(".tmp") + ".gz"
+        self._later(lambda: self._compress(plain, final))
+        return final
+
+    def discard(self, names: list[str]) -> None:
+        """Delete traces."""
+        folder = self.path
+        if folder is not None:
+            self._later(lambda: [_remove(folder / name) for name in names] and None)
+
+    def window_closed(self) -> None:
+        """Write the manifest after what is already waiting to be written."""
+        manifest = self._manifest()
+        self._later(lambda: self._write_manifest(manifest))
+
+    def quiet(self, on: bool) -> None:
+        """Hold background work while an unprofiled window is open (for two seconds at most)."""
+        if on:
+            self._may_work.clear()
+        else:
+            self._may_work.set()
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def write_manifest(self) -> None:
+        """Finish everything that waits, then write the manifest; the run folder is made if there is none."""
+        self.close()
+        if self._folder() is not None:
+            self._write_manifest(self._manifest())
+
+    def close(self, timeout: float | None = None) -> None:
+        """Wait for the background work."""
+        self._may_work.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            thread.join(timeout)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _folder(self) -> Path | None:
+        if self.path is None and not self.problems:
+            try:
+                self.path = make_run_folder(self._logdir, self._name)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                self.problems.append(
+                    f"{self._logdir}: no run folder could be made ({reason}), so nothing was recorded; "
+                    "choose another place with --logdir"
+                )
+        return self.path
+
+    def _later(self, job: Callable[[], None]) -> None:
+        self._jobs.put(job)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="stallscope-export", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._may_work.wait(QUIET_AT_MOST)
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001 - a full disk, a folder taken away: said at the end
+                self.problems.append(f"{self.path}: could not be written ({error}); what is there may be incomplete")
+
+    def _compress(self, plain: Path, final: str) -> None:
+        packed = plain.with_name(f".{final}.tmp")
+        try:
+            with plain.open("rb") as source, packed.open("wb") as raw:
+                with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as target:
+                    while block := source.read(1 << 20):
+                        self.kernel_rows |= KERNEL_ROW in block
+                        target.write(block)
+                raw.flush()
+                os.fsync(raw.fileno())
+            packed.replace(plain.with_name(final))
+        finally:
+            _remove(packed)
+            _remove(plain)
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        if self.path is None:
+            return
+        final = self.path / manifest_name(manifest.worker, manifest.rank)
+        hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        try:
+            hidden.write_bytes(msgspec.json.encode(self._complete(manifest)) + b"\n")
+            hidden.replace(final)
+        except OSError as error:
+            self.problems.append(f"{final}: could not be written ({error.strerror or error}); is the disk full?")
+        finally:
+            _remove(hidden)
+
+
+def what_is_wrong(plain: Path) -> str | None:
+    """Return what is wrong with a plain trace just written: torch reports success where the disk is full."""
+    try:
+        with plain.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 16))
+            tail = file.read().rstrip()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None if tail.endswith(b"}") else "it ends in the middle"
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""The user's own profilers: ours gives way before theirs starts, since two at once crash the process."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import wraps
+from types import ModuleType
+from typing import Any, Protocol
+
+STARTS = ("_prepare_profiler", "_enable_profiler", "_enable_profiler_legacy")
+ENDS = ("_disable_profiler", "_disable_profiler_legacy")
+MODULES = ("torch.autograd.profiler", "torch.autograd.profiler_legacy")
+
+
+class Yielding(Protocol):
+    """What gives way."""
+
+    def pause(self) -> None:
+        """Stop recording now."""
+
+    def resume(self) -> None:
+        """Recording may go on."""
+
+
+def install(torch: ModuleType, ours: Callable[[], bool], capture: Yielding, alive: Callable[[], bool]) -> None:
+    """Wrap torch's functions that start and end a profiler, where its Python profilers look them up.
+
+    ``ours()``: the call comes from our own recorder. ``alive()``: we are still to interfere (false in forked children).
+    """
+    del torch  # only proves that it has been imported
+    for name in MODULES:
+        module = _loaded(name)
+        for function in STARTS:
+            _wrap(module, function, ours, alive, before=capture.pause)
+        for function in ENDS:
+            _wrap(module, function, ours, alive, after=capture.resume)
+
+
+def _loaded(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:  # a torch without the legacy profiler
+        return None
+
+
+def _nothing() -> None:
+    return None
+
+
+def _wrap(
+    module: Any,
+    name: str,
+    ours: Callable[[], bool],
+    alive: Callable[[], bool],
+    *,
+    before: Callable[[], None] = _nothing,
+    after: Callable[[], None] = _nothing,
+) -> None:
+    original = getattr(module, name, None)
+    if original is None:
+        return
+
+    @wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        foreign = alive() and not ours()
+        if foreign:
+            before()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            if foreign:
+                after()
+
+    setattr(module, name, wrapper)

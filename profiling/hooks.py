@@ -1,0 +1,402 @@
+"""torch's hooks → events for the step trackers, one tracker for each thread.
+
+Installed: global forward hooks on the ``Module.__call__`` path (taken out where they are not needed), optimizer step
+hooks, and thin wrappers around the DataLoader's ``__next__`` and GradScaler's ``step`` and ``update``. Never: backward
+hooks (they break in-place modules), patches of ``Tensor``. A failure of ours switches everything off and is reported
+once; the script never sees it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType, ModuleType
+from typing import Any, Protocol
+
+from stallscope.profiling.steps import StepTracker
+
+MAX_THREADS = 64  # that only call modules; threads with an optimizer are always followed
+
+
+class Observer(Protocol):
+    """Who is told of step boundaries."""
+
+    def boundary(self, tracker: StepTracker) -> None:
+        """Take a step boundary, on the thread where it happened."""
+
+    def sight_lost(self, tracker: StepTracker) -> None:
+        """Note that ``tracker`` needs the forward hooks back."""
+
+
+class _Thread(threading.local):
+    """What the hooks know of one thread."""
+
+    def __init__(self) -> None:
+        self.tracker: StepTracker | None = None
+        self.depth = 0  # of module calls
+        self.sight = -1  # which installation of the forward hooks ``depth`` belongs to
+        self.optimizers: list[int] = []  # identities of the frames of running optimizer steps
+
+
+class Hooks:
+    """All that is hung into torch, and the way back out."""
+
+    def __init__(self, observer: Observer, failed: Callable[[Exception], None]) -> None:
+        self.enabled = False
+        self.trackers: list[StepTracker] = []
+        self.hidden = False  # the forward hooks are taken out
+        self._observer, self._failed = observer, failed
+        self._thread = _Thread()
+        self._torch: Any = None
+        self._main: StepTracker | None = None  # of the thread that last called a module
+        self._sight = 0
+        self._forward_handles: list[Any] = []
+        self._undo: list[Callable[[], None]] = []
+        self._backward_id: Callable[[], int] = lambda: -1
+        self._at_fork = False
+
+    # --- in and out ------------------------------------------------------------------------------
+
+    def install(self, torch: ModuleType) -> None:
+        """Hang everything in. Called once torch has been imported."""
+        self._torch = torch
+        self._backward_id = getattr(torch._C, "_current_graph_task_id", self._backward_id)
+        self._pre, self._post = _forward_hooks(torch, self)
+        self.enabled = True
+        if hasattr(os, "register_at_fork") and not self._at_fork:
+            self._at_fork = True
+            os.register_at_fork(after_in_child=self.disable)
+        self._install_optimizer_hooks()
+        self._undo.append(_wrap_fetches(self._torch, self))
+        self._undo.extend(_wrap_scalers(self._torch, self))
+        self._undo.append(_discount_our_hooks(self._torch, self))
+        self.hidden = True
+        self.show()
+
+    def remove(self) -> None:
+        """Take everything out again."""
+        self.disable()
+        self._drop_forward_hooks()
+        while self._undo:
+            self._undo.pop()()
+
+    def disable(self) -> None:
+        """Switch off without touching torch; what remains returns at once."""
+        self.enabled = False
+
+    def fail(self, error: Exception) -> None:
+        """Switch off for good after a failure of ours."""
+        if self.enabled:
+            self.disable()
+            self._failed(error)
+
+    # --- sight -----------------------------------------------------------------------------------
+
+    def hide(self, tracker: StepTracker) -> bool:
+        """Take the forward hooks out, where an optimizer tells the steps of ``tracker`` and nobody else needs them.
+
+        Where something is compiled they stay: compiled code checks for them and would be compiled again.
+        """
+        others = any(each is not tracker and each.optimizer_steps for each in self.trackers)
+        if tracker.source != "optimizer" or tracker.bursts or not tracker.period.settled or others:
+            return False
+        if _anything_compiled():
+            return False
+        self.hidden = True
+        self._drop_forward_hooks()
+        return True
+
+    def show(self) -> None:
+        """Put the forward hooks in."""
+        if not self.hidden or not self.enabled:
+            return
+        module = self._torch.nn.modules.module
+        self._sight += 1
+        self._forward_handles = [
+            module.register_module_forward_pre_hook(self._pre),
+            module.register_module_forward_hook(self._post, always_call=True),
+        ]
+        self.hidden = False
+
+    def _drop_forward_hooks(self) -> None:
+        while self._forward_handles:
+            self._forward_handles.pop().remove()
+
+    def own_forward_hooks(self) -> int:
+        """Return how many forward hooks in torch's tables are ours."""
+        return len(self._forward_handles)
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def tracker(self) -> StepTracker:
+        """Return the tracker of this thread."""
+        tracker = self._thread.tracker
+        if tracker is None:
+            tracker = self._thread.tracker = StepTracker()
+            if len(self.trackers) < MAX_THREADS:
+                self.trackers.append(tracker)
+        return tracker
+
+    def module_called(self, module: Any) -> None:
+        """Note a module call, root or not."""
+        thread = self._thread
+        if thread.depth and thread.sight == self._sight:
+            thread.depth += 1
+            return
+        thread.sight, thread.depth = self._sight, 1
+        if self._backward_id() != -1:  # recomputed by checkpointing: no step of its own
+            return
+        tracker = self._main = self.tracker()
+        if thread.optimizers and not self._running(thread):
+            tracker.optimizer_failed()
+        stateful = tracker.optimizer_steps > 0 or _stateful(module)
+        if tracker.forward(grad=self._torch.is_grad_enabled(), stateful=stateful):
+            self._observer.boundary(tracker)
+
+    def module_left(self) -> None:
+        """Note the end of a module call."""
+        if self._thread.depth:
+            self._thread.depth -= 1
+
+    def fetch(self) -> None:
+        """Note that a DataLoader is asked for a batch."""
+        tracker = self.tracker()
+        if tracker.fetch():
+            self._observer.boundary(tracker)
+
+    def optimizer_starts(self, optimizer: Any, frame: FrameType) -> None:
+        """Note the start of an optimizer step; wrappers around other optimizers count once."""
+        thread = self._thread
+        if thread.optimizers:
+            self._running(thread)
+        thread.optimizers.append(id(frame))
+        if len(thread.optimizers) > 1:
+            return
+        thread.depth = 0  # a training loop inside a module, or a depth left over from an interrupted call
+        tracker = self._stepping_tracker()
+        if tracker.optimizer_start(id(optimizer)):
+            self._observer.boundary(tracker)
+
+    def optimizer_ends(self, optimizer: Any) -> None:
+        """Note the end of an optimizer step."""
+        thread = self._thread
+        if thread.optimizers:
+            thread.optimizers.pop()
+        if not thread.optimizers:
+            self._stepped(optimizer)
+
+    def _stepped(self, optimizer: Any) -> None:
+        tracker = self._stepping_tracker()
+        if tracker.optimizer_end(id(optimizer), in_backward=self._backward_id() != -1):
+            self._observer.boundary(tracker)
+        self._check_sight(tracker)
+
+    def scaler_stepped(self, optimizer: Any, steps_before: int) -> None:
+        """Note ``GradScaler.step``: if the optimizer did not step, it was made to skip."""
+        if self.tracker().optimizer_steps == steps_before:
+            self._stepped(optimizer)
+
+    def scaler_updated(self) -> None:
+        """Note ``GradScaler.update``."""
+        tracker = self.tracker()
+        if tracker.scaler_update():
+            self._observer.boundary(tracker)
+        self._check_sight(tracker)
+
+    def _check_sight(self, tracker: StepTracker) -> None:
+        if self.hidden and not tracker.blind:
+            self._observer.sight_lost(tracker)
+
+    def _stepping_tracker(self) -> StepTracker:
+        """Return this thread's tracker; for an optimizer on one of autograd's own threads, the one it works for."""
+        if self._thread.tracker is None and self._main is not None and self._backward_id() != -1:
+            return self._main
+        return self.tracker()
+
+    def _running(self, thread: _Thread) -> bool:
+        """Forget optimizer steps that an exception has left; whether any is still running."""
+        alive, frame = set(), sys._getframe()
+        while frame is not None:
+            alive.add(id(frame))
+            frame = frame.f_back
+        thread.optimizers[:] = [each for each in thread.optimizers if each in alive]
+        return bool(thread.optimizers)
+
+    def _install_optimizer_hooks(self) -> None:
+        optimizer = importlib.import_module("torch.optim.optimizer")  # torch.optim hides the name
+        compiler = self._torch.compiler
+
+        def before(instance: Any, _args: Any, _kwargs: Any) -> None:
+            if compiler.is_compiling():
+                return
+            if self.enabled:
+                try:
+                    self.optimizer_starts(instance, sys._getframe(1))
+                except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
+                    self.fail(error)
+
+        def after(instance: Any, _args: Any, _kwargs: Any) -> None:
+            if compiler.is_compiling():
+                return
+            if self.enabled:
+                try:
+                    self.optimizer_ends(instance)
+                except Exception as error:  # noqa: BLE001
+                    self.fail(error)
+
+        self._undo.append(optimizer.register_optimizer_step_pre_hook(before).remove)
+        self._undo.append(optimizer.register_optimizer_step_post_hook(after).remove)
+
+
+def _forward_hooks(torch: Any, hooks: Hooks) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return the two global forward hooks. Under ``torch.compile`` they vanish: their first line is all it sees."""
+
+    def called(module: Any, _args: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if hooks.enabled:
+            try:
+                hooks.module_called(module)
+            except Exception as error:  # noqa: BLE001
+                hooks.fail(error)
+
+    def left(_module: Any, _args: Any, _output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if hooks.enabled:
+            hooks.module_left()
+
+    return called, left
+
+
+def _stateful(module: Any) -> bool:
+    """Whether a module has children, parameters or buffers; losses and activations have none."""
+    own = (*module._parameters.values(), *module._buffers.values())
+    return bool(module._modules) or any(each is not None for each in own)
+
+
+def _anything_compiled() -> bool:
+    """Whether dynamo has compiled anything in this process."""
+    utils = sys.modules.get("torch._dynamo.utils")
+    counters = getattr(utils, "counters", None)
+    return bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))
+
+
+def _patch(owner: Any, name: str, wrapper: Any) -> Callable[[], None]:
+    """Set ``owner.name``; returns what puts the original back, unless somebody has patched over it."""
+    original = vars(owner)[name]
+    setattr(owner, name, wrapper)
+
+    def undo() -> None:
+        if vars(owner).get(name) is wrapper:
+            setattr(owner, name, original)
+
+    return undo
+
+
+def _unframed(error: BaseException) -> None:
+    """Take the frame that calls this out of ``error``'s traceback; a bare ``raise`` does not put it back."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+
+
+def _wrap_fetches(torch: Any, hooks: Hooks) -> Callable[[], None]:
+    iterator = torch.utils.data.dataloader._BaseDataLoaderIter
+    original = iterator.__next__
+
+    @wraps(original)
+    def __next__(self: Any) -> Any:  # noqa: N807 - shown in profiles and tracebacks under the original's name
+        if hooks.enabled:
+            try:
+                hooks.fetch()
+            except Exception as error:  # noqa: BLE001
+                hooks.fail(error)
+        try:
+            return original(self)
+        except BaseException as error:
+            _unframed(error)
+            raise
+
+    return _patch(iterator, "__next__", __next__)
+
+
+def _wrap_scalers(torch: Any, hooks: Hooks) -> list[Callable[[], None]]:
+    base = getattr(torch.amp, "GradScaler", None)
+    if base is None:
+        return []
+    return [undo for cls in (base, *_subclasses(base)) for undo in _wrap_scaler(cls, hooks)]
+
+
+def _subclasses(cls: type) -> list[type]:
+    return [each for child in cls.__subclasses__() for each in (child, *_subclasses(child))]
+
+
+def _wrap_scaler(cls: Any, hooks: Hooks) -> list[Callable[[], None]]:
+    wrappers = {"step": _scaler_step, "update": _scaler_update}
+    return [_patch(cls, name, wrap(vars(cls)[name], hooks)) for name, wrap in wrappers.items() if name in vars(cls)]
+
+
+def _scaler_step(original: Any, hooks: Hooks) -> Any:
+    @wraps(original)
+    def step(self: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        before = hooks.tracker().optimizer_steps
+        try:
+            result = original(self, optimizer, *args, **kwargs)
+        except BaseException as error:
+            _unframed(error)
+            raise
+        if hooks.enabled:
+            try:
+                hooks.scaler_stepped(optimizer, before)
+            except Exception as error:  # noqa: BLE001
+                hooks.fail(error)
+        return result
+
+    return step
+
+
+def _scaler_update(original: Any, hooks: Hooks) -> Any:
+    @wraps(original)
+    def update(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException as error:
+            _unframed(error)
+            raise
+        if hooks.enabled:
+            try:
+                hooks.scaler_updated()
+            except Exception as error:  # noqa: BLE001
+                hooks.fail(error)
+        return result
+
+    return update
+
+
+def _discount_our_hooks(torch: Any, hooks: Hooks) -> Callable[[], None]:
+    """Let torch warn of global hooks next to ``torch.compile`` only if there are others than ours."""
+    module = torch.nn.modules.module
+    original = getattr(module, "_has_any_global_hook", None)
+    if original is None:
+        return lambda: None
+    tables = [
+        getattr(module, name, {})
+        for name in (
+            "_global_backward_pre_hooks",
+            "_global_backward_hooks",
+            "_global_forward_pre_hooks",
+            "_global_forward_hooks",
+        )
+    ]
+
+    @wraps(original)
+    def _has_any_global_hook() -> Any:
+        if hooks.own_forward_hooks() and sum(map(len, tables)) <= hooks.own_forward_hooks():
+            return False
+        return original()
+
+    return _patch(module, "_has_any_global_hook", _has_any_global_hook)

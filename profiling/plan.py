@@ -1,0 +1,62 @@
+"""What is recorded, when, and for how long: pure figures, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+SHORT_STEPS = 5  # unprofiled, and timed, in the short round
+SHORT_WARMUP = 2
+SECOND_NS = 1_000_000_000
+
+
+class Phase(Enum):
+    """Where in the plan a run is."""
+
+    SKIP = "waiting"
+    UNPROFILED = "unprofiled"
+    WARMUP = "warming up"
+    TIMING = "recording"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One pass through the windows: an unprofiled one, warm-up steps, a timing one."""
+
+    name: str
+    warmup: int
+    timing: int
+
+    def unprofiled_enough(self, steps: int, elapsed_ns: int, *, queues: bool) -> bool:
+        """Whether the unprofiled window is long enough.
+
+        In the full round a device's launch queue (about 1024 launches) must have been passed several times, and a
+        host must have had time to settle; a script of very slow steps is not asked for more than a few.
+        """
+        if self.name == "short":
+            return steps >= SHORT_STEPS
+        if elapsed_ns >= 20 * SECOND_NS and steps >= SHORT_STEPS:
+            return True
+        if queues:
+            return steps >= 4096 or (steps >= 20 and elapsed_ns >= SECOND_NS)
+        return steps >= 20 and elapsed_ns >= SECOND_NS // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rounds of a run, the short one first."""
+
+    skip: int
+    rounds: tuple[Round, ...]
+
+    @property
+    def shortest(self) -> int:
+        """Return how many steps a script must have for the first round."""
+        return self.skip + SHORT_STEPS + self.rounds[0].warmup + self.rounds[0].timing
+
+
+def standard(*, skip: int, warmup: int, steps: int) -> Plan:
+    """Return a short round for scripts of a few steps, then the full one with ``steps`` timed steps."""
+    short = Round("short", min(SHORT_WARMUP, warmup), min(SHORT_STEPS, steps))
+    return Plan(skip, (short, Round("full", warmup, steps)))

@@ -1,0 +1,173 @@
+"""Drives ``torch.profiler`` by hand: prepare, start, mark steps, stop, export. All on one thread."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+
+class Recorder(Protocol):
+    """What capture needs of a profiler."""
+
+    def available(self) -> bool:
+        """Whether no other profiler is running."""
+
+    def prepare(self, device: str) -> list[str]:
+        """Warm up for recording the host and ``device``; returns the names of what will be recorded."""
+
+    def start(self) -> None:
+        """Begin to record."""
+
+    def begin_step(self, index: int) -> None:
+        """Open the range of step ``index`` of the run."""
+
+    def end_step(self) -> None:
+        """Close the range of the open step."""
+
+    def stop(self) -> bool:
+        """End the recording; False if somebody else's profiler took it over, so that nothing can be exported."""
+
+    def export(self, path: Path) -> None:
+        """Write what was recorded as a Chrome trace, once."""
+
+    def abandon(self) -> None:
+        """End the recording, if any, and forget it."""
+
+
+class TorchRecorder:
+    """``torch.profiler`` with CPU and device activities, synchronization events, and nothing else.
+
+    ``own`` is True while torch's profiler functions are called from here, so that the guard against the user's own
+    profilers lets them pass.
+    """
+
+    def __init__(self, torch: ModuleType, *, cpu_only: bool) -> None:
+        self._torch: Any = torch
+        self._cpu_only = cpu_only
+        self._profile: Any = None
+        self._started = False
+        self._range: Any = None
+        self.own = False
+        self.used = False  # kineto has been started in this process
+
+    def available(self) -> bool:
+        """Whether no profiler is running on this thread."""
+        return not self._torch._C._autograd._profiler_enabled()
+
+    def prepare(self, device: str) -> list[str]:
+        """Create the profiler and warm it up."""
+        profiler = self._torch.profiler
+        kinds = profiler.ProfilerActivity
+        wanted = [kinds.CPU]
+        kind = getattr(kinds, device.upper(), None)
+        if (
+            kind is not None
+            and not self._cpu_only
+            and kind in profiler.supported_activities()
+            and kind is not kinds.CPU
+        ):
+            wanted.append(kind)
+        options = self._experimental() if len(wanted) > 1 else None
+        self._started, self.used = False, True
+        self._profile = profiler.profile(activities=wanted, experimental_config=options)
+        self._call(self._profile.prepare_trace)
+        return [each.name for each in wanted]
+
+    def start(self) -> None:
+        """Begin to record."""
+        self._call(self._profile.start_trace)
+        self._started = True
+
+    def begin_step(self, index: int) -> None:
+        """Open ``ProfilerStep#index``; the name is TensorBoard's."""
+        self._range = self._torch.autograd.profiler.record_function(f"ProfilerStep#{index}")
+        self._range.__enter__()
+
+    def end_step(self) -> None:
+        """Close the open range."""
+        if self._range is not None:
+            self._range.__exit__(None, None, None)
+            self._range = None
+
+    def stop(self) -> bool:
+        """Stop; False if the session was taken from us."""
+        self.end_step()
+        if not self._torch._C._autograd._profiler_enabled():
+            self._forget()
+            return False
+        self._say_rank()
+        self._call(self._profile.stop_trace)
+        return True
+
+    def export(self, path: Path) -> None:
+        """Write the trace, plain; the exporter verifies and compresses it."""
+        try:
+            self._call(lambda: self._profile.export_chrome_trace(str(path)))
+        finally:
+            self._forget()
+
+    def abandon(self) -> None:
+        """Stop whatever has been started and drop it."""
+        if self._profile is None:
+            return
+        self.end_step()
+        try:
+            if not self._started:  # only warmed up: kineto must be started before it can be stopped
+                self._call(self._profile.start_trace)
+            if self._torch._C._autograd._profiler_enabled():
+                self._call(self._profile.stop_trace)
+        finally:
+            self._forget()
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._erase_step_count()
+        self._profile, self._started, self._range = None, False, None
+
+    def _erase_step_count(self) -> None:
+        """What ``profile.__exit__`` does beside stopping."""
+        tracker = getattr(self._torch.autograd.profiler, "KinetoStepTracker", None)
+        if tracker is not None:
+            tracker.erase_step_count("ProfilerStep")
+
+    def _call(self, function: Any) -> None:
+        self.own = True
+        try:
+            function()
+        finally:
+            self.own = False
+
+    def _experimental(self) -> Any:
+        """Return options that record what waits for what on the device; None where this torch has none."""
+        make = getattr(self._torch._C._profiler, "_ExperimentalConfig", None)
+        try:
+            return make(enable_cuda_sync_events=True) if make is not None else None
+        except TypeError:
+            return None
+
+    def _say_rank(self) -> None:
+        """Put the rank into the trace if the process group came after the profiler had started."""
+        distributed = getattr(self._torch, "distributed", None)
+        if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+            return
+        facts = {
+            "backend": distributed.get_backend(),
+            "rank": distributed.get_rank(),
+            "world_size": distributed.get_world_size(),
+        }
+        self._profile.add_metadata_json("distributedInfo", json.dumps(facts))
+
+
+def rank_and_world(torch: Any | None) -> tuple[int, int]:
+    """Return this process's rank and the number of ranks: from the process group, else from torchrun's variables."""
+    distributed = getattr(torch, "distributed", None)
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank()), int(distributed.get_world_size())
+    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if rank.isdecimal() and world.isdecimal():
+        return int(rank), int(world)
+    return 0, 1
