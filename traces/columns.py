@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stallscope.traces import fields
 from stallscope.traces.decode import NO_ID, Args, Block, integer
+from stallscope.traces.origins import OriginArrays, OriginStore
 from stallscope.traces.trace import (
     Bools,
     Category,
@@ -26,6 +27,7 @@ from stallscope.traces.trace import (
     Ints,
     MemorySamples,
     OptionalInts,
+    Origins,
     Thread,
 )
 
@@ -65,6 +67,7 @@ class Columns:
     events: Events
     work: DeviceWork
     memory: MemorySamples
+    origins: Origins
     strings: tuple[str, ...]
     threads: tuple[Thread, ...]
     categories: Mapping[str, int]  # as spelled → count
@@ -79,6 +82,7 @@ class ColumnStore:
         self._rows = 0
         self._names, self._cats, self._pids, self._tids = Interner(), Interner(), Interner(), Interner()
         self._event_parts: list[tuple[NDArray[Any], ...]] = []
+        self._origins = OriginStore()
         self._work_rows: list[Ints] = []
         self._work: list[tuple[Any, ...]] = []
         self._memory: list[tuple[int, bool, int, int | None, int | None]] = []
@@ -103,6 +107,7 @@ class ColumnStore:
         args = list(map(attrgetter("args"), events))
         correlation = np.fromiter(map(attrgetter("correlation"), args), np.int64, len(args))
         ids = (self._names.column("name", events), self._pids.column("pid", events), self._tids.column("tid", events))
+        self._origins.add(self._kinds()[cat], args, self._rows)
         self._event_parts.append((ts, np.maximum(dur, 0), cat.astype(np.int16), *ids, correlation))
         self._add_work(cat, events, args)
         self._add_memory(block.memory, block.memory_ns)
@@ -116,6 +121,10 @@ class ColumnStore:
         self.counts.paired += block.paired
         self.counts.negative += int((dur < 0).sum())
         self.counts.unfinished += len(args) - sum(map(attrgetter("finished"), args))
+
+    def _kinds(self) -> NDArray[np.uint8]:
+        """The category of each spelling met so far; of a 2021 ``Operator``, not yet told from an annotation."""
+        return np.array([fields.CATEGORIES.get(name, Category.OTHER) for name in self._cats], np.uint8)
 
     def _add_work(self, cat: Ids, events: list[Any], args: list[Args]) -> None:
         is_work = np.array([fields.CATEGORIES.get(name) in WORK for name in self._cats], np.bool_)
@@ -149,7 +158,8 @@ class ColumnStore:
         name = text_rank[name]
         threads, thread = self._threads(pid, tid)
         work = _WorkArrays(self._work_rows, self._work)
-        order = _canonical_order((ts, -dur, category, name, thread, correlation), work)
+        origins = self._origins.finish()
+        order = _canonical_order((ts, -dur, category, name, thread, correlation), work, origins)
         known = correlation[order] != NO_ID
         events = Events(
             ts[order],
@@ -162,7 +172,10 @@ class ColumnStore:
         spelled = {
             str(text): int(n) for text, n in zip(self._cats, np.bincount(cat, minlength=len(self._cats)), strict=True)
         }
-        return Columns(events, work.ordered(order), self._memory_samples(), strings, threads, spelled, self.counts)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        found = work.ordered(place), self._memory_samples(), origins.ordered(place)
+        return Columns(events, *found, strings, threads, spelled, self.counts)
 
     def _joined(self) -> list[NDArray[Any]]:
         empty: list[NDArray[Any]] = [np.zeros(0, kind) for kind in ("i8", "i8", "i2", "i4", "i4", "i4", "i8")]
@@ -171,7 +184,7 @@ class ColumnStore:
         return joined
 
     def _categories(self, cat: NDArray[Any], name: Ids, strings: tuple[str, ...], rank: Ids) -> NDArray[np.uint8]:
-        kinds = np.array([fields.CATEGORIES.get(c, Category.OTHER) for c in self._cats], np.uint8)
+        kinds = self._kinds()
         category: NDArray[np.uint8] = kinds[cat] if len(kinds) else np.zeros(0, np.uint8)
         operator = self._cats.get(fields.OPERATOR_2021)
         if operator is not None:
@@ -247,10 +260,8 @@ class _WorkArrays:
         self.blocks_per_sm: Floats = np.array(per_sm, np.float64)  # None becomes nan
         self.occupancy: Floats = np.array(occupancy, np.float64)
 
-    def ordered(self, order: Ints) -> DeviceWork:
-        """The device rows, renumbered to ``order`` and sorted by row."""
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
+    def ordered(self, place: Ints) -> DeviceWork:
+        """The device rows, renumbered (``place[i]`` is the new number of row i) and sorted by row."""
         row = place[self.row]
         by_row = np.argsort(row)
         return DeviceWork(
@@ -272,7 +283,7 @@ class _WorkArrays:
         return [np.where(found >= 0, np.append(column, 0)[found], 0) for column in columns]
 
 
-def _canonical_order(keys: tuple[NDArray[Any], ...], work: _WorkArrays) -> Ints:
+def _canonical_order(keys: tuple[NDArray[Any], ...], work: _WorkArrays, origins: OriginArrays) -> Ints:
     """The order by ``keys``, first one first: by time at once, the rest only within ties."""
     ts = keys[0]
     order = np.argsort(ts, kind="stable")
@@ -280,7 +291,7 @@ def _canonical_order(keys: tuple[NDArray[Any], ...], work: _WorkArrays) -> Ints:
     if tied.any():
         places = np.flatnonzero(tied)
         rows = order[places]
-        extra = work.tie_keys(rows, len(ts))
+        extra = [*work.tie_keys(rows, len(ts)), *origins.tie_keys(rows, len(ts))]
         within = np.lexsort([*reversed(extra), *(key[rows] for key in reversed(keys))])
         order[places] = rows[within]
     return order

@@ -38,6 +38,11 @@ class Args(msgspec.Struct, frozen=True, gc=False):
     total_reserved: int | None = msgspec.field(name="Total Reserved", default=None)
     device_type: int | None = msgspec.field(name="Device Type", default=None)
     device_id: int | None = msgspec.field(name="Device Id", default=None)
+    sequence: int = msgspec.field(name="Sequence number", default=NO_ID)
+    forward_thread: int | None = msgspec.field(name="Fwd thread id", default=None)
+    python_id: int = msgspec.field(name="Python id", default=NO_ID)
+    python_parent: int | None = msgspec.field(name="Python parent id", default=None)
+    call_stack: str | None = msgspec.field(name="Call stack", default=None)
 
 
 class MetaArgs(msgspec.Struct, frozen=True, gc=False):
@@ -296,9 +301,8 @@ def _args(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain_args(args: dict[str, Any]) -> Args:
-    correlation = integer(args.get("correlation"))
     return Args(
-        correlation=NO_ID if correlation is None else correlation,
+        correlation=_or_no_id(args.get("correlation")),
         device=integer(args.get("device")),
         stream=integer(args.get("stream")),
         bytes=integer(args.get("bytes")),
@@ -310,7 +314,17 @@ def _plain_args(args: dict[str, Any]) -> Args:
         total_reserved=integer(args.get("Total Reserved")),
         device_type=integer(args.get("Device Type")),
         device_id=integer(args.get("Device Id")),
+        sequence=_or_no_id(args.get("Sequence number")),
+        forward_thread=integer(args.get("Fwd thread id")),
+        python_id=_or_no_id(args.get("Python id")),
+        python_parent=integer(args.get("Python parent id")),
+        call_stack=_text(args.get("Call stack")),
     )
+
+
+def _or_no_id(value: Any) -> int:
+    number = integer(value)
+    return NO_ID if number is None else number
 
 
 def integer(value: Any) -> int | None:

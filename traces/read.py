@@ -2,7 +2,7 @@
 
     blocks.py    inflate, cut into blocks of whole events
     decode.py    block → typed events (times.py: exact integer ns)
-    columns.py   typed events → columns in canonical order
+    columns.py   typed events → columns in canonical order (origins.py: sequence numbers, frames, stacks)
     envelope.py  the keys beside the events
     defects.py   what is wrong with it
 
@@ -213,6 +213,7 @@ def _trace(path: str, columns: Columns, keys: dict[str, Any]) -> Trace:
         events=columns.events,
         work=columns.work,
         memory=columns.memory,
+        origins=columns.origins,
         strings=columns.strings,
         threads=columns.threads,
         devices=said.devices,

@@ -120,6 +120,21 @@ class MemorySamples:
 
 
 @dataclass(frozen=True, slots=True)
+class Origins:
+    """What rows say of where they come from. Only rows that say it are listed, each group by ascending row."""
+
+    python_row: Ints  # (p,) Python frames, and module calls (``nn.Module: Linear_3``)
+    python_id: OptionalInts  # (p,) the frame's own number in the file
+    python_parent: OptionalInts  # (p,) the number of the frame that called it, which may not be in the file
+    autograd_row: Ints  # (a,) operators with a sequence number: forward ones, and backward nodes
+    sequence: Ints  # (a,) joins a backward node to its forward operator
+    forward_thread: Ints  # (a,) 0: a forward operator; else the row is backward, of an operator of that thread
+    stack_row: Ints  # (s,) operators with the Python call stack as text
+    stack: Ints  # (s,) index into ``stacks``
+    stacks: tuple[str, ...]  # as in the file: ``path(line): function;path(line): function``, caller last
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One entry of the file's ``deviceProperties``; what it does not say is None."""
 
@@ -139,6 +154,7 @@ class Trace:
     events: Events
     work: DeviceWork
     memory: MemorySamples
+    origins: Origins
     strings: tuple[str, ...]
     threads: tuple[Thread, ...]
     devices: tuple[Device, ...]

@@ -31,11 +31,18 @@ def complete_events(draw) -> dict[str, Any]:
         "bytes": st.sampled_from([4, "616"]),
         "grid": st.just([2, 3, 4]),
         "est. achieved occupancy %": st.integers(0, 100),
+        "Sequence number": st.integers(-1, 2),
+        "Fwd thread id": st.integers(0, 1),
+        "Python id": st.integers(0, 2),
+        "Python parent id": st.none() | st.integers(0, 2),
+        "Call stack": st.sampled_from(["", "a.py(1): f", "b.py(2): g;a.py(1): f"]),
         "stack": st.just([{"name": "f", "ts": 1}, {"name": "g"}]),
     }
     return {
         "ph": "X",
-        "cat": draw(st.sampled_from(["cpu_op", "Operator", "kernel", "gpu_memcpy", "cuda_runtime", "new"])),
+        "cat": draw(
+            st.sampled_from(["cpu_op", "Operator", "python_function", "kernel", "gpu_memcpy", "cuda_runtime", "new"])
+        ),
         "name": draw(NAMES),
         "pid": draw(st.integers(0, 1)),
         "tid": draw(THREADS),

@@ -1,0 +1,122 @@
+"""What operators and Python frames say of their origin → the sparse columns of ``Origins``.
+
+Only the rows that say something are kept: sequence numbers and call stacks of operators (2021 and Meta's builds write
+stacks), ids of Python frames. Flows of category ``fwdbwd`` are not read: in every file known to hold them both
+ends carry the sequence number that they would tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stallscope.traces.decode import NO_ID, Args
+from stallscope.traces.trace import Category, Ints, OptionalInts, Origins
+
+OPERATORS = (Category.CPU_OP, Category.ANNOTATION)
+
+
+class OriginStore:
+    """Collects the origins block by block, in file order, until the order of the events is known."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, int] = {}
+        self._python: list[tuple[Ints, Ints, Ints]] = []  # row, id, parent
+        self._autograd: list[tuple[Ints, Ints, Ints]] = []  # row, sequence number, forward thread
+        self._stacks: list[tuple[Ints, Ints]] = []  # row, stack
+
+    def add(self, kinds: NDArray[np.uint8], args: list[Args], first: int) -> None:
+        """Take in a block whose events are of the categories ``kinds`` and become rows from ``first`` on.
+
+        Raises:
+            OverflowError: a number does not fit 64 bits.
+
+        """
+        python = np.flatnonzero(kinds == Category.PYTHON)
+        frames = _picked(args, python)
+        ids = _column(frames, "python_id")
+        parents = np.array([NO_ID if a.python_parent is None else a.python_parent for a in frames], np.int64)
+        operators = np.flatnonzero(np.isin(kinds, OPERATORS))
+        chosen = _picked(args, operators)
+        sequence = _column(chosen, "sequence")
+        numbered = np.flatnonzero(sequence >= 0)  # NO_ID is negative
+        threads = np.array([a.forward_thread or 0 for a in _picked(chosen, numbered)], np.int64)
+        # Nothing is kept before everything is known to fit.
+        self._python.append((python + first, ids, parents))
+        self._autograd.append((operators[numbered] + first, sequence[numbered], threads))
+        self._add_stacks(operators + first, chosen)
+
+    def _add_stacks(self, rows: Ints, args: list[Args]) -> None:
+        stacks = list(map(attrgetter("call_stack"), args))
+        told = [i for i, stack in enumerate(stacks) if stack]
+        texts = [self._texts.setdefault(stacks[i] or "", len(self._texts)) for i in told]
+        self._stacks.append((rows[told], np.array(texts, np.int64)))
+
+    def finish(self) -> OriginArrays:
+        """Everything taken in. Call once."""
+        texts = sorted(self._texts)
+        rank = np.zeros(len(texts), np.int64)
+        for place, text in enumerate(texts):
+            rank[self._texts[text]] = place
+        row, stack = _joined(self._stacks, 2)
+        return OriginArrays(_joined(self._python, 3), _joined(self._autograd, 3), (row, rank[stack]), tuple(texts))
+
+
+class OriginArrays:
+    """The origins as arrays in file order; the first of each group is the row."""
+
+    def __init__(
+        self, python: tuple[Ints, ...], autograd: tuple[Ints, ...], stacks: tuple[Ints, ...], texts: tuple[str, ...]
+    ) -> None:
+        self._python, self._autograd, self._stacks, self._texts = python, autograd, stacks, texts
+
+    def tie_keys(self, rows: Ints, count: int) -> list[Ints]:
+        """What tells rows apart whose event columns are equal, for event ``rows`` of ``count``."""
+        return [
+            _spread(row, values, count)[rows]
+            for row, *columns in (self._python, self._autograd, self._stacks)
+            if len(row)
+            for values in columns
+        ]
+
+    def ordered(self, place: Ints) -> Origins:
+        """The origins, renumbered (``place[i]`` is the new number of row i) and sorted by row."""
+        python, identity, parent = _renumbered(self._python, place)
+        autograd, sequence, thread = _renumbered(self._autograd, place)
+        stack_row, stack = _renumbered(self._stacks, place)
+        return Origins(
+            python, _optional(identity), _optional(parent), autograd, sequence, thread, stack_row, stack, self._texts
+        )
+
+
+def _picked(args: list[Args], places: Ints) -> list[Args]:
+    return [args[i] for i in places.tolist()]
+
+
+def _column(args: list[Args], key: str) -> Ints:
+    return np.fromiter(map(attrgetter(key), args), np.int64, len(args))
+
+
+def _joined(parts: Sequence[tuple[Ints, ...]], width: int) -> tuple[Ints, ...]:
+    empty = tuple(np.zeros(0, np.int64) for _ in range(width))
+    return tuple(np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
+
+
+def _spread(row: Ints, values: Ints, count: int) -> Ints:
+    spread = np.full(count, NO_ID, np.int64)
+    spread[row] = values
+    return spread
+
+
+def _renumbered(columns: tuple[Ints, ...], place: Ints) -> tuple[Ints, ...]:
+    row = place[columns[0]]
+    order = np.argsort(row)
+    return row[order], *(column[order] for column in columns[1:])
+
+
+def _optional(values: Ints) -> OptionalInts:
+    known = values != NO_ID
+    return OptionalInts(np.where(known, values, 0), known)
