@@ -68,6 +68,21 @@ def covers(intervals: Intervals, points: Ints) -> Bools:
     return (before >= 0) & (points < intervals.ends[np.maximum(before, 0)])
 
 
+def covered_before(intervals: Intervals, points: Ints) -> Ints:
+    """How much of the normal set lies before each of ``points``, ns, shape of ``points``.
+
+    What it holds of [a, b) is the difference of the two: the measure of many stretches at once.
+    """
+    if not len(intervals):
+        return np.zeros(len(points), dtype=np.int64)
+    whole = np.concatenate(([0], np.cumsum(intervals.ends - intervals.starts)))
+    before = np.searchsorted(intervals.starts, points, side="right")  # intervals that have begun
+    last = np.maximum(before - 1, 0)
+    beyond = np.where(before > 0, np.maximum(intervals.ends[last] - points, 0), 0)
+    found: Ints = whole[before] - beyond
+    return found
+
+
 def intersect(a: Intervals, b: Intervals) -> Intervals:
     """The instants that lie in both sets."""
     return _combine(a, b, inside_b=True)

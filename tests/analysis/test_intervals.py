@@ -66,6 +66,14 @@ def test_covers_is_half_open(a, points):
     assert intervals.covers(made, np.array(points, dtype=np.int64)).tolist() == [p in bits(a) for p in points]
 
 
+@given(pairs, st.lists(st.integers(-2, END + 2)))
+def test_covered_before_counts_the_instants_before_a_point(a, points):
+    """The measure of a set below each point is the number of its instants below it."""
+    made = intervals.union(*columns(a))
+    found = intervals.covered_before(made, np.array(points, dtype=np.int64)).tolist()
+    assert found == [sum(instant < p for instant in bits(a)) for p in points]
+
+
 def test_an_interval_of_the_real_world_keeps_its_nanoseconds():
     """Wall-clock nanoseconds above 2^53 are not rounded."""
     start = 1_712_195_495_519_689_047
