@@ -58,4 +58,10 @@ def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path]) -> 
 
 
 def _side(paths: Iterable[str | Path]) -> list[RunFigures]:
-    return [figures for path in paths for run in find_runs(Path(path)) for figures in _figures(run)[:1]]
+    found = [(run, _called(run, Path(path))) for path in paths for run in find_runs(Path(path))]
+    return [replace(figures, name=name) for run, name in found for figures in _figures(run)[:1]]
+
+
+def _called(run: Run, path: Path) -> str:
+    """The run's name, preceded by the folder that was asked for if it holds several: so sides differ in name."""
+    return run.name if run.path == path else f"{path.resolve().name}/{run.name}"

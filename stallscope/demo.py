@@ -92,7 +92,9 @@ def record_all(workload: Workload, epochs: int, repeats: int, folder: Path, echo
     for number, (variant, repeat) in enumerate(plan, start=1):
         echo(f"run {number} of {len(plan)}: {variant.title}, {epochs} epochs ...")
         began = time.monotonic()
-        record(command_of(workload, variant, epochs, folder, repeat))
+        said = record(command_of(workload, variant, epochs, folder, repeat))
+        if not (folder / variant.folder / f"run-{repeat}").is_dir():
+            raise StallscopeError(f"a run of the demo recorded nothing: {said}")
         echo(f"    {time.monotonic() - began:.1f} s")
 
 
@@ -108,19 +110,20 @@ def script_path(workload: Workload) -> Path:
     return Path(str(resources.files("stallscope.profiling.workloads") / workload.script))
 
 
-def record(command: Sequence[str]) -> None:
-    """Run one profile; what it prints matters only when it fails.
+def record(command: Sequence[str]) -> str:
+    """Run one profile and return the last line it said; the rest matters to nobody.
 
     Raises:
-        StallscopeError: it failed; the message is its last line.
+        StallscopeError: it failed.
     """
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(  # noqa: S603 - our own command line
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment
     )
+    lines = done.stderr.decode("utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
-        raise StallscopeError(f"a run of the demo ended with exit code {done.returncode}: {said[-1]}")
+        raise StallscopeError(f"a run of the demo ended with exit code {done.returncode}: {lines[-1]}")
+    return lines[-1]
 
 
 def default_epochs(workload: Workload) -> int:

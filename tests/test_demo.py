@@ -1,5 +1,6 @@
 """`stallscope demo`: both variants in turn, into folders that the other commands take, explained and compared."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -26,11 +27,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     """Make each run leave the sample trace in its folder instead of training; returns the commands as they come."""
     commands: list[Sequence[str]] = []
 
-    def record(command: Sequence[str]) -> None:
+    def record(command: Sequence[str]) -> str:
         commands.append(command)
         folder = Path(command[command.index("--logdir") + 1]) / command[command.index("--name") + 1]
         folder.mkdir(parents=True)
         shutil.copy(SAMPLE, folder)
+        return "done"
 
     monkeypatch.setattr(demo, "record", record)
     return commands
@@ -96,6 +98,8 @@ def test_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     places = [said.index(words) for words in order]
     assert places == sorted(places)
+    assert "record-every-1/run-1 (+1)" in said
+    assert "record-every-100/run-1 (+1)" in said
     assert "No GPU was used here" not in said
 
 
@@ -126,6 +130,13 @@ def test_a_failed_run_says_its_last_line() -> None:
         demo.record(command)
 
 
+def test_a_run_that_recorded_nothing_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0 without a run folder is an error at once, with what the run said last."""
+    monkeypatch.setattr(demo, "record", lambda _: "the script trained nothing")
+    with pytest.raises(StallscopeError, match="recorded nothing: the script trained nothing"):
+        run(tmp_path)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="quoted for a POSIX shell")
 def test_commands_can_be_pasted() -> None:
     """A folder with spaces comes out quoted."""
@@ -142,6 +153,7 @@ def test_the_real_thing(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         encoding="utf-8",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # on a busy machine, waiting threads make it 100 times slower
         timeout=240,
         check=True,
     )
