@@ -74,6 +74,7 @@ class Capture:
         self._recorder, self._find_device, self._sight, self._output = recorder, device, sight, output
         self._clock, self._report = clock, report
         self._device: Device = device()
+        self._opened = self._last = 0  # when the window, and its last step, began
         self._round = 0
         self._generation = -1
         self._restarts = 0
@@ -201,8 +202,7 @@ class Capture:
         return self.plan.rounds[self._round]
 
     def _reset_window(self) -> None:
-        self._steps = 0
-        self._first = 0
+        self._steps = self._first = 0
         self._samples: list[int] = []
         self._held: list[tuple[int, int]] = []  # of each step: gradient-free root forwards, fetches
         self._opened = self._last = self._clock()

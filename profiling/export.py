@@ -92,7 +92,7 @@ class RunFolder:
         """Delete traces."""
         folder = self.path
         if folder is not None:
-            self._later(lambda: [_remove(folder / name) for name in names] and None)
+            self._later(lambda: _remove(*(folder / name for name in names)))
 
     def window_closed(self) -> None:
         """Write the manifest after what is already waiting to be written."""
@@ -191,6 +191,7 @@ def what_is_wrong(plain: Path) -> str | None:
     return None if tail.endswith(b"}") else "it ends in the middle"
 
 
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

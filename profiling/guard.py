@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import wraps
-from types import ModuleType
 from typing import Any, Protocol
 
 STARTS = ("_prepare_profiler", "_enable_profiler", "_enable_profiler_legacy")
@@ -23,18 +22,25 @@ class Yielding(Protocol):
         """Recording may go on."""
 
 
-def install(torch: ModuleType, ours: Callable[[], bool], capture: Yielding, alive: Callable[[], bool]) -> None:
+def install(ours: Callable[[], bool], capture: Yielding, alive: Callable[[], bool]) -> Callable[[], None]:
     """Wrap torch's functions that start and end a profiler, where its Python profilers look them up.
 
     ``ours()``: the call comes from our own recorder. ``alive()``: we are still to interfere (false in forked children).
+    Returns what takes the wrappers off again.
     """
-    del torch  # only proves that it has been imported
+    undo: list[Callable[[], None]] = []
     for name in MODULES:
         module = _loaded(name)
         for function in STARTS:
-            _wrap(module, function, ours, alive, before=capture.pause)
+            undo += [_wrap(module, function, ours, alive, before=capture.pause)]
         for function in ENDS:
-            _wrap(module, function, ours, alive, after=capture.resume)
+            undo += [_wrap(module, function, ours, alive, after=capture.resume)]
+
+    def undo_all() -> None:
+        for each in undo:
+            each()
+
+    return undo_all
 
 
 def _loaded(name: str) -> Any:
@@ -56,10 +62,10 @@ def _wrap(
     *,
     before: Callable[[], None] = _nothing,
     after: Callable[[], None] = _nothing,
-) -> None:
+) -> Callable[[], None]:
     original = getattr(module, name, None)
     if original is None:
-        return
+        return _nothing
 
     @wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -72,4 +78,9 @@ def _wrap(
             if foreign:
                 after()
 
+    def undo() -> None:
+        if getattr(module, name) is wrapper:
+            setattr(module, name, original)
+
     setattr(module, name, wrapper)
+    return undo

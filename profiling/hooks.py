@@ -6,6 +6,8 @@ hooks (they break in-place modules), patches of ``Tensor``. A failure of ours sw
 once; the script never sees it.
 """
 
+# ruff: noqa: SLF001 - torch and its modules are watched from inside
+
 from __future__ import annotations
 
 import importlib
@@ -219,7 +221,8 @@ class Hooks:
 
     def _running(self, thread: _Thread) -> bool:
         """Forget optimizer steps that an exception has left; whether any is still running."""
-        alive, frame = set(), sys._getframe()
+        alive: set[int] = set()
+        frame: FrameType | None = sys._getframe()
         while frame is not None:
             alive.add(id(frame))
             frame = frame.f_back
@@ -282,7 +285,7 @@ def _stateful(module: Any) -> bool:
 def _anything_compiled() -> bool:
     """Whether dynamo has compiled anything in this process."""
     utils = sys.modules.get("torch._dynamo.utils")
-    counters = getattr(utils, "counters", None)
+    counters: Any = getattr(utils, "counters", None)
     return bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))
 
 
@@ -331,8 +334,11 @@ def _wrap_scalers(torch: Any, hooks: Hooks) -> list[Callable[[], None]]:
     return [undo for cls in (base, *_subclasses(base)) for undo in _wrap_scaler(cls, hooks)]
 
 
-def _subclasses(cls: type) -> list[type]:
-    return [each for child in cls.__subclasses__() for each in (child, *_subclasses(child))]
+def _subclasses(cls: type[Any]) -> list[type[Any]]:
+    found: list[type[Any]] = []
+    for child in cls.__subclasses__():
+        found += [child, *_subclasses(child)]
+    return found
 
 
 def _wrap_scaler(cls: Any, hooks: Hooks) -> list[Callable[[], None]]:

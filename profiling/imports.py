@@ -15,8 +15,8 @@ Finding = ModuleSpec | None
 class _Trigger(MetaPathFinder):
     """Stands first in ``sys.meta_path`` until the module has been imported; finds nothing itself."""
 
-    def __init__(self, name: str, before: Callable[[], None], after: Callable[[ModuleType], None]) -> None:
-        self._name, self._before, self._after = name, before, after
+    def __init__(self, name: str, after: Callable[[ModuleType], None]) -> None:
+        self._name, self._after = name, after
         self._busy = False
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Finding:
@@ -38,18 +38,16 @@ class _Trigger(MetaPathFinder):
         return None
 
     def _prepare(self, spec: Finding) -> Finding:
-        """Hang the callbacks on this one loader instance; it is as before once the module is there."""
+        """Hang the callback on this one loader instance; it is as before once the module is there."""
         loader: Any = spec.loader if spec is not None else None
         execute = getattr(loader, "exec_module", None)
         if execute is None:
             return spec
 
         def exec_module(module: ModuleType) -> None:
-            self._before()
             try:
                 execute(module)
             finally:
-                self._before = _nothing
                 vars(loader).pop("exec_module", None)
             self.remove()
             self._after(module)
@@ -62,15 +60,15 @@ class _Trigger(MetaPathFinder):
             sys.meta_path.remove(self)
 
 
-def when_imported(name: str, *, before: Callable[[], None], after: Callable[[ModuleType], None]) -> Callable[[], None]:
-    """Call ``before()`` ahead of the import of ``name`` and ``after(module)`` behind it; at once if it is there already.
+def when_imported(name: str, after: Callable[[ModuleType], None]) -> Callable[[], None]:
+    """Call ``after(module)`` behind the first import of ``name``; at once if it has been imported.
 
-    Returns a function that calls the whole thing off. The callbacks must not raise.
+    Returns a function that calls the whole thing off. ``after`` must not raise.
     """
     if name in sys.modules:
         after(sys.modules[name])
         return _nothing
-    trigger = _Trigger(name, before, after)
+    trigger = _Trigger(name, after)
     sys.meta_path.insert(0, trigger)
     return trigger.remove
 

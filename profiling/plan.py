@@ -7,7 +7,10 @@ from enum import Enum
 
 SHORT_STEPS = 5  # unprofiled, and timed, in the short round
 SHORT_WARMUP = 2
+FEW_STEPS = 20
+QUEUE_PASSED = 4096  # steps, each of at least one launch: four times the length of a launch queue
 SECOND_NS = 1_000_000_000
+PATIENCE_NS = 20 * SECOND_NS
 
 
 class Phase(Enum):
@@ -36,11 +39,11 @@ class Round:
         """
         if self.name == "short":
             return steps >= SHORT_STEPS
-        if elapsed_ns >= 20 * SECOND_NS and steps >= SHORT_STEPS:
+        if elapsed_ns >= PATIENCE_NS and steps >= SHORT_STEPS:
             return True
         if queues:
-            return steps >= 4096 or (steps >= 20 and elapsed_ns >= SECOND_NS)
-        return steps >= 20 and elapsed_ns >= SECOND_NS // 4
+            return steps >= QUEUE_PASSED or (steps >= FEW_STEPS and elapsed_ns >= SECOND_NS)
+        return steps >= FEW_STEPS and elapsed_ns >= SECOND_NS // 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Progress:
 
     def report(self, phase: Phase, step: int, step_ns: int) -> None:
         """Draw, unless it was drawn just now."""
-        if not self.on or phase is Phase.DONE and not self._drawn:
+        if not self.on or (phase is Phase.DONE and not self._drawn):
             return
         now = time.perf_counter_ns()
         if phase is Phase.DONE:

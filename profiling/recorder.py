@@ -1,12 +1,19 @@
 """Drives ``torch.profiler`` by hand: prepare, start, mark steps, stop, export. All on one thread."""
 
+# ruff: noqa: SLF001 - torch tells only privately whether a profiler runs
+
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
+
+KINETO_LOG = "KINETO_LOG_LEVEL"
+KINETO_SILENT = "99"  # above all its levels
 
 
 class Recorder(Protocol):
@@ -73,7 +80,8 @@ class TorchRecorder:
         options = self._experimental() if len(wanted) > 1 else None
         self._started, self.used = False, True
         self._profile = profiler.profile(activities=wanted, experimental_config=options)
-        self._call(self._profile.prepare_trace)
+        with _kineto_silenced():
+            self._call(self._profile.prepare_trace)
         return [each.name for each in wanted]
 
     def start(self) -> None:
@@ -160,6 +168,19 @@ class TorchRecorder:
             "world_size": distributed.get_world_size(),
         }
         self._profile.add_metadata_json("distributedInfo", json.dumps(facts))
+
+
+@contextlib.contextmanager
+def _kineto_silenced() -> Iterator[None]:
+    """Keep kineto from logging each start and stop to the script's stderr; it asks once, at the first preparation."""
+    if KINETO_LOG in os.environ:
+        yield
+        return
+    os.environ[KINETO_LOG] = KINETO_SILENT
+    try:
+        yield
+    finally:
+        os.environ.pop(KINETO_LOG, None)
 
 
 def rank_and_world(torch: Any | None) -> tuple[int, int]:

@@ -4,6 +4,8 @@ The script gets a fresh ``__main__`` that stays in place until the process ends 
 ``atexit``), its own ``sys.argv`` and ``sys.path[0]``; its traceback shows none of our frames.
 """
 
+# ruff: noqa: SLF001 - the interpreter's own way to run a module
+
 from __future__ import annotations
 
 import builtins
@@ -63,12 +65,12 @@ class Target:
         """Return a short name for the run."""
         if self.is_module:
             return self.name.removesuffix(".__main__").rpartition(".")[2]
-        path = Path(os.path.abspath(self.name))
+        path = Path(self.name).absolute()
         return path.stem if path.suffix else path.name
 
 
 def _find_top(name: str) -> Any:
-    path = [os.getcwd(), *sys.path[1:]]
+    path = [str(Path.cwd()), *sys.path[1:]]
     return importlib.machinery.PathFinder.find_spec(name, path)
 
 
@@ -119,7 +121,7 @@ def _fresh_main() -> ModuleType:
 
 def _execute(target: Target, fresh: ModuleType) -> None:
     if target.is_module:
-        _set_first_path(os.getcwd())
+        _set_first_path(str(Path.cwd()))
         sys.argv[0] = "-m"
         runpy._run_module_as_main(target.name)  # type: ignore[attr-defined]
         return
@@ -127,7 +129,7 @@ def _execute(target: Target, fresh: ModuleType) -> None:
         _set_first_path(target.name)
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
-    _set_first_path(os.path.dirname(os.path.realpath(target.name)))
+    _set_first_path(str(Path(target.name).resolve().parent))
     filename = _absolute(target.name)
     code = _load(filename, fresh)
     exec(code, vars(fresh))  # noqa: S102 - running the user's script is what we are for
@@ -146,8 +148,8 @@ def _set_first_path(folder: str) -> None:
 def _absolute(name: str) -> str:
     """Return the name as python writes it into ``__file__``."""
     if os.name == "nt":
-        return os.path.abspath(name)
-    return name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
+        return os.path.abspath(name)  # noqa: PTH100 - what python does there
+    return name if name.startswith("/") else f"{os.getcwd()}/{name}"  # noqa: PTH109 - and here: not normalized
 
 
 def _load(filename: str, fresh: ModuleType) -> CodeType:
@@ -179,7 +181,7 @@ def _exit(error: SystemExit) -> Ending:
     _flush(sys.stdout)
     if sys.stderr is not None:
         with contextlib.suppress(Exception):
-            print(error.code, file=sys.stderr)
+            sys.stderr.write(f"{error.code}\n")
             sys.stderr.flush()
     return Ending(1)
 
@@ -193,7 +195,7 @@ def _show(error: BaseException) -> None:
     _flush(sys.stdout)
     try:
         sys.excepthook(type(error), error, error.__traceback__)
-    except BaseException as broken:  # noqa: BLE001 - the script's own hook
+    except BaseException as broken:  # the script's own hook
         if isinstance(broken, SystemExit):
             raise
         strip_our_frames(broken)

@@ -1,5 +1,7 @@
 """``stallscope profile``: run a script, record it, and end as it ended. Glues the stages of this folder together."""
 
+# ruff: noqa: SLF001 - the interpreter's own end of a thread and of a process
+
 from __future__ import annotations
 
 import atexit
@@ -9,6 +11,7 @@ import signal
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +35,6 @@ from stallscope.traces.manifest import Finding, Machine, Manifest, Steps
 
 WINDOWS_CONTROL_C = -1073741510  # STATUS_CONTROL_C_EXIT
 SIGTERM_WAIT = 5.0  # seconds given to traces that are still being compressed
-KINETO_LOG = "KINETO_LOG_LEVEL"
-KINETO_SILENT = "6"  # one above its highest level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,9 @@ class _Session:
         self._exit_code: int | None = None
         self._complete = False
         self._watched: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
-        self._forget_import = lambda: None
-        self._folder = RunFolder(Path(os.path.abspath(options.logdir)), name, self._manifest, self._with_machine)
+        self._forget_import: Callable[[], None] = lambda: None
+        self._unguard: Callable[[], None] = lambda: None
+        self._folder = RunFolder(options.logdir.absolute(), name, self._manifest, self._with_machine)
 
     @property
     def used_kineto(self) -> bool:
@@ -125,23 +127,12 @@ class _Session:
 
     def begin(self) -> None:
         """Arrange to be called when the script imports torch; catch SIGTERM."""
-        silenced: list[bool] = []
-
-        def hush() -> None:  # kineto logs every start of a profiler to stderr; it looks once, when it is loaded
-            if KINETO_LOG not in os.environ:
-                os.environ[KINETO_LOG] = KINETO_SILENT
-                silenced.append(True)
-
-        def loaded(torch: ModuleType) -> None:
-            if silenced:
-                os.environ.pop(KINETO_LOG, None)
-            if os.getpid() == self.pid:
-                self._begin_recording(torch)
-
-        self._forget_import = when_imported("torch", before=hush, after=loaded)
+        self._forget_import = when_imported("torch", self._begin_recording)
         self._catch_sigterm()
 
     def _begin_recording(self, torch: ModuleType) -> None:
+        if os.getpid() != self.pid:
+            return
         try:
             self._torch = torch
             self._recorder = recorder = TorchRecorder(torch, cpu_only=self._options.cpu_only)
@@ -155,7 +146,7 @@ class _Session:
             )
             self._capture.on_adopt(self._watch_thread)
             self._hooks.install(torch)
-            guard.install(torch, lambda: recorder.own, self._capture, lambda: self._hooks.enabled)
+            self._unguard = guard.install(lambda: recorder.own, self._capture, lambda: self._hooks.enabled)
         except Exception as error:  # noqa: BLE001 - the script runs all the same
             self._hooks.disable()
             self._failed(error)
@@ -241,6 +232,7 @@ class _Session:
             self._hooks.fail(error)
         finally:
             self._hooks.remove()
+            self._unguard()
 
     def _conclude(self) -> list[str]:
         steps = self._steps()
@@ -306,8 +298,7 @@ class _Session:
         if self._worker is None:
             self._worker = worker_name(rank, world)
         options = self._options
-        memory = _memory(self._torch)
-        return Manifest(
+        manifest = Manifest(
             stallscope=__version__,
             created=self._created,
             command=[*(["-m"] if options.is_module else []), options.target, *options.args],
@@ -321,8 +312,8 @@ class _Session:
             findings=list(self._findings),
             exit_code=self._exit_code,
             complete=self._complete,
-            **memory,
         )
+        return msgspec.structs.replace(manifest, **_memory(self._torch))
 
     def _with_machine(self, manifest: Manifest) -> Manifest:
         """Add the machine, which takes its time to find out, and what can be said only with it."""
@@ -330,7 +321,7 @@ class _Session:
             self._machine = machine.collect(with_torch=self._complete and self._torch is not None, touch_gpu=False)
         found = self._machine
         if self._complete and self._capture is not None:
-            recorded = any(kind not in ("CPU",) for window in manifest.windows for kind in window.activities)
+            recorded = any(kind != "CPU" for window in manifest.windows for kind in window.activities)
             used = self._capture.device_name != "cpu" or find_device(self._torch).queues if self._torch else False
             rows = self._folder.kernel_rows if recorded else None
             extra = machine.findings_of_run(found, gpu_used=used, kernel_rows=rows)
