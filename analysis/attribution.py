@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stallscope.analysis import nesting
 from stallscope.analysis.launches import Launches
 from stallscope.analysis.steps import Window
 from stallscope.traces.trace import CALLS, Bools, Category, Ints, Trace
@@ -99,80 +100,20 @@ def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
 def _nest(trace: Trace, window: Window) -> tuple[Ints, Ints, Ints, Bools]:
     """(operator rows by thread, parent of every event, self time of each operator, whether it is its name's outermost).
 
-    One pass with a stack a thread, O(n) after sorting. Where ranges overlap without nesting (other tools, rounding to
-    µs) the later start is the inner one until it ends.
+    A call has a parent and is none: only operators nest.
     """
     events = trace.events
     rows = events.rows(Category.CPU_OP, *CALLS)
     rows = rows[np.argsort(events.thread[rows], kind="stable")]
-    starts, ends = events.ts_ns[rows], events.end_ns[rows]
     is_operator = events.category[rows] == Category.CPU_OP
+    inner = nesting.parents(events.thread[rows], events.ts_ns[rows], events.end_ns[rows], is_operator)
     parent = np.full(len(events), -1, dtype=np.int64)
-    nest = _Nest(len(trace.strings))
-    columns = (events.thread[rows], starts, ends, np.clip(starts, window.start, window.end))
-    clipped_ends = np.clip(ends, window.start, window.end)
-    found = [
-        nest.visit(*row)
-        for row in zip(
-            rows.tolist(),
-            *(column.tolist() for column in (*columns, clipped_ends, events.name[rows], is_operator)),
-            strict=True,
-        )
-    ]
-    nest.leave_all()
-    parent[rows] = found
+    parent[rows] = np.where(inner >= 0, rows[inner], -1)
     operators = rows[is_operator]
-    self_ns = np.array([nest.self_ns[row] for row in operators.tolist()], dtype=np.int64)
-    outermost = np.array([row in nest.outermost for row in operators.tolist()], dtype=np.bool_)
-    return operators, parent, self_ns, outermost
-
-
-class _Nest:
-    """The stack of open operators of one thread after the other, with the self time of each."""
-
-    def __init__(self, names: int) -> None:
-        self.self_ns: dict[int, int] = {}
-        self.outermost: set[int] = set()
-        self._open: list[tuple[int, int, int, int]] = []  # row, end, end clipped to the window, name
-        self._open_names = [0] * names
-        self._thread = -1
-        self._told = 0  # clipped time up to which the thread's time has been given away
-
-    def visit(
-        self, row: int, thread: int, start: int, end: int, clipped: int, clipped_end: int, name: int, op: bool
-    ) -> int:
-        """The operator open around this row (-1: none); an operator is opened."""
-        if thread != self._thread:
-            self.leave_all()
-            self._thread, self._told = thread, clipped
-        while self._open and self._open[-1][1] <= start:
-            self._leave()
-        inner = self._open[-1][0] if self._open else -1
-        if op:
-            self._give(inner, clipped)
-            self._open.append((row, end, clipped_end, name))
-            self.self_ns[row] = 0
-            if not self._open_names[name]:
-                self.outermost.add(row)
-            self._open_names[name] += 1
-        return inner
-
-    def leave_all(self) -> None:
-        """Close every open operator: the thread has no more rows."""
-        while self._open:
-            self._leave()
-
-    def _leave(self) -> None:
-        row, _, clipped_end, name = self._open.pop()
-        self._give(row, clipped_end)
-        self._open_names[name] -= 1
-
-    def _give(self, row: int, until: int) -> None:
-        """The time from the last boundary to ``until`` is this operator's own (of nobody for -1)."""
-        if until > self._told:
-            if row >= 0:
-                self.self_ns[row] += until - self._told
-            self._told = until
+    place = np.cumsum(is_operator) - 1
+    among = np.where(inner >= 0, place[inner], -1)[is_operator]
+    found = nesting.forest(events.ts_ns[operators], events.end_ns[operators], among)
+    return operators, parent, found.self_ns(window.start, window.end), found.outermost(events.name[operators])
 
 
 def _totals(

@@ -85,12 +85,19 @@ def covered_before(intervals: Intervals, points: Ints) -> Ints:
 
 def intersect(a: Intervals, b: Intervals) -> Intervals:
     """The instants that lie in both sets."""
-    return _combine(a, b, inside_b=True)
+    first = np.searchsorted(b.ends, a.starts, side="right")
+    counts = np.searchsorted(b.starts, a.ends, side="left") - first
+    counts = np.maximum(counts, 0)
+    of_a = np.repeat(np.arange(len(a)), counts)
+    of_b = np.arange(len(of_a)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    return Intervals(np.maximum(a.starts[of_a], b.starts[of_b]), np.minimum(a.ends[of_a], b.ends[of_b]))
 
 
 def subtract(a: Intervals, b: Intervals) -> Intervals:
     """The instants of ``a`` that do not lie in ``b``."""
-    return _combine(a, b, inside_b=False)
+    ever = np.iinfo(np.int64)
+    outside = Intervals(np.concatenate(([ever.min], b.ends)), np.concatenate((b.starts, [ever.max])))
+    return intersect(a, outside)
 
 
 def clip(intervals: Intervals, start: int, end: int) -> Intervals:
@@ -103,13 +110,3 @@ def clip(intervals: Intervals, start: int, end: int) -> Intervals:
 def gaps(intervals: Intervals, start: int, end: int) -> Intervals:
     """The part of ``[start, end)`` that the set leaves free."""
     return subtract(span(start, end), intervals)
-
-
-def _combine(a: Intervals, b: Intervals, *, inside_b: bool) -> Intervals:
-    """Cut the line at every boundary of both sets and keep the pieces of ``a`` that are (not) in ``b``."""
-    if not len(a):
-        return empty()
-    cuts = np.unique(np.concatenate((a.starts, a.ends, b.starts, b.ends)))
-    pieces = cuts[:-1]
-    keep = covers(a, pieces) & (covers(b, pieces) == inside_b)
-    return union(pieces[keep], cuts[1:][keep])
