@@ -1,87 +1,118 @@
-"""Ranges that nest on a thread: which is innermost at any time, and what each spends outside the ranges in it."""
+"""Which range lies in which: the nesting of timed ranges, thread by thread, for millions of them at once.
+
+Ranges of one thread are given in order of start, longest first. The *parent* of a range is the innermost one that is
+open when it starts: the latest earlier one that ends after that start. Where ranges overlap without nesting (other
+tools, rounding to µs) the later start is the inner one until it ends. An instant belongs to the innermost range.
+
+All is pointer jumping on numpy columns: O(n log n) for any input, no recursion and no loop over ranges.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stallscope.analysis.steps import Window
-from stallscope.traces.trace import Bools, Ints, Trace
+from stallscope.traces.trace import Bools, Ints
+
+Names = NDArray[np.int32]
+
+MOST_JUMPS = 40  # more than the logarithm of any number of siblings and the depth of most programs
+NEVER = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
-class Nesting:
-    """Chosen ranges as trees, one or more a thread; positions are indices into ``rows``."""
+class Forest:
+    """n ranges grouped by thread; ``parent`` and ``last`` are places among them."""
 
-    rows: Ints  # (r,) event rows, by thread, each thread in order of time
-    parent: Ints  # (r,) position of the range around each; -1: none
-    outermost: Bools  # (r,) no range of the same name is open around it
-    _innermost: dict[int, tuple[Ints, Ints]]  # thread → (times, position of the innermost range from there on)
+    starts: Ints  # (n,)
+    ends: Ints  # (n,)
+    parent: Ints  # (n,) the innermost range around each; -1: none
+    last: Ints  # (n,) the last range inside each, itself if there is none
+    reach: Ints  # (n,) the latest end of a range and those inside it
 
-    def at(self, trace: Trace, rows: Ints) -> Ints:
-        """Position of the innermost range open on its thread when each event row starts; -1: none, or row -1."""
-        found = np.full(len(rows), -1, dtype=np.int64)
-        threads = np.where(rows >= 0, trace.events.thread[rows], -1) if len(trace.events) else np.zeros(0)
-        for thread, (times, position) in self._innermost.items():
-            here = np.flatnonzero(threads == thread)
-            place = np.searchsorted(times, trace.events.ts_ns[rows[here]], side="right") - 1
-            found[here] = np.where(place >= 0, position[np.maximum(place, 0)], -1)
-        return found
+    def self_ns(self, start: int, end: int) -> Ints:
+        """Time of each range inside ``[start, end)`` that belongs to no range within it, shape (n,)."""
+        until = np.clip(self.ends, start, end)
+        free = until - np.clip(self.starts, start, end)
+        inner = np.flatnonzero(self.parent >= 0)
+        outer = self.parent[inner]
+        taken = np.minimum(np.clip(self.reach[inner], start, end), until[outer])
+        np.subtract.at(free, outer, taken - np.clip(self.starts[inner], start, end))
+        return free
 
-    def self_ns(self, window: Window) -> Ints:
-        """Time of each range inside the window and in no range within it, ns, shape (r,)."""
-        own = np.zeros(len(self.rows), dtype=np.int64)
-        for times, position in self._innermost.values():
-            clipped = np.clip(times, window.start, window.end)
-            held = position[:-1] >= 0
-            np.add.at(own, position[:-1][held], np.diff(clipped)[held])
-        return own
-
-
-def nest(trace: Trace, rows: Ints) -> Nesting:
-    """Nest the given event rows, thread by thread; of two that overlap without nesting the later start is inner."""
-    rows = rows[np.argsort(trace.events.thread[rows], kind="stable")]
-    threads = trace.events.thread[rows]
-    parent = np.full(len(rows), -1, dtype=np.int64)
-    outermost = np.zeros(len(rows), dtype=np.bool_)
-    innermost: dict[int, tuple[Ints, Ints]] = {}
-    for thread in np.unique(threads).tolist():
-        places = np.flatnonzero(threads == thread)
-        times, inner, around, outer = _nest_thread(trace, rows[places])
-        first = int(places[0])
-        parent[places] = np.where(around >= 0, around + first, -1)
-        outermost[places] = outer
-        innermost[thread] = times, np.where(inner >= 0, inner + first, -1)
-    return Nesting(rows, parent, outermost, innermost)
+    def outermost(self, names: Names) -> Bools:
+        """Which ranges lie in no other of the same name, shape (n,)."""
+        order = np.argsort(names, kind="stable")
+        name, size = names[order].astype(np.int64), len(order)
+        # The farthest place that an earlier range of the name spans; each name counts above the one before it.
+        spanned = np.maximum.accumulate(self.last[order] + name * (size + 1))
+        inside = np.zeros(size, dtype=np.bool_)
+        inside[order[1:]] = (name[1:] == name[:-1]) & (spanned[:-1] >= order[1:] + name[1:] * (size + 1))
+        return ~inside
 
 
-def _nest_thread(trace: Trace, rows: Ints) -> tuple[Ints, Ints, Ints, Bools]:
-    """(boundaries, innermost position after each, parent of each row, whether it is its name's outermost)."""
-    columns = trace.events.ts_ns[rows], trace.events.end_ns[rows], trace.events.name[rows]
-    times, inner, parent, outer = [], [], [], []
-    stack: list[tuple[int, int, int]] = []  # end, position, name
-    names: dict[int, int] = {}
-    now = 0
-    for place, (start, end, name) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-        while stack and stack[-1][0] <= start:
-            now = max(now, stack[-1][0])
-            names[stack.pop()[2]] -= 1
-            times.append(now)
-            inner.append(stack[-1][1] if stack else -1)
-        parent.append(stack[-1][1] if stack else -1)
-        outer.append(not names.get(name))
-        names[name] = names.get(name, 0) + 1
-        stack.append((end, place, name))
-        now = start
-        times.append(now)
-        inner.append(place)
-    while stack:
-        now = max(now, stack.pop()[0])
-        times.append(now)
-        inner.append(stack[-1][1] if stack else -1)
-    return _ints(times), _ints(inner), _ints(parent), np.array(outer, dtype=np.bool_)
+def forest(starts: Ints, ends: Ints, parent: Ints) -> Forest:
+    """The ranges with what each spans; ``parent`` is what ``parents`` found among them."""
+    last, reach = np.arange(len(parent), dtype=np.int64), ends.copy()
+    inner, above = np.flatnonzero(parent >= 0), parent
+    while len(inner):  # each round looks twice as deep
+        outer = above[inner]
+        deeper, farther = last[inner], reach[inner]
+        np.maximum.at(last, outer, deeper)
+        np.maximum.at(reach, outer, farther)
+        above = np.where(above >= 0, above[above], -1)
+        inner = inner[above[inner] >= 0]
+    return Forest(starts, ends, parent, last, reach)
 
 
-def _ints(values: list[int]) -> Ints:
-    return np.array(values, dtype=np.int64)
+def parents(threads: Names, starts: Ints, ends: Ints, opens: Bools) -> Ints:
+    """For each row the place of the innermost open range, -1 for none, shape (n,).
+
+    Rows are grouped by thread and in order of start within each. Only rows that ``opens`` marks are ranges that
+    can hold others.
+    """
+    size = len(starts)
+    places = np.arange(size, dtype=np.int64)
+    before = np.concatenate(([-1], np.maximum.accumulate(np.where(opens, places, -1))[:-1]))[:size]
+    thread_start = np.flatnonzero(np.concatenate(([True], threads[1:] != threads[:-1]))[:size])
+    own = np.repeat(thread_start, np.diff(np.append(thread_start, size)))  # where each row's thread begins
+    found = np.where(before >= own, before, -1)
+    # Whatever lies between a range and its candidate has ended; if the candidate has too, jump to its candidate.
+    left = np.flatnonzero(found >= 0)
+    left = left[ends[found[left]] <= starts[left]]
+    for _ in range(MOST_JUMPS):
+        if not len(left):
+            return found
+        found[left] = found[found[left]]
+        left = left[found[left] >= 0]
+        left = left[ends[found[left]] <= starts[left]]
+    latest = _latest_open(np.where(opens, ends, NEVER), found[left], starts[left])
+    found[left] = np.where(latest >= own[left], latest, -1)
+    return found
+
+
+def _latest_open(ends: Ints, latest: Ints, at: Ints) -> Ints:
+    """For each of ``at`` the largest place, ``latest`` at most, whose end lies after it; -1: none.
+
+    Up and down a tree of maxima: two steps a level, whatever the input. The rare rows that jumping leaves come here:
+    those after a pile of ranges deeper than ``MOST_JUMPS``.
+    """
+    size = 1 << max(1, len(ends) - 1).bit_length()
+    tree = np.full(2 * size, NEVER)
+    tree[size : size + len(ends)] = ends
+    for level in reversed(range(size.bit_length() - 1)):
+        first = 1 << level
+        tree[first : 2 * first] = np.maximum(tree[2 * first : 4 * first : 2], tree[2 * first + 1 : 4 * first : 2])
+    node = latest + size
+    climbing = tree[node] <= at
+    for _ in range(size.bit_length()):
+        hit = climbing & (node % 2 == 1) & (node > 1) & (tree[node - 1] > at)
+        node = np.where(hit, node - 1, np.where(climbing, node >> 1, node))
+        climbing &= ~hit
+    for _ in range(size.bit_length()):
+        inner = np.flatnonzero((node >= 1) & (node < size))
+        right = 2 * node[inner] + 1
+        node[inner] = np.where(tree[right] > at[inner], right, right - 1)
+    return np.where(node >= size, node - size, -1)
