@@ -6,7 +6,6 @@ the events in the file never shows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -23,17 +22,15 @@ from stallscope.traces.trace import (
     Category,
     DeviceWork,
     Events,
-    Floats,
     Ints,
     MemorySamples,
     OptionalInts,
     Origins,
     Thread,
 )
+from stallscope.traces.work import WorkArrays, WorkStore, ordinal
 
 WORK = frozenset({Category.KERNEL, Category.MEMCPY, Category.MEMSET})
-AXES = 3  # of a grid: x, y, z
-MOST_DEVICES = 2**31
 Ids = NDArray[np.int32]
 
 
@@ -83,8 +80,7 @@ class ColumnStore:
         self._names, self._cats, self._pids, self._tids = Interner(), Interner(), Interner(), Interner()
         self._event_parts: list[tuple[NDArray[Any], ...]] = []
         self._origins = OriginStore()
-        self._work_rows: list[Ints] = []
-        self._work: list[tuple[Any, ...]] = []
+        self._work = WorkStore()
         self._memory: list[tuple[int, bool, int, int | None, int | None]] = []
         self._thread_names: dict[tuple[str, str], str] = {}
 
@@ -130,15 +126,15 @@ class ColumnStore:
         is_work = np.array([fields.CATEGORIES.get(name) in WORK for name in self._cats], np.bool_)
         rows = np.flatnonzero(is_work[cat])
         if len(rows):
-            self._work_rows.append(rows + self._rows)
-            self._work.extend(_work_row(events[i], args[i]) for i in rows.tolist())
+            chosen = rows.tolist()
+            self._work.add(rows + self._rows, [events[i] for i in chosen], [args[i] for i in chosen])
 
     def _add_memory(self, events: list[Any], at_ns: Ints) -> None:
         for event, ts in zip(events, at_ns.tolist(), strict=True):
             if event.name == fields.MEMORY_EVENT:
                 args = event.args
                 host = args.device_type in (None, fields.MEMORY_DEVICE_HOST)
-                device = 0 if host else max(0, _ordinal(args.device_id))
+                device = 0 if host else max(0, ordinal(args.device_id))
                 totals = integer(args.total_allocated), integer(args.total_reserved)
                 self._memory.append((ts, not host, device, *totals))
 
@@ -157,7 +153,7 @@ class ColumnStore:
         category = self._categories(cat, name, strings, text_rank)
         name = text_rank[name]
         threads, thread = self._threads(pid, tid)
-        work = _WorkArrays(self._work_rows, self._work)
+        work = self._work.finish()
         origins = self._origins.finish()
         order = _canonical_order((ts, -dur, category, name, thread, correlation), work, origins)
         known = correlation[order] != NO_ID
@@ -228,62 +224,7 @@ def _optional(values: Any) -> OptionalInts:
     return OptionalInts(np.array([0 if value is None else value for value in values], np.int64), known)
 
 
-# -- device rows ----------------------------------------------------------------------------------------------------
-
-
-def _work_row(event: Any, args: Args) -> tuple[Any, ...]:
-    """(device, stream, bytes, blocks, blocks per SM, occupancy %) of one kernel, copy or set."""
-    device = _ordinal(event.pid if args.device is None else args.device)
-    stream = integer(args.stream)
-    if stream is None:
-        stream = integer(str(event.tid).removeprefix("stream "))
-    grid = args.grid
-    blocks = integer(math.prod(grid)) if isinstance(grid, list) and len(grid) == AXES else None
-    return device, stream or 0, integer(args.bytes), blocks, args.blocks_per_sm, args.occupancy_percent
-
-
-def _ordinal(value: Any) -> int:
-    """A device ordinal; 0 where none is told, or none that a machine could have."""
-    ordinal = integer(value)
-    return ordinal if ordinal is not None and abs(ordinal) < MOST_DEVICES else 0
-
-
-class _WorkArrays:
-    """The device rows as arrays, in file order, until the order of the events is known."""
-
-    def __init__(self, rows: list[Ints], values: list[tuple[Any, ...]]) -> None:
-        device, stream, nbytes, blocks, per_sm, occupancy = zip(*values, strict=True) if values else ((),) * 6
-        self.row: Ints = np.concatenate([np.zeros(0, np.int64), *rows])
-        self.device = np.array(device, np.int32)
-        self.stream = np.array(stream, np.int64)
-        self.bytes, self.blocks = _optional(nbytes), _optional(blocks)
-        self.blocks_per_sm: Floats = np.array(per_sm, np.float64)  # None becomes nan
-        self.occupancy: Floats = np.array(occupancy, np.float64)
-
-    def ordered(self, place: Ints) -> DeviceWork:
-        """The device rows, renumbered (``place[i]`` is the new number of row i) and sorted by row."""
-        row = place[self.row]
-        by_row = np.argsort(row)
-        return DeviceWork(
-            row[by_row],
-            self.device[by_row],
-            self.stream[by_row],
-            OptionalInts(self.bytes.values[by_row], self.bytes.known[by_row]),
-            OptionalInts(self.blocks.values[by_row], self.blocks.known[by_row]),
-            self.blocks_per_sm[by_row],
-            self.occupancy[by_row],
-        )
-
-    def tie_keys(self, rows: Ints, count: int) -> list[NDArray[Any]]:
-        """What tells device rows apart whose event columns are equal, for event ``rows`` of ``count``."""
-        at = np.full(count, -1, np.int64)
-        at[self.row] = np.arange(len(self.row))
-        found = at[rows]
-        columns = (self.device, self.stream, self.bytes.values, self.blocks.values, self.blocks_per_sm, self.occupancy)
-        return [np.where(found >= 0, np.append(column, 0)[found], 0) for column in columns]
-
-
-def _canonical_order(keys: tuple[NDArray[Any], ...], work: _WorkArrays, origins: OriginArrays) -> Ints:
+def _canonical_order(keys: tuple[NDArray[Any], ...], work: WorkArrays, origins: OriginArrays) -> Ints:
     """The order by ``keys``, first one first: by time at once, the rest only within ties."""
     ts = keys[0]
     order = np.argsort(ts, kind="stable")
