@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stallscope.analysis import nesting
 from stallscope.analysis.launches import Launches
+from stallscope.analysis.ranges import sums, sums_around
 from stallscope.analysis.steps import Window
 from stallscope.traces.trace import CALLS, Bools, Category, Ints, Trace
 
@@ -27,7 +27,9 @@ class OperatorTotals:
     host_ns: int  # outermost calls of this name
     self_ns: int
     device_ns: int  # sum of durations of device work launched directly under it
-    launches: int
+    launches: int  # directly under it
+    device_total_ns: int  # the same with what the operators in it launched
+    launches_total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Operators:
     self_ns: Ints  # (o,) self time inside the window
     totals: tuple[OperatorTotals, ...]  # most self time first
     unattributed_ns: int  # device time whose call is unknown or lies in no operator
+    unattributed_launches: int  # launches in no operator
 
     def user_operator(self, row: int) -> str | None:
         """The operator as the user wrote it: the outermost around ``row`` of the innermost's library.
@@ -65,6 +68,13 @@ class Operators:
             name = self.trace.name_of(row)
         return name
 
+    def sums_up(self, window: Window, launches: Launches) -> bool:
+        """Whether device time and launches of all operators, and of none, are those of the window."""
+        device_ns = sum(o.device_ns for o in self.totals) + self.unattributed_ns
+        started = sum(o.launches for o in self.totals) + self.unattributed_launches
+        total_ns = int(window.durations(self.trace, self.trace.work.row).sum())
+        return device_ns == total_ns and started == len(launches.calls)
+
     def conserved(self, window: Window) -> bool:
         """Whether self times sum, thread by thread, to the time in operators."""
         threads = self.trace.events.thread[self.rows]
@@ -77,8 +87,8 @@ class Operators:
 def find_operators(trace: Trace, window: Window, launches: Launches) -> Operators:
     """Nest operators and calls; total host time, device time and launches by operator name."""
     rows, parent, self_ns, outermost = _nest(trace, window)
-    totals, unattributed = _totals(trace, window, launches, rows, parent, self_ns, outermost)
-    return Operators(trace, rows, parent, self_ns, totals, unattributed)
+    totals, *outside = _totals(trace, window, launches, rows, parent, self_ns, outermost)
+    return Operators(trace, rows, parent, self_ns, totals, *outside)
 
 
 def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
@@ -88,8 +98,8 @@ def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
     seen = inside | (ns > 0)
     rows, inside, ns = rows[seen], inside[seen], ns[seen]
     names, group = np.unique(trace.events.name[rows], return_inverse=True)
-    counts, rows_each = _sum(group, inside, len(names)), _sum(group, np.ones(len(rows)), len(names))
-    times, full = _sum(group, ns, len(names)), _sum(group, trace.events.dur_ns[rows], len(names))
+    counts, rows_each = sums(group, inside, len(names)), sums(group, np.ones(len(rows)), len(names))
+    times, full = sums(group, ns, len(names)), sums(group, trace.events.dur_ns[rows], len(names))
     found = [
         KernelTotals(trace.strings[int(name)], int(counts[i]), int(times[i]), float(full[i] / rows_each[i]))
         for i, name in enumerate(names)
@@ -118,22 +128,27 @@ def _nest(trace: Trace, window: Window) -> tuple[Ints, Ints, Ints, Bools]:
 
 def _totals(
     trace: Trace, window: Window, launches: Launches, rows: Ints, parent: Ints, self_ns: Ints, outermost: Bools
-) -> tuple[tuple[OperatorTotals, ...], int]:
-    """Totals by operator name, and the device time that belongs to none."""
+) -> tuple[tuple[OperatorTotals, ...], int, int]:
+    """Totals by operator name; the device time and the launches that belong to none."""
     names, group = np.unique(trace.events.name[rows], return_inverse=True)
     inside, ns = window.holds(trace.events.ts_ns[rows]), window.durations(trace, rows)
     place = np.full(len(trace.events) + 1, -1, dtype=np.int64)
     place[rows] = group  # event row of an operator → position of its name; the last slot stands for "none"
     device_ns = window.durations(trace, trace.work.row)
-    work_group = place[np.where(launches.work_call >= 0, parent[launches.work_call], -1)]
-    launch_group = place[parent[launches.calls]]
-    size = len(names)
+    work_row = np.where(launches.work_call >= 0, parent[launches.work_call], -1)
+    launch_row = parent[launches.calls]
+    work_group, launch_group, size = place[work_row], place[launch_row], len(names)
+    is_outermost = np.zeros(len(trace.events), dtype=np.bool_)
+    is_outermost[rows[outermost]] = True
+    one_each = np.ones(len(launch_row), dtype=np.int64)
     columns = (
-        _sum(group, inside, size),
-        _sum(group, np.where(outermost, ns, 0), size),
-        _sum(group, self_ns, size),
-        _sum(work_group[work_group >= 0], device_ns[work_group >= 0], size),
-        _sum(launch_group[launch_group >= 0], np.ones((launch_group >= 0).sum()), size),
+        sums(group, inside, size),
+        sums(group, np.where(outermost, ns, 0), size),
+        sums(group, self_ns, size),
+        sums(work_group[work_group >= 0], device_ns[work_group >= 0], size),
+        sums(launch_group[launch_group >= 0], one_each[launch_group >= 0], size),
+        sums_around(parent, is_outermost, place, work_row, device_ns, size),
+        sums_around(parent, is_outermost, place, launch_row, one_each, size),
     )
     found = [
         OperatorTotals(trace.strings[int(name)], *(int(column[i]) for column in columns))
@@ -141,14 +156,7 @@ def _totals(
         if any(column[i] for column in columns)
     ]
     found.sort(key=lambda o: (-o.self_ns, o.name))
-    return tuple(found), int(device_ns[work_group < 0].sum())
-
-
-def _sum(group: Ints, values: NDArray[np.generic], size: int) -> Ints:
-    """Exact int64 sums of ``values`` by group, shape (size,)."""
-    sums = np.zeros(size, dtype=np.int64)
-    np.add.at(sums, group.reshape(-1), values.astype(np.int64))
-    return sums
+    return tuple(found), int(device_ns[work_group < 0].sum()), int((launch_group < 0).sum())
 
 
 def _covered(trace: Trace, window: Window, rows: Ints) -> int:

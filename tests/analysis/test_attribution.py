@@ -5,7 +5,9 @@ import pytest
 from stallscope.analysis.attribution import find_kernels
 from stallscope.analysis.steps import find_window
 from stallscope.analysis.summary import analyse
+from stallscope.traces.read import read
 from tests.builders import TraceBuilder
+from tests.conftest import real_trace_files, real_trace_ids
 
 
 def operators_of(builder):
@@ -91,3 +93,22 @@ def test_kernels_by_name():
     trace = builder.trace()
     found = find_kernels(trace, find_window(trace))
     assert [(k.name, k.count, k.ns, k.mean_ns) for k in found] == [("a", 2, 30_000, 15_000), ("b", 1, 20_000, 40_000)]
+
+
+def test_totals_count_what_the_operators_inside_launched_once_for_each_name():
+    """Operator a calls a, which launches 20 µs of kernel, and b, which launches 30: a has 50 in all, 20 of its own."""
+    builder = TraceBuilder().step(0, 200).op("a", 0, 90).op("a", 10, 20).op("b", 40, 20)
+    builder.launch(15, 2, kernel=("k", 20, 20)).launch(45, 2, kernel=("k", 50, 30))
+    totals = {
+        o.name: (o.device_ns, o.device_total_ns, o.launches, o.launches_total)
+        for o in analyse(builder.trace()).operators.totals
+    }
+    assert totals == {"a": (20_000, 50_000, 1, 2), "b": (30_000, 30_000, 1, 1)}
+
+
+@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
+def test_operators_and_none_hold_all_device_time_and_launches_of_real_traces(path, real_traces):
+    """To the nanosecond and the launch."""
+    assert real_traces.is_dir()
+    stages = analyse(read(path))
+    assert stages.operators.sums_up(stages.window, stages.launches)
