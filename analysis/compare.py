@@ -42,7 +42,7 @@ def compare(baseline: Sequence[RunFigures], candidate: Sequence[RunFigures]) -> 
     limits = notes(sides.baseline, sides.candidate)
     before, after = (_side(runs, figures.measure) for runs in (sides.baseline, sides.candidate))
     per_step, operators = per_step_change(sides), operator_changes(sides)
-    verdict = verdict_of(figures, per_step, changed, (before.name, after.name), limits)
+    verdict = verdict_of(figures, per_step, operators, changed, (before.name, after.name), limits)
     return Comparison(
         kind=before.device if before.device == after.device else "cpu_gpu",
         baseline=before,

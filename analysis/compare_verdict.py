@@ -11,6 +11,7 @@ from stallscope.analysis.compare_contract import (
     CompareVerdict,
     Interval,
     Note,
+    OperatorChange,
     PerStepChange,
     Statistics,
 )
@@ -21,6 +22,7 @@ from stallscope.analysis.units import microseconds
 
 FEWEST_RUNS = 2  # a side with one run says nothing of how runs differ
 ONE_RUN = "one run each; noise floor = drift between windows"
+READ = "aten::item"  # reads one value back to the host; a wait wherever the device is not the CPU
 COUNTED = {  # exact figures worth a sentence
     "sync_calls": "synchronizing calls",
     "kernel_launches": "kernel launches",
@@ -98,6 +100,7 @@ def kind_of(figures: Statistics, notes: Sequence[Note]) -> str:
 def verdict_of(
     figures: Statistics,
     per_step: PerStepChange,
+    operators: Sequence[OperatorChange],
     changed: Sequence[ArgumentChange] | None,
     names: tuple[str, str],
     notes: Sequence[Note],
@@ -107,7 +110,7 @@ def verdict_of(
     if kind == "withheld":
         reasons = [note.text for note in notes if note.name in FATAL] or ["a step time is unknown"]
         return CompareVerdict(kind=kind, text=f"No verdict: {reasons[0]}.")
-    sentences = [_times(figures, changed, names, kind), _certainty(figures, kind), _counts(per_step)]
+    sentences = [_times(figures, changed, names, kind), _certainty(figures, kind), _counts(per_step, operators)]
     return CompareVerdict(kind=kind, text=" ".join(sentence for sentence in sentences if sentence))
 
 
@@ -148,7 +151,7 @@ def _certainty(figures: Statistics, kind: str) -> str:
         span = (
             f"{bounds.low:+.1f} to {bounds.high:+.1f} %"
             if bounds
-            else f"{figures.interval_us.low:+.1f} to {figures.interval_us.high:+.1f} µs"
+            else f"{_signed(figures.interval_us.low)} to {_signed(figures.interval_us.high)}"
         )
         zero = ", which holds 0" if kind == "cannot tell" else ""
         return (
@@ -163,11 +166,17 @@ def _certainty(figures: Statistics, kind: str) -> str:
     return f"That is more than the noise floor of {floor}. Repeat to be sure."
 
 
-def _counts(per_step: PerStepChange) -> str:
+def _signed(us: float) -> str:
+    return f"{'-' if us < 0 else '+'}{microseconds(abs(us))}"
+
+
+def _counts(per_step: PerStepChange, operators: Sequence[OperatorChange]) -> str:
     """The exact counts that changed, which need no statistics."""
-    found = []
-    for name, words in COUNTED.items():
-        change: Change = getattr(per_step, name)
-        if change.exact and change.difference:
-            found.append(f"{words} {change.baseline:.4g} → {change.candidate:.4g}")
+    figures = [(words, getattr(per_step, name)) for name, words in COUNTED.items()]
+    figures += [(f"calls of {row.name}", row.calls_per_step) for row in operators if row.name == READ]
+    found = [
+        f"{words} {change.baseline:.4g} → {change.candidate:.4g}"
+        for words, change in figures
+        if change.exact and change.difference
+    ]
     return f"Counted per step, exactly: {', '.join(found)}." if found else ""

@@ -10,6 +10,7 @@ every step's time, its DataLoader part, and the rounded mean.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -46,7 +47,11 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["profile", "--logdir", str(logdir), "--name", "iris", "--no-summary", "--steps", "12"]
     training = [str(SCRIPT), "--epochs", "1500", "--device", "cpu", "--print-every", "0"]
     result = subprocess.run(
-        [sys.executable, "-m", "stallscope", *command, *training], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stallscope", *command, *training],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # threads that wait for each other crawl on a busy machine
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     return logdir
