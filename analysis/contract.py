@@ -214,7 +214,9 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
     host_us_per_step: float  # total: outermost calls of this name
     host_self_us_per_step: float
     device_us_per_step: float | None  # sum of durations of the device work launched directly under it
-    launches_per_step: float | None
+    launches_per_step: float | None  # directly under it
+    device_total_us_per_step: float | None = None  # the same with the work of the operators inside
+    launches_total_per_step: float | None = None
 
 
 class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +226,27 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
     count_per_step: float
     us_per_step: float  # sum of durations
     mean_us: float
+    short_name: str = ""  # function and telling template arguments of a C++ name
+
+
+class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One ``nn.Module`` instance. *Self* leaves out the modules inside, *total* does not.
+
+    Backward work counts for the module of its forward operator. The row ``(no module)`` holds what belongs to none,
+    so the self columns of device and launches sum to the step's.
+    """
+
+    name: str  # "Linear_3": class, and number of the instance in order of first call in the trace
+    parent: str | None  # the module that calls it
+    calls_per_step: float
+    host_us_per_step: float  # total time in its forward calls
+    host_self_us_per_step: float
+    device_forward_us_per_step: float | None  # totals: sum of durations
+    device_forward_self_us_per_step: float | None
+    device_backward_us_per_step: float | None
+    device_backward_self_us_per_step: float | None
+    launches_per_step: float | None  # its own, forward and backward
+    launches_total_per_step: float | None
 
 
 class Savings(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,7 +304,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     memcpy: list[MemcpyRow] | None
     operators: list[OperatorRow]
     kernels: list[KernelRow] | None
-    modules: list[str] | None
+    modules: list[ModuleRow] | None  # None: the trace tells of no module
     verdict: Verdict
     what_if: list[WhatIf] | None
     findings: list[Finding]

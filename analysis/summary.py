@@ -8,11 +8,14 @@ import numpy as np
 
 from stallscope.analysis import contract, intervals
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
+from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
 from stallscope.analysis.facts import find_facts
+from stallscope.analysis.kernel_names import short_name
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
 from stallscope.analysis.memcpy import Copies, CopyGroup, find_copies
 from stallscope.analysis.memory import find_memory
+from stallscope.analysis.modules import NO_MODULE, Modules, ModuleTotals, find_modules
 from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
 from stallscope.analysis.steps import Window, find_window
 from stallscope.analysis.sync import Syncs, find_syncs, waits_without_work
@@ -34,6 +37,8 @@ class Stages:
     copies: Copies
     operators: Operators
     kernels: tuple[KernelTotals, ...]
+    backward: Backward
+    modules: Modules
     syncs: Syncs
     activity: Activity
 
@@ -70,6 +75,10 @@ class Stages:
             "copy groups hold every copy": self.copies.conserved(memcpys),
             "kernel names hold every kernel": sum(kernel.count for kernel in self.kernels) == kernels,
             "self times sum to the time in operators": self.operators.conserved(self.window),
+            "operators hold every launch and all device time": self.operators.sums_up(self.window, self.launches),
+            "modules hold every launch and all device time": self.modules.conserved(
+                self.trace, self.window, self.launches
+            ),
             "sites account for the stall": self.syncs.conserved(),
             "the stall fits into the window": intervals.total(self.syncs.stall) <= self.window.length,
         }
@@ -82,6 +91,7 @@ def analyse(trace: Trace) -> Stages:
     launches = find_launches(trace, window)
     copies = find_copies(trace, window, launches)
     operators = find_operators(trace, window, launches)
+    backward = find_backward(trace, operators)
     return Stages(
         trace=trace,
         window=window,
@@ -89,6 +99,8 @@ def analyse(trace: Trace) -> Stages:
         copies=copies,
         operators=operators,
         kernels=find_kernels(trace, window),
+        backward=backward,
+        modules=find_modules(trace, window, launches, backward),
         syncs=find_syncs(trace, window, copies, operators),
         activity=find_activity(trace, window),
     )
@@ -119,7 +131,7 @@ def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summar
         memcpy=rows,
         operators=_operators(stages),
         kernels=_kernels(stages),
-        modules=None,
+        modules=_modules(stages),
         verdict=judge(facts),
         what_if=None,
         findings=find_run_findings(manifest),
@@ -297,6 +309,8 @@ def _operators(stages: Stages) -> list[contract.OperatorRow]:
             host_self_us_per_step=stages.us(each.self_ns),
             device_us_per_step=stages.us(each.device_ns) if measured else None,
             launches_per_step=stages.per_step(each.launches) if known else None,
+            device_total_us_per_step=stages.us(each.device_total_ns) if measured else None,
+            launches_total_per_step=stages.per_step(each.launches_total) if known else None,
         )
         for each in stages.operators.totals
     ]
@@ -311,6 +325,40 @@ def _kernels(stages: Stages) -> list[contract.KernelRow] | None:
             count_per_step=stages.per_step(each.count),
             us_per_step=stages.us(each.ns),
             mean_us=each.mean_ns / 1000,
+            short_name=short_name(each.name),
         )
         for each in stages.kernels
     ]
+
+
+def _modules(stages: Stages) -> list[contract.ModuleRow] | None:
+    """The modules and, last, what belongs to none of them."""
+    modules = stages.modules
+    if not modules.known:
+        return None
+    none = ModuleTotals(
+        name=NO_MODULE, device_forward_self_ns=modules.outside_device_ns, launches_self=modules.outside_launches
+    )
+    return [_module_row(stages, each) for each in (*modules.totals, none)]
+
+
+def _module_row(stages: Stages, each: ModuleTotals) -> contract.ModuleRow:
+    def device(ns: int) -> float | None:
+        return stages.us(ns) if stages.measured else None
+
+    def launches(number: int) -> float | None:
+        return stages.per_step(number) if stages.launches.known else None
+
+    return contract.ModuleRow(
+        name=each.name,
+        parent=each.parent,
+        calls_per_step=stages.per_step(each.calls),
+        host_us_per_step=stages.us(each.host_ns),
+        host_self_us_per_step=stages.us(each.host_self_ns),
+        device_forward_us_per_step=device(each.device_forward_ns),
+        device_forward_self_us_per_step=device(each.device_forward_self_ns),
+        device_backward_us_per_step=device(each.device_backward_ns),
+        device_backward_self_us_per_step=device(each.device_backward_self_ns),
+        launches_per_step=launches(each.launches_self),
+        launches_total_per_step=launches(each.launches),
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract import ModuleRow, Summary
 from stallscope.analysis.units import count, microseconds, percent, quantity
 
 TOP = 10  # rows of the operator and kernel tables
 GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 
 Row = tuple[str, ...]
+
+_INSTANCE = re.compile(r"_\d+$")  # the number at the end of Linear_3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ def tables(summary: Summary) -> list[Table]:
         _sites(summary),
         _copies(summary),
         _operators(summary),
+        _modules(summary),
         _kernels(summary),
         _devices(summary),
     )
@@ -52,14 +56,6 @@ def share(summary: Summary, us: float | None) -> str:
     """Part of the step as percent."""
     whole = step_us(summary)
     return percent(None if us is None or not whole else us / whole)
-
-
-def kernel_label(name: str) -> str:
-    """A kernel's name without what most of them begin with: return type and PyTorch's own namespaces."""
-    label = name.removeprefix("void ")
-    for noise in ("at::native::", "(anonymous namespace)::", "<unnamed>::", "c10::"):
-        label = label.replace(noise, "")
-    return label or name
 
 
 def _breakdown(summary: Summary) -> Table:
@@ -162,10 +158,47 @@ def _operators(summary: Summary) -> Table:
     return Table(f"Top operators by {by}, {scope(summary)}", note, headers, rows)
 
 
+def _modules(summary: Summary) -> Table:
+    """Modules by class: a network has many alike, and each alone says little."""
+    classes: dict[str, list[ModuleRow]] = {}
+    for row in summary.modules or []:
+        classes.setdefault(_INSTANCE.sub("", row.name), []).append(row)
+    made = [_module_class(name, rows) for name, rows in classes.items()]
+    by_gpu = bool(summary.per_step.kernels)
+    made.sort(key=lambda row: (-(row[2] + row[3]) if by_gpu else -row[1], row[0]))
+    with_backward = any(row[3] for row in made)
+    rows: list[Row] = [
+        (
+            name,
+            microseconds(host),
+            *((microseconds(forward), microseconds(backward)) if with_backward else (microseconds(forward),)),
+            count(launches),
+        )
+        for name, host, forward, backward, launches in made[:TOP]
+    ]
+    headers: Row = ("module", "CPU", *(("GPU forward", "GPU backward") if with_backward else ("GPU",)), "launches")
+    if not by_gpu:
+        rows, headers = [row[:2] for row in rows], headers[:2]
+    note = "Without the modules inside. Modules of one class are added up."
+    return Table(f"Top modules by {'GPU' if by_gpu else 'CPU'} time, {scope(summary)}", note, headers, rows)
+
+
+def _module_class(name: str, rows: list[ModuleRow]) -> tuple[str, float, float, float, float]:
+    """(label, CPU self, GPU forward self, GPU backward self, launches) of the instances of one class; µs."""
+    label = f"{name} ({len(rows)} of them)" if len(rows) > 1 else rows[0].name
+    return (
+        label,
+        sum(row.host_self_us_per_step for row in rows),
+        sum(row.device_forward_self_us_per_step or 0.0 for row in rows),
+        sum(row.device_backward_self_us_per_step or 0.0 for row in rows),
+        sum(row.launches_per_step or 0.0 for row in rows),
+    )
+
+
 def _kernels(summary: Summary) -> Table:
     rows = [
         (
-            kernel_label(row.name),
+            row.short_name or row.name,
             count(row.count_per_step),
             microseconds(row.us_per_step),
             microseconds(row.mean_us),
