@@ -78,7 +78,9 @@ class Capture:
         self._round = 0
         self._generation = -1
         self._restarts = 0
-        self._paused = False
+        self._given_up = False
+        self._theirs = 0  # other profilers that exist: even an idle one marks its steps in our trace
+        self._their_session = False  # another profiler records or warms up
         self._owner_thread = 0
         self._stop_asked = threading.Event()
         self._stopped = threading.Event()
@@ -119,7 +121,7 @@ class Capture:
             self._leave_window()
 
     def pause(self) -> None:
-        """Give way to another profiler that is about to start; our open window is given up."""
+        """Stop recording at once, since two profilers crash; our open window is given up."""
         if self.phase in (Phase.WARMUP, Phase.TIMING) and threading.get_ident() != self._owner_thread:
             self._stopped.clear()
             self._stop_asked.set()
@@ -127,12 +129,29 @@ class Capture:
             self._stop_asked.clear()
         elif self.phase is not Phase.DONE:
             self._leave_window()
-        self._paused = True
         self.lost_to_others += 1
 
-    def resume(self) -> None:
-        """Go on: the other profiler has ended."""
-        self._paused = False
+    def session_starts(self) -> None:
+        """Note that another profiler is about to record or to warm up."""
+        self.pause()
+        self._their_session = True
+
+    def session_ends(self) -> None:
+        """Note that it has ended."""
+        self._their_session = False
+
+    def profiler_starts(self) -> None:
+        """Note that a ``torch.profiler.profile`` of the script's is about to start, recording now or later."""
+        self.pause()
+        self._theirs += 1
+
+    def profiler_stops(self) -> None:
+        """Note that it has stopped."""
+        self._theirs = max(0, self._theirs - 1)
+
+    @property
+    def _paused(self) -> bool:
+        return self._given_up or self._their_session or self._theirs > 0
 
     def thread_ends(self) -> None:
         """Note, on the owner's thread, that it ends now."""
@@ -159,7 +178,7 @@ class Capture:
             if threading.get_ident() == self._owner_thread:
                 self._leave_window()
         finally:
-            self.phase, self._paused = Phase.DONE, True
+            self.phase, self._given_up = Phase.DONE, True
 
     # --- whom to follow --------------------------------------------------------------------------
 

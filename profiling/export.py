@@ -82,7 +82,7 @@ class RunFolder:
         problem = str(error) if error is not None else what_is_wrong(plain)
         if problem is not None:
             self.problems.append(f"{plain.parent}: a trace could not be written ({problem}); is the disk full?")
-            _remove(plain)
+            _remove(plain, plain.with_name(plain.name + ".tmp"))  # the latter is kineto's
             return None
         final = plain.name.removeprefix(".").removesuffix(".tmp") + ".gz"
         self._later(lambda: self._compress(plain, final))

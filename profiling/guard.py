@@ -7,19 +7,25 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol
 
-STARTS = ("_prepare_profiler", "_enable_profiler", "_enable_profiler_legacy")
-ENDS = ("_disable_profiler", "_disable_profiler_legacy")
+SESSION_STARTS = ("_prepare_profiler", "_enable_profiler", "_enable_profiler_legacy")
+SESSION_ENDS = ("_disable_profiler", "_disable_profiler_legacy")
 MODULES = ("torch.autograd.profiler", "torch.autograd.profiler_legacy")
 
 
 class Yielding(Protocol):
     """What gives way."""
 
-    def pause(self) -> None:
-        """Stop recording now."""
+    def session_starts(self) -> None:
+        """Stop recording now: a profiler is about to record or to warm up."""
 
-    def resume(self) -> None:
-        """Recording may go on."""
+    def session_ends(self) -> None:
+        """It no longer does."""
+
+    def profiler_starts(self) -> None:
+        """Stop recording now: a profiler object begins its life, and will mark steps."""
+
+    def profiler_stops(self) -> None:
+        """Its life is over."""
 
 
 def install(ours: Callable[[], bool], capture: Yielding, alive: Callable[[], bool]) -> Callable[[], None]:
@@ -31,10 +37,13 @@ def install(ours: Callable[[], bool], capture: Yielding, alive: Callable[[], boo
     undo: list[Callable[[], None]] = []
     for name in MODULES:
         module = _loaded(name)
-        for function in STARTS:
-            undo += [_wrap(module, function, ours, alive, before=capture.pause)]
-        for function in ENDS:
-            undo += [_wrap(module, function, ours, alive, after=capture.resume)]
+        for function in SESSION_STARTS:
+            undo += [_wrap(module, function, ours, alive, before=capture.session_starts)]
+        for function in SESSION_ENDS:
+            undo += [_wrap(module, function, ours, alive, after=capture.session_ends)]
+    profiler = getattr(_loaded("torch.profiler.profiler"), "profile", None)
+    undo += [_wrap(profiler, "start", ours, alive, before=capture.profiler_starts)]
+    undo += [_wrap(profiler, "stop", ours, alive, after=capture.profiler_stops)]
 
     def undo_all() -> None:
         for each in undo:

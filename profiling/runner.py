@@ -79,20 +79,30 @@ def run(target: Target) -> Ending:
     fresh = _fresh_main()
     sys.argv = [target.name, *target.args]
     sys.modules["__main__"] = fresh
-    try:
-        _execute(target, fresh)
-    except SystemExit as error:
-        ending = _exit(error)
-    except BaseException as error:  # noqa: BLE001 - the script's, shown as python shows it
-        _show(error)
-        ending = Ending(1, isinstance(error, KeyboardInterrupt))
-    else:
-        ending = Ending(0)
+    ending = _ending(_raised(target, fresh))
     for name in ("__file__", "__cached__"):  # as python does once the script is through
         if not target.is_module:
             vars(fresh).pop(name, None)
     join_threads()
     return ending
+
+
+def _raised(target: Target, fresh: ModuleType) -> BaseException | None:
+    """Run the script; return what it ends with. It is shown outside of any ``except``, which would leave its mark."""
+    try:
+        _execute(target, fresh)
+    except BaseException as error:  # noqa: BLE001 - the script's own
+        return error
+    return None
+
+
+def _ending(raised: BaseException | None) -> Ending:
+    if raised is None:
+        return Ending(0)
+    if isinstance(raised, SystemExit):
+        return _exit(raised)
+    _show(raised)
+    return Ending(1, isinstance(raised, KeyboardInterrupt))
 
 
 def join_threads() -> None:
@@ -126,7 +136,7 @@ def _execute(target: Target, fresh: ModuleType) -> None:
         runpy._run_module_as_main(target.name)  # type: ignore[attr-defined]
         return
     if pkgutil.get_importer(target.name) is not None:  # a folder or a zip
-        _set_first_path(target.name)
+        _set_first_path(_absolute(target.name))
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
     _set_first_path(str(Path(target.name).resolve().parent))
@@ -193,17 +203,25 @@ def _show(error: BaseException) -> None:
     if sys.version_info >= (3, 12):
         sys.last_exc = error
     _flush(sys.stdout)
-    try:
-        sys.excepthook(type(error), error, error.__traceback__)
-    except BaseException as broken:  # the script's own hook
-        if isinstance(broken, SystemExit):
-            raise
+    broken = _call_hook(error)
+    if broken is not None:
         strip_our_frames(broken)
         sys.stderr.write("Error in sys.excepthook:\n")
         sys.__excepthook__(type(broken), broken, broken.__traceback__)
         sys.stderr.write("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, error.__traceback__)
     _flush(sys.stderr)
+
+
+def _call_hook(error: BaseException) -> BaseException | None:
+    """Call ``sys.excepthook``, the script's own perhaps; return what it raises. ``sys.exit`` in it means it."""
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except SystemExit:
+        raise
+    except BaseException as broken:  # noqa: BLE001
+        return broken
+    return None
 
 
 def _flush(stream: Any) -> None:

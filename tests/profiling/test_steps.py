@@ -10,7 +10,7 @@ from stallscope.profiling.steps import StepTracker
 A, B, C = 101, 102, 103
 
 
-def drive(tracker, script):
+def drive(tracker, script):  # noqa: C901 - a table
     """Feed ``script``, a string of events, and return the positions at which boundaries were reported.
 
     f forward, e gradient-free forward, d fetch, A/B/C optimizer steps, s skipped step of A seen by its scaler,
@@ -41,26 +41,26 @@ def drive(tracker, script):
 
 
 @pytest.mark.parametrize(
-    ("what", "iteration", "times", "steps", "period"),
+    ("iteration", "times", "steps", "period"),
     [
-        ("plain", "fA", 30, 30, 1),
-        ("a loss that is a module", "ffA", 30, 30, 1),
-        ("DataLoader", "dfA", 30, 30, 1),
-        ("gradient accumulation", "ffffA", 12, 12, 1),
-        ("gradient accumulation with fetches", "dfdfdfdfA", 12, 12, 1),
-        ("accumulation over more than 20 forwards", "f" * 32 + "A", 6, 6, 1),
-        ("GAN", "fffAffB", 15, 15, 2),
-        ("two optimizers stepped together", "fAB", 15, 15, 1),
-        ("five critic steps for one generator step", "fAfAfAfAfAfB", 7, 7, 6),
-        ("two steps each in turn", "fAfAfBfB", 9, 9, 4),
-        ("GradScaler", "fAu", 20, 20, 1),
-        ("LBFGS", "(ffffff)", 14, 14, 1),
-        ("LBFGS with a forward for the loss", "(fff)e", 14, 14, 1),
-        ("no module at all", "A", 25, 25, 1),
-        ("three optimizers in turn, the last one skipped", "fAfBfC", 8, 8, 3),
+        pytest.param("fA", 30, 30, 1, id="plain"),
+        pytest.param("ffA", 30, 30, 1, id="a loss that is a module"),
+        pytest.param("dfA", 30, 30, 1, id="DataLoader"),
+        pytest.param("ffffA", 12, 12, 1, id="gradient accumulation"),
+        pytest.param("dfdfdfdfA", 12, 12, 1, id="gradient accumulation with fetches"),
+        pytest.param("f" * 32 + "A", 6, 6, 1, id="accumulation over more than 20 forwards"),
+        pytest.param("fffAffB", 15, 15, 2, id="GAN"),
+        pytest.param("fAB", 15, 15, 1, id="two optimizers stepped together"),
+        pytest.param("fAfAfAfAfAfB", 7, 7, 6, id="five critic steps for one generator step"),
+        pytest.param("fAfAfBfB", 9, 9, 4, id="two steps each in turn"),
+        pytest.param("fAu", 20, 20, 1, id="GradScaler"),
+        pytest.param("(ffffff)", 14, 14, 1, id="LBFGS"),
+        pytest.param("(fff)e", 14, 14, 1, id="LBFGS with a forward for the loss"),
+        pytest.param("A", 25, 25, 1, id="no module at all"),
+        pytest.param("fAfBfC", 8, 8, 3, id="three optimizers in turn, the last one skipped"),
     ],
 )
-def test_iterations_are_counted(what, iteration, times, steps, period):
+def test_iterations_are_counted(iteration, times, steps, period):
     """N iterations of a training loop are N steps, whatever one iteration consists of."""
     tracker = StepTracker()
     drive(tracker, iteration * times)
