@@ -19,6 +19,9 @@ from stallscope.analysis.report.style import Style
 from stallscope.output import style_for
 from stallscope.traces.errors import BadInput, StallscopeError
 
+# Waiting threads of torch spin by default: on a busy machine that makes so small a training ten times slower and more.
+WAITING = "PASSIVE"
+
 Echo = Callable[[str], None]
 
 
@@ -116,7 +119,7 @@ def record(command: Sequence[str]) -> str:
     Raises:
         StallscopeError: it failed.
     """
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    environment = {"OMP_WAIT_POLICY": WAITING, **os.environ, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(  # noqa: S603 - our own command line
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment
     )
@@ -196,6 +199,8 @@ def say_what_next(workload: Workload, folder: Path, repeats: int, style: Style, 
     times = "once" if repeats == 1 else f"{repeats} times"
     heading("what was done, and what next", style, echo)
     echo(f"{script_path(workload).name}, unmodified, was profiled {times} in each variant, in turn.")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        echo(f"OMP_WAIT_POLICY={WAITING} was set for every run, so that other programs disturb less.")
     echo(f"Traces and manifests: {folder}")
     echo(f"  in TensorBoard     {typed('tensorboard', '--logdir', folder)}")
     echo(f"  compare again      {typed('stallscope', 'compare', *sides)}")

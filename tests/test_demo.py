@@ -123,6 +123,19 @@ def test_a_measured_sample_is_preferred(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_do_not_spin_unless_asked(
+    chosen: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every run gets the policy that survives a busy machine; what the user has set stays."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    command = [sys.executable, "-c", "import os, sys; sys.stderr.write(os.environ['OMP_WAIT_POLICY'])"]
+    assert demo.record(command) == expected
+
+
+@pytest.mark.slow
 def test_a_failed_run_says_its_last_line() -> None:
     """The demo ends with the reason, not with a missing folder."""
     command = [sys.executable, "-c", "import sys; sys.exit('the disk is full')"]
