@@ -3,14 +3,40 @@
 The folders ``profiling``, ``analysis`` and ``traces`` of the checkout are imported as ``stallscope.profiling`` and so
 on, through links beside this file. Where git made the links plain text files (Windows' default), the checkout's
 folder is added to this package's path instead.
+
+    stallscope.read(path) -> Trace                     the events of a trace file as columns
+    stallscope.summarize(path) -> Summary              what `stallscope summary` prints, as values
+    stallscope.compare(baseline, candidate) -> …       two lists of paths: before and after
 """
 
 from __future__ import annotations
 
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+if _TYPE_CHECKING:
+    from typing import Any
+
+    from stallscope.api import compare, summarize
+    from stallscope.traces.read import read
 
 _here = _Path(__file__).parent
 if (_here / "traces").is_file():  # a link that git wrote as text
     __path__.append(str(_here.parent))
 
 __version__ = "0.1.0"
+
+__all__ = ["compare", "read", "summarize"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public functions, imported when first used: `import stallscope` itself loads nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from stallscope import api  # noqa: PLC0415
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -98,11 +98,12 @@ def test_the_sample_transcript_is_what_is_printed(capsys: pytest.CaptureFixture[
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block of Python works on a folder runs/train."""
+    """The block of Python works on a folder runs/train and a file trace.json.gz."""
     (example,) = [text for language, text in BLOCKS if language == "python"]
     (tmp_path / "runs" / "train").mkdir(parents=True)
     (sample,) = (ROOT / "traces" / "samples").glob("iris_mlp_simulated*.gz")
     shutil.copy(sample, tmp_path / "runs" / "train" / "host_1.1775082150000000000.pt.trace.json.gz")
+    shutil.copy(sample, tmp_path / "trace.json.gz")
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own example
 

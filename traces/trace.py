@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,8 @@ class Events:
 
     ``name`` indexes ``Trace.strings``, ``thread`` indexes ``Trace.threads``. ``correlation`` pairs a runtime or
     driver call with the device work it caused (one call may have caused many, as graph launches do).
+
+    ``trace.events.ts_ns`` is a column of all events; ``trace.events(category="kernel").ts_ns`` of the kernels alone.
     """
 
     ts_ns: Ints  # (n,) start; same zero as the file's own ts
@@ -84,6 +86,19 @@ class Events:
     def rows(self, *categories: Category) -> Ints:
         """Indices, ascending, of the events in any of ``categories``."""
         return np.flatnonzero(np.isin(self.category, [int(c) for c in categories]))
+
+    def __call__(self, *, category: str | Category) -> Events:
+        """The events of one category: ``"kernel"``, ``"memcpy"``, ``"cpu_op"``, …, or as traces spell it.
+
+        The rows of the result are numbered anew: ``trace.work.row`` and other row numbers do not index it.
+
+        Raises:
+            BadInput: no category has that name.
+
+        """
+        from stallscope.traces import frames  # noqa: PLC0415 - it knows this module
+
+        return frames.select(self, self.rows(*frames.categories(category)))
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -147,7 +162,34 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One trace file, read. Immutable; analysis functions take it and return values."""
+    """One trace file, read. Immutable; analysis functions take it and return values.
+
+    The columns, each a numpy array (of those marked *optional* an ``OptionalInts``: values and where they are known):
+
+    | column | dtype | unit, meaning |
+    |---|---|---|
+    | ``events.ts_ns`` | int64 | ns, start; the zero is the file's own (``base_time_ns`` tells its wall clock) |
+    | ``events.dur_ns`` | int64 | ns, duration, never negative |
+    | ``events.end_ns`` | int64 | ns, end |
+    | ``events.category`` | uint8 | a ``Category`` |
+    | ``events.name`` | int32 | index into ``strings`` |
+    | ``events.thread`` | int32 | index into ``threads`` |
+    | ``events.correlation`` | int64, optional | joins a runtime or driver call with its device work |
+    | ``work.row`` | int64 | the kernels, copies and memsets: indices into the events |
+    | ``work.device`` | int32 | ordinal |
+    | ``work.stream`` | int64 | stream id, per device |
+    | ``work.bytes`` | int64, optional | bytes copied or set |
+    | ``work.blocks`` | int64, optional | blocks in a kernel's grid |
+    | ``work.blocks_per_sm`` | float64 | blocks per SM, nan where not told |
+    | ``work.occupancy_percent`` | float64 | percent, nan where not told |
+    | ``memory.ts_ns`` | int64 | ns, of each allocator sample |
+    | ``memory.on_device`` | bool | False: host memory |
+    | ``memory.device`` | int32 | ordinal |
+    | ``memory.allocated_bytes`` | int64, optional | bytes |
+    | ``memory.reserved_bytes`` | int64, optional | bytes |
+
+    ``origins`` holds what some rows say of where they come from; see ``Origins``.
+    """
 
     path: str  # as the user named it
     vendor: Vendor
@@ -176,3 +218,34 @@ class Trace:
         wanted = np.zeros(max(1, len(self.strings)), dtype=np.bool_)
         wanted[list(accept)] = True
         return wanted[self.events.name]
+
+    def to_pandas(self) -> Any:
+        """The events as a ``pandas.DataFrame``, one row each, in the order of ``events``.
+
+        | column | dtype | unit, meaning |
+        |---|---|---|
+        | ``ts_ns``, ``dur_ns`` | int64 | ns |
+        | ``category`` | category | ``"kernel"``, ``"cpu_op"``, … |
+        | ``name``, ``pid``, ``tid`` | category | text |
+        | ``correlation`` | Int64, may be missing | joins a call with its device work |
+        | ``device``, ``stream`` | Int64, missing on the host's rows | |
+        | ``bytes`` | Int64, may be missing | bytes copied or set |
+
+        Raises:
+            BadInput: pandas is not installed.
+
+        """
+        from stallscope.traces import frames  # noqa: PLC0415 - it knows this module
+
+        return frames.to_pandas(self)
+
+    def to_polars(self) -> Any:
+        """The events as a ``polars.DataFrame``: the columns of ``to_pandas`` (Categorical, Int64 with nulls).
+
+        Raises:
+            BadInput: polars is not installed.
+
+        """
+        from stallscope.traces import frames  # noqa: PLC0415 - it knows this module
+
+        return frames.to_polars(self)
