@@ -6,6 +6,9 @@ Pure: computes values. ``report/compare_text.py`` and ``report/compare_json.py``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
+
+import msgspec
 
 from stallscope.analysis.compare_contract import Comparison, RunInfo, Side
 from stallscope.analysis.compare_cpu_gpu import cpu_against_gpu
@@ -41,6 +44,8 @@ def compare(baseline: Sequence[RunFigures], candidate: Sequence[RunFigures]) -> 
     changed = changed_arguments(sides.baseline, sides.candidate)
     limits = notes(sides.baseline, sides.candidate)
     before, after = (_side(runs, figures.measure) for runs in (sides.baseline, sides.candidate))
+    if before.name == after.name:
+        before, after = _told_apart(before), _told_apart(after)
     per_step, operators = per_step_change(sides), operator_changes(sides)
     verdict = verdict_of(figures, per_step, operators, changed, (before.name, after.name), limits)
     return Comparison(
@@ -68,6 +73,12 @@ def _side(runs: Sequence[Run], measured: str) -> Side:
         devices=sorted({name for run in runs for rank in run.ranks for name in rank.summary.trace.devices}),
         runs=[_run_info(run, measured) for run in runs],
     )
+
+
+def _told_apart(side: Side) -> Side:
+    """The side under the last two folders of its first trace: ``before/iris`` and ``after/iris`` are both ``iris``."""
+    folders = PurePath(side.runs[0].trace).parent.parts[-2:]
+    return msgspec.structs.replace(side, name="/".join(folders) or side.name)
 
 
 def _run_info(run: Run, measured: str) -> RunInfo:

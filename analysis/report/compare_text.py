@@ -60,7 +60,7 @@ BREAKDOWN = tuple(
         "communication": "communication",
         "runtime": "a CUDA/HIP call",
         "dataloader": "dataloader",
-        "cpu_op": "an operator (host)",
+        "cpu_op": "an operator or range (host)",
         "other": "other (Python, I/O)",
     }.items()
 )

@@ -126,6 +126,12 @@ def test_a_figure_that_one_run_of_a_side_does_not_know_is_unknown() -> None:
     assert (change.baseline, change.difference) == (None, None)
 
 
+def test_sides_of_one_name_are_told_apart_by_their_folders() -> None:
+    """Both runs are called iris: they appear as before/iris and after/iris."""
+    comparison = compare([run("iris", path="runs/before/iris/a.json")], [run("iris", path="runs/after/iris/a.json")])
+    assert (comparison.baseline.name, comparison.candidate.name) == ("before/iris", "after/iris")
+
+
 # -- verdicts ---------------------------------------------------------------------------------------------------
 
 
