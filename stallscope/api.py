@@ -59,7 +59,7 @@ def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path]) -> 
 
 def _side(paths: Iterable[str | Path]) -> list[RunFigures]:
     found = [(run, _called(run, Path(path))) for path in paths for run in find_runs(Path(path))]
-    return [replace(figures, name=name) for run, name in found for figures in _figures(run)[:1]]
+    return [replace(figures, name=name) for run, name in found for figures in _figures(run)]
 
 
 def _called(run: Run, path: Path) -> str:
