@@ -8,9 +8,11 @@ else is lost.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import attrgetter
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -20,6 +22,8 @@ from stallscope.traces import times
 from stallscope.traces.fields import MEMORY_EVENT
 from stallscope.traces.trace import Floats, Ints
 
+LIMIT = 2**63  # ids and sizes beyond are no numbers that a machine has
+LARGEST_EXPONENT = 307  # of a finite double, rounded down
 NO_ID = -(2**63)  # stands for "no correlation" inside a block only; ``columns.py`` turns it into a mask
 
 
@@ -134,16 +138,21 @@ _IGNORED = tuple(_ignored(phase) for phase in IGNORED_PHASES)
 
 
 def _decoder(complete: type[msgspec.Struct], instant: type[msgspec.Struct]) -> msgspec.json.Decoder[list[Any]]:
+    return msgspec.json.Decoder(GenericAlias(list, (_any_of(complete, instant),)))
+
+
+def _any_of(complete: type[msgspec.Struct], instant: type[msgspec.Struct]) -> Any:
     union: Any = complete | instant | Meta
     for ignored in (*_PAIRED, *_IGNORED):
         union = union | ignored
-    return msgspec.json.Decoder(list[union])
+    return union
 
 
 _FAST = _decoder(Complete, Instant)
 _WHOLE = _decoder(WholeComplete, WholeInstant)
 _EXACT = _decoder(ExactComplete, ExactInstant)
 _PLAIN = msgspec.json.Decoder(float_hook=Decimal)
+_EVENT = msgspec.json.Decoder(_any_of(Complete, Instant))
 
 
 @dataclass(slots=True)
@@ -159,6 +168,7 @@ class Block:
     total: int = 0
     malformed: int = 0
     paired: int = 0
+    odd: Counter[str] = field(default_factory=Counter)  # values that are missing because nothing can hold them
 
 
 def decode_block(data: bytes) -> Block:
@@ -241,6 +251,20 @@ def _with_the_rest(block: Block, events: list[Any]) -> Block:
     return block
 
 
+def decode_event(text: bytes) -> None:
+    """Decode one event alone, to see whether it can be.
+
+    Raises:
+        msgspec.DecodeError: the text is not JSON.
+        UnicodeDecodeError: a string in it is not UTF-8.
+
+    """
+    try:
+        _EVENT.decode(text)
+    except (msgspec.ValidationError, OverflowError):
+        _PLAIN.decode(text)
+
+
 # -- odd blocks -----------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +275,7 @@ def decode_plain(events: list[Any]) -> Block:
         found.add(event)
     block = _with_decimal_times([*found.complete, *found.memory, *found.names])
     block.total, block.malformed, block.paired = len(events), found.malformed, found.paired
+    block.odd = found.odd
     return block
 
 
@@ -263,6 +288,7 @@ class _Plain:
         self.names: list[Meta] = []
         self.malformed = 0
         self.paired = 0
+        self.odd: Counter[str] = Counter()
 
     def add(self, event: Any) -> None:
         """Keep ``event`` if it is one that is read, count it if it is malformed."""
@@ -279,7 +305,17 @@ class _Plain:
         elif phase in PAIRED_PHASES:
             self.paired += 1
 
+    def _watch(self, event: dict[str, Any]) -> None:
+        """Count what is told, and read, but held by no type."""
+        args = _args(event)
+        for value in (event.get("ts"), event.get("dur"), *(args.get(key) for key in _READ_ARGS)):
+            if isinstance(value, Decimal) and not value.is_zero() and value.adjusted() > LARGEST_EXPONENT:
+                self.odd["non_finite"] += 1
+            elif isinstance(value, int) and not NO_ID < value < 2**64:
+                self.odd["big_number"] += 1
+
     def _add_complete(self, event: dict[str, Any]) -> None:
+        self._watch(event)
         name, ts, dur = event.get("name"), _time(event.get("ts")), _time(event.get("dur"))
         if ts is None or dur is None or not isinstance(name, str):
             self.malformed += 1
@@ -293,6 +329,9 @@ class _Plain:
             self.malformed += 1
         else:
             self.memory.append(ExactInstant(MEMORY_EVENT, ts, _plain_args(_args(event))))
+
+
+_READ_ARGS = tuple(field.encode_name for field in msgspec.structs.fields(Args))
 
 
 def _args(event: dict[str, Any]) -> dict[str, Any]:
@@ -338,7 +377,8 @@ def integer(value: Any) -> int | None:
         except ValueError:
             return None
     elif isinstance(value, Decimal):
-        value = int(value) if value.is_finite() and value == value.to_integral_value() else None
+        whole = abs(value) < LIMIT and value == value.to_integral_value()  # int() of 1e999999999 would never end
+        value = int(value) if whole else None
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if NO_ID < value < 2**63 else None
@@ -361,7 +401,7 @@ def _time(value: Any) -> Decimal | None:
 
 def _float(value: Any) -> float | None:
     number = _number(value)
-    return None if number is None else float(number)
+    return None if number is None or number.adjusted() > LARGEST_EXPONENT else float(number)
 
 
 def _grid(value: Any) -> list[int] | None:

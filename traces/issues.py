@@ -27,13 +27,16 @@ class TraceIssue:
     """One kind of defect found in one trace.
 
     ``name`` is stable (tests and users' scripts rely on it), ``count`` is how often it was met and ``advice``
-    is one sentence for the user.
+    is one sentence for the user. ``share`` is the part (0 to 1) of the events or of the time that is affected, as
+    the advice says; None: it cannot be told.
     """
 
     name: str
     severity: Severity
     count: int
     advice: str
+    share: float | None = None
+    withholds_device_figures: bool = False  # too much of the device's work is affected to make figures of the rest
 
 
 def grade(issues: Iterable[TraceIssue]) -> Grade:

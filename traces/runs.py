@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from stallscope.traces.blocks import check_file
 from stallscope.traces.errors import BadInput
 from stallscope.traces.issues import Severity, TraceIssue
 from stallscope.traces.manifest import SCHEMA, Manifest
+from stallscope.traces.source import check_file
 
 TRACE_NAME = re.compile(r"(?P<worker>.+?)(?:\.(?P<ns>\d+))?\.pt\.trace\.json(?:\.gz)?")
 MANIFEST_NAME = re.compile(r"stallscope(?:\..+)?\.json")
