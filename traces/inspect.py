@@ -9,12 +9,12 @@ from typing import Any
 from stallscope.traces.blocks import CUT
 
 # Deep nesting closes somewhere, as a rule many times in a row: looking for that costs next to nothing.
-MANY_CLOSINGS = (b"]" * 16, b"}" * 16, b"]}" * 8)
+MANY_CLOSINGS = (b"]" * 48, b"}" * 48, b"]}" * 24)
 TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]', re.DOTALL)
 STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # Keys are looked at in samples: a writer that repeats keys does so in every event.
 FIRST_SAMPLE = 1 << 16
-SAMPLE = 1 << 13
+SAMPLE = 1 << 12
 
 
 def deeper_than(limit: int, text: bytes) -> bool:
@@ -34,7 +34,7 @@ def _depth(text: bytes) -> int:
 def duplicate_keys(text: bytes) -> int:
     """How many keys are told twice, with different values, in one object of the JSON ``text``.
 
-    Text of more than 64 kB is looked at in its first 8 kB, if it is an array of events.
+    Text of more than 64 kB is looked at in its first 4 kB, if it is an array of events.
     """
     if len(text) > FIRST_SAMPLE:
         cut = CUT.search(text, SAMPLE, 2 * FIRST_SAMPLE)
