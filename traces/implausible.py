@@ -60,7 +60,7 @@ def select(columns: Columns, keep: Bools) -> Columns:
     place = np.cumsum(keep) - 1
     events, work, origins = columns.events, columns.work, columns.origins
     kept_work, kept = keep[work.row], keep[origins.python_row]
-    autograd, stacked = keep[origins.autograd_row], keep[origins.stack_row]
+    autograd, stacked, waited = keep[origins.autograd_row], keep[origins.stack_row], keep[origins.sync_row]
     return replace(
         columns,
         events=Events(
@@ -90,6 +90,8 @@ def select(columns: Columns, keep: Bools) -> Columns:
             place[origins.stack_row[stacked]],
             origins.stack[stacked],
             origins.stacks,
+            place[origins.sync_row[waited]],
+            origins.sync_stream[waited],
         ),
     )
 

@@ -13,7 +13,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from stallscope.traces.decode import NO_ID, Args
+from stallscope.traces.decode import NO_ID, Args, integer
 from stallscope.traces.trace import Category, Ints, OptionalInts, Origins
 
 OPERATORS = (Category.CPU_OP, Category.ANNOTATION)
@@ -27,6 +27,7 @@ class OriginStore:
         self._python: list[tuple[Ints, Ints, Ints]] = []  # row, id, parent
         self._autograd: list[tuple[Ints, Ints, Ints]] = []  # row, sequence number, forward thread
         self._stacks: list[tuple[Ints, Ints]] = []  # row, stack
+        self._syncs: list[tuple[Ints, Ints]] = []  # row, stream
 
     def add(self, kinds: NDArray[np.uint8], args: list[Args], first: int) -> None:
         """Take in a block whose events are of the categories ``kinds`` and become rows from ``first`` on.
@@ -44,9 +45,14 @@ class OriginStore:
         sequence = _column(chosen, "sequence")
         numbered = np.flatnonzero(sequence >= 0)  # NO_ID is negative
         threads = np.array([a.forward_thread or 0 for a in _picked(chosen, numbered)], np.int64)
+        syncs = np.flatnonzero(kinds == Category.DEVICE_SYNC)
+        streams = [integer(a.stream) for a in _picked(args, syncs)]
+        told = [i for i, stream in enumerate(streams) if stream is not None]
+        awaited = np.array([streams[i] for i in told], np.int64)
         # Nothing is kept before everything is known to fit.
         self._python.append((python + first, ids, parents))
         self._autograd.append((operators[numbered] + first, sequence[numbered], threads))
+        self._syncs.append((syncs[told] + first, awaited))
         self._add_stacks(operators + first, chosen)
 
     def _add_stacks(self, rows: Ints, args: list[Args]) -> None:
@@ -62,33 +68,35 @@ class OriginStore:
         for place, text in enumerate(texts):
             rank[self._texts[text]] = place
         row, stack = _joined(self._stacks, 2)
-        return OriginArrays(_joined(self._python, 3), _joined(self._autograd, 3), (row, rank[stack]), tuple(texts))
+        groups = _joined(self._python, 3), _joined(self._autograd, 3), (row, rank[stack]), _joined(self._syncs, 2)
+        return OriginArrays(groups, tuple(texts))
 
 
 class OriginArrays:
     """The origins as arrays in file order; the first of each group is the row."""
 
-    def __init__(
-        self, python: tuple[Ints, ...], autograd: tuple[Ints, ...], stacks: tuple[Ints, ...], texts: tuple[str, ...]
-    ) -> None:
-        self._python, self._autograd, self._stacks, self._texts = python, autograd, stacks, texts
+    def __init__(self, groups: tuple[tuple[Ints, ...], ...], texts: tuple[str, ...]) -> None:
+        self._groups, self._texts = groups, texts
 
     def tie_keys(self, rows: Ints, count: int) -> list[Ints]:
         """What tells rows apart whose event columns are equal, for event ``rows`` of ``count``."""
-        return [
-            _spread(row, values, count)[rows]
-            for row, *columns in (self._python, self._autograd, self._stacks)
-            if len(row)
-            for values in columns
-        ]
+        return [_spread(row, values, count)[rows] for row, *columns in self._groups if len(row) for values in columns]
 
     def ordered(self, place: Ints) -> Origins:
         """The origins, renumbered (``place[i]`` is the new number of row i) and sorted by row."""
-        python, identity, parent = _renumbered(self._python, place)
-        autograd, sequence, thread = _renumbered(self._autograd, place)
-        stack_row, stack = _renumbered(self._stacks, place)
+        python, autograd, stacks, syncs = (_renumbered(group, place) for group in self._groups)
         return Origins(
-            python, _optional(identity), _optional(parent), autograd, sequence, thread, stack_row, stack, self._texts
+            python_row=python[0],
+            python_id=_optional(python[1]),
+            python_parent=_optional(python[2]),
+            autograd_row=autograd[0],
+            sequence=autograd[1],
+            forward_thread=autograd[2],
+            stack_row=stacks[0],
+            stack=stacks[1],
+            stacks=self._texts,
+            sync_row=syncs[0],
+            sync_stream=syncs[1],
         )
 
 

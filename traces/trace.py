@@ -147,6 +147,8 @@ class Origins:
     stack_row: Ints  # (s,) operators with the Python call stack as text
     stack: Ints  # (s,) index into ``stacks``
     stacks: tuple[str, ...]  # as in the file: ``path(line): function;path(line): function``, caller last
+    sync_row: Ints  # (y,) cuda_sync rows that say which stream was waited for
+    sync_stream: Ints  # (y,) as the file gives it: -1, or 4294967295 in 2023, for a whole device or an event
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,15 @@ def test_call_stacks_are_kept_once_each():
     assert (origins.stack_row.tolist(), origins.stack.tolist()) == ([0, 1, 3], [1, 0, 1])
 
 
+def test_the_stream_of_a_wait_is_kept():
+    """Rows of cuda_sync name the stream they wait for; a row without one says nothing."""
+    builder = TraceBuilder()
+    for start, args in ((1, {"stream": 7}), (2, {"stream": -1}), (3, {}), (4, {"stream": "0x0"})):
+        builder.complete("cuda_sync", "Stream Sync", start, 1, pid=0, tid=7, **args)
+    origins = builder.trace().origins
+    assert (origins.sync_row.tolist(), origins.sync_stream.tolist()) == ([0, 1, 3], [7, -1, 0])
+
+
 def test_a_number_beyond_64_bits_loses_only_itself(tmp_path):
     """One id that fits no column: its row says nothing of its origin, every other row stays once."""
     builder = TraceBuilder().op("a", 1, 1, **{"Sequence number": 7})
