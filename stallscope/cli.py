@@ -170,6 +170,26 @@ def compare(
     return 0
 
 
+@app.command(short_help="A copy of a trace without paths, hosts, environment.")
+def redact(
+    trace: Annotated[Path, typer.Argument(help="The trace file; it stays as it is.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")],
+    drop_shapes: Annotated[bool, typer.Option("--drop-shapes", help="Leave out tensor shapes and types too.")] = False,
+) -> Any:
+    """Write a copy of a trace that may be shown: without paths, host and user names, environment and metadata.
+
+    The figures stay the same. Operator, kernel, range, module and function names are kept: look at them first.
+    An existing file is never replaced.
+    """
+    from stallscope.output import gzipped, write_pieces
+    from stallscope.traces import redact as redacting
+
+    _must_be_free(output, force=False)
+    pieces = redacting.redact(trace, drop_shapes=drop_shapes)
+    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=False)
+    return 0
+
+
 @app.command(short_help="This machine: CPU, GPU, driver, torch build.")
 def env(
     format: Annotated[PlainFormat, typer.Option("--format", help="Output format.")] = PlainFormat.TEXT,  # noqa: A002

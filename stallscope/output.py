@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -61,6 +63,11 @@ def emit(data: str | bytes, output: Path | None, *, force: bool) -> None:
 
 def write_file(path: Path, data: bytes, *, force: bool) -> None:
     """Write a file so that it is never seen half-written: temporary file beside it, then a rename."""
+    write_pieces(path, [data], force=force)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], *, force: bool) -> None:
+    """The same of data that is made piece by piece; where making it fails, no file appears."""
     if path.exists() and not force:
         raise OutputExists(path)
     try:
@@ -69,7 +76,7 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place for -o") from error
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         _rename(Path(temporary), path, force=force)
@@ -78,6 +85,14 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
     finally:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
+
+
+def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """``pieces`` compressed as one gzip member that says neither when nor from which file it was made."""
+    packer = zlib.compressobj(wbits=31)
+    for piece in pieces:
+        yield packer.compress(piece)
+    yield packer.flush()
 
 
 def _rename(temporary: Path, path: Path, *, force: bool) -> None:
