@@ -183,15 +183,25 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the host waited."""
+    """Where the host waited, or was held up by a call: one kind of call from one place."""
 
-    call_site: str | None
+    call_site: str | None  # "train.py:47", where the trace holds the line of the call
     operator: str | None
     api: str | None
     module: str | None
     calls_per_step: float
-    blocked_us_per_step: float
-    idle_after_us_per_step: float | None
+    blocked_us_per_step: float  # in the call
+    idle_after_us_per_step: float | None  # no device works, from when the work ran out in the call until some starts
+    kind: str = "synchronize"  # | "copy" | "allocation" | "queue_full" | "graph_launch"; the first two are the stall
+    by_profiler: bool = False  # the profiler's own opening or closing synchronize: blamed on no one
+    chain: str | None = None  # "aten::to < aten::_to_copy < aten::copy_", the outer operator first
+    function: str | None = None  # "helper (train.py:6)", with the line where the function is defined
+    thread: str | None = None
+    waited_us_per_step: float | None = None  # blocked time beyond the call's own cost
+    own_cost_us: float | None = None  # what one call costs by itself, mean
+    waited_for: str | None = None  # the device work that most often ended the wait
+    lag_us: float | None = None  # median of: end of the last work launched before the call − the call's start
+    drained_share: float | None = None  # of the calls: the queue was empty already (lag ≤ 0)
 
 
 class MemcpyRow(msgspec.Struct, frozen=True, kw_only=True):

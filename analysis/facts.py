@@ -12,6 +12,7 @@ from stallscope.analysis import intervals
 from stallscope.analysis.breakdown import is_dataloader
 from stallscope.analysis.contract import Breakdown, MemcpyRow, PerStep, SyncSite
 from stallscope.analysis.rows import matches, rows_named
+from stallscope.analysis.sync import STALLS
 from stallscope.traces.trace import Category
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def find_facts(
         optimizer=optimizer,
         optimizer_launches=stages.per_step(optimizer_launches),
         loader_workers=any(is_dataloader(name) and "_MultiProcessing" in name for name in stages.trace.strings),
-        sites=[site for site in sites or [] if site.call_site is None],
+        sites=[site for site in sites or [] if site.kind in STALLS and not site.by_profiler],
         copies=copies or [],
     )
 

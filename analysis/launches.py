@@ -95,6 +95,21 @@ def pair(trace: Trace, calls: Ints) -> Ints:
     return found
 
 
+def launched_at(trace: Trace, launches: Launches) -> Ints:
+    """When each row of ``trace.work`` was launched: its call's start, else its own start; ns, shape (m,)."""
+    starts = trace.events.ts_ns[trace.work.row]
+    calls = launches.work_call
+    return np.where(calls >= 0, np.minimum(trace.events.ts_ns[calls], starts), starts) if len(starts) else starts
+
+
+def stream_numbers(trace: Trace) -> Ints:
+    """A number for the (device, stream) of each row of ``trace.work``, counted from 0, shape (m,)."""
+    streams, by_stream = np.unique(trace.work.stream, return_inverse=True)
+    _, by_device = np.unique(trace.work.device, return_inverse=True)
+    found: Ints = (by_device.reshape(-1) * len(streams) + by_stream.reshape(-1)).astype(np.int64)
+    return found
+
+
 def _queue_delays(trace: Trace, window: Window, work_call: Ints) -> Ints:
     """Device start − call end of the first device row of each call that starts inside the window."""
     paired = np.flatnonzero(work_call >= 0)

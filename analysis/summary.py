@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stallscope.analysis import contract, intervals
+from stallscope.analysis import contract, intervals, ledger_rows
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
 from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
 from stallscope.analysis.facts import find_facts
+from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.kernel_names import short_name
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
-from stallscope.analysis.memcpy import Copies, CopyGroup, find_copies
+from stallscope.analysis.memcpy import Copies, find_copies
 from stallscope.analysis.memory import find_memory
 from stallscope.analysis.modules import NO_MODULE, Modules, ModuleTotals, find_modules
+from stallscope.analysis.queue import Queue, find_queue
 from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
 from stallscope.analysis.steps import Window, find_window
 from stallscope.analysis.sync import Syncs, find_syncs, waits_without_work
@@ -39,8 +41,10 @@ class Stages:
     kernels: tuple[KernelTotals, ...]
     backward: Backward
     modules: Modules
+    queue: Queue
     syncs: Syncs
     activity: Activity
+    idle: tuple[IdleCauses, ...]  # by device
 
     @property
     def measured(self) -> bool:
@@ -65,6 +69,10 @@ class Stages:
         """A window count per step."""
         return number / self.window.count
 
+    def _idle_conserved(self) -> bool:
+        busy = {device.device: device.busy_ns for device in self.activity.devices}
+        return all(causes.conserved(self.window, busy.get(causes.device, 0)) for causes in self.idle)
+
     def broken_laws(self) -> list[str]:
         """Names of the conservation laws that do not hold; [] for any trace, or we have a bug."""
         memcpys = sum(device.memcpys for device in self.activity.devices)
@@ -80,6 +88,7 @@ class Stages:
                 self.trace, self.window, self.launches
             ),
             "sites account for the stall": self.syncs.conserved(),
+            "idle causes sum to the idle time": self._idle_conserved(),
             "the stall fits into the window": intervals.total(self.syncs.stall) <= self.window.length,
         }
         return [name for name, holds in laws.items() if not holds]
@@ -92,6 +101,8 @@ def analyse(trace: Trace) -> Stages:
     copies = find_copies(trace, window, launches)
     operators = find_operators(trace, window, launches)
     backward = find_backward(trace, operators)
+    queue = find_queue(trace, window, launches)
+    syncs = find_syncs(trace, window, launches, copies, operators, queue)
     return Stages(
         trace=trace,
         window=window,
@@ -101,8 +112,10 @@ def analyse(trace: Trace) -> Stages:
         kernels=find_kernels(trace, window),
         backward=backward,
         modules=find_modules(trace, window, launches, backward),
-        syncs=find_syncs(trace, window, copies, operators),
+        queue=queue,
+        syncs=syncs,
         activity=find_activity(trace, window),
+        idle=find_idle(trace, window, launches, syncs.blocking),
     )
 
 
@@ -112,7 +125,7 @@ def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summar
     health = _health(stages)
     steps = _steps(stages, manifest)
     per_step, breakdown = _per_step(stages), _breakdown(stages)
-    sites, rows = _sync_sites(stages), _memcpy(stages)
+    sites, rows = ledger_rows.sync_sites(stages), ledger_rows.memcpy(stages)
     facts = find_facts(
         stages, refused=health.grade == "refused", per_step=per_step, breakdown=breakdown, sites=sites, copies=rows
     )
@@ -126,7 +139,7 @@ def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summar
         utilization=_utilization(stages),
         memory=find_memory(trace, manifest),
         breakdown_us=breakdown,
-        idle_us=contract.Idle(),
+        idle_us=ledger_rows.idle_causes(stages, stages.idle),
         sync_sites=sites,
         memcpy=rows,
         operators=_operators(stages),
@@ -261,41 +274,6 @@ def _breakdown(stages: Stages) -> contract.Breakdown:
         dataloader=stages.us(shares.dataloader),
         cpu_op=stages.us(shares.cpu_op),
         other=stages.us(shares.other),
-    )
-
-
-def _sync_sites(stages: Stages) -> list[contract.SyncSite] | None:
-    if not stages.launches.known:
-        return None
-    return [
-        contract.SyncSite(
-            call_site="(the profiler's own)" if site.by_profiler else None,
-            operator=site.operator,
-            api=site.api,
-            module=None,
-            calls_per_step=stages.per_step(site.calls),
-            blocked_us_per_step=stages.us(site.blocked_ns),
-            idle_after_us_per_step=None,
-        )
-        for site in stages.syncs.sites
-    ]
-
-
-def _memcpy(stages: Stages) -> list[contract.MemcpyRow] | None:
-    if not stages.measured:
-        return None
-    return [_memcpy_row(stages, group) for group in stages.copies.groups]
-
-
-def _memcpy_row(stages: Stages, group: CopyGroup) -> contract.MemcpyRow:
-    return contract.MemcpyRow(
-        direction=group.direction,
-        memory=group.memory,
-        count_per_step=stages.per_step(group.count),
-        bytes_per_step=None if group.bytes is None else stages.per_step(group.bytes),
-        us_per_step=stages.us(group.ns),
-        gb_per_s=group.timed_bytes / group.timed_ns if group.timed_ns else None,
-        blocking=group.blocking,
     )
 
 

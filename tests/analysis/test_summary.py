@@ -51,8 +51,15 @@ def test_every_figure_of_the_cross_check_trace():
     assert (summary.steps.count, summary.steps.wall_us.samples) == (3, [1000.0] * 3)
     assert [plain(site) for site in summary.sync_sites] == [
         {"call_site": None, "operator": "aten::item", "api": "cudaStreamSynchronize", "module": None,
-         "calls_per_step": 1.0, "blocked_us_per_step": 243.0, "idle_after_us_per_step": None}
+         "calls_per_step": 1.0, "blocked_us_per_step": 243.0, "idle_after_us_per_step": 216.0,
+         "kind": "synchronize", "by_profiler": False, "chain": "aten::item < aten::_local_scalar_dense",
+         "function": None, "thread": "thread 4242", "waited_us_per_step": 240.0, "own_cost_us": 3.0,
+         "waited_for": "Memcpy DtoH (Device -> Pinned)", "lag_us": 240.0, "drained_share": 0.0}
     ]  # fmt: skip
+    assert plain(summary.idle_us) == {
+        "sync": 3.0, "dataloader": 0.0, "host_python": 594.0, "host_operator": 13.0, "launch": 43.0, "memcpy": 45.0,
+        "stream_dependency": 0.0, "unrecorded": 0.0, "unexplained": 0.0,
+    }  # fmt: skip
 
 
 def test_a_copy_to_pageable_memory_blocks_as_well():
@@ -61,9 +68,8 @@ def test_a_copy_to_pageable_memory_blocks_as_well():
 
 
 def test_what_later_stages_compute_is_null_and_every_key_is_there():
-    """Nothing is invented: idle causes, savings, modules and what-if are null."""
+    """Nothing is invented: savings, modules and what-if are null."""
     summary = plain(summarize(three_steps().trace()))
-    assert set(summary["idle_us"].values()) == {None}
     assert set(summary["verdict"]["savings"].values()) == {None}
     assert (summary["modules"], summary["what_if"]) == (None, None)
     assert (summary["schema"], summary["verdict"]["confidence"]) == ("stallscope.summary/1", "rule")

@@ -1,0 +1,175 @@
+"""What a blocking call waited for: the device work that had been launched before it, and whether that was done already.
+
+A synchronizing call waits for a *scope*: one stream, or all work. A ``cudaStreamSynchronize`` names its stream in the
+``cuda_sync`` row of its correlation; without one it is the stream to which its thread last gave work. Everything else
+(device, context, event: the trace does not say where the event was recorded) waits for all work.
+
+The queue-drain lag is the end of the last work of the scope that was launched before the call, less the call's start:
+at 0 or below the queue was *drained*, and the call had nothing to wait for. A copy that blocks waits from its start
+until its own row starts: what follows is the copying itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from stallscope.analysis.launches import Launches, launched_at, stream_numbers
+from stallscope.analysis.rows import named
+from stallscope.traces import fields
+from stallscope.traces.trace import Bools, Category, Ints, OptionalInts, Trace
+
+SKEW_NS: Final = 20_000  # host and device clocks agree this well: a wait may seem to return before its work ended
+ENOUGH: Final = 5  # calls that had nothing to wait for, from which the cost of a call by itself is told
+LOW: Final = 25  # percentile of their durations: some were slow for reasons of their own
+SYNC_STREAM_OFFSET: Final = 1_000_000  # "Stream Sync" rows lie on stream + this since April 2026
+ALL: Final = -1  # scope: all work
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """For each of k blocking calls, in the order given."""
+
+    work: Ints  # (k,) index into ``trace.work`` of what ended the wait, -1: nothing that was recorded
+    lag_ns: OptionalInts  # (k,) queue-drain lag; unknown where no work was launched before
+    waited_ns: Ints  # (k,) the call's time beyond what it costs by itself
+
+
+def find_awaited(trace: Trace, launches: Launches, synchronize: Ints) -> Awaited:
+    """What each Synchronize call (event rows) waited for."""
+    scope = _scopes(trace, launches, synchronize)
+    work, lag, known = _last_before(trace, launches, synchronize, scope)
+    durations = trace.events.dur_ns[synchronize]
+    own = _own_cost(trace, synchronize, work, lag, known)
+    return Awaited(work, OptionalInts(np.where(known, lag, 0), known), np.maximum(durations - own, 0))
+
+
+def find_awaited_by_copies(trace: Trace, launches: Launches, copies: Ints) -> Awaited:
+    """What each blocking copy call (event rows) waited for before its own copy could start."""
+    own = _own_row(launches, copies)
+    stream = np.where(own >= 0, stream_numbers(trace)[own], ALL) if len(trace.work) else np.full(len(copies), ALL)
+    work, lag, known = _last_before(trace, launches, copies, stream)
+    starts, durations = trace.events.ts_ns[copies], trace.events.dur_ns[copies]
+    begun = trace.events.ts_ns[trace.work.row[own]] if len(trace.work) else starts
+    waited = np.where(own >= 0, begun - starts, np.where(known, lag, 0))
+    return Awaited(work, OptionalInts(np.where(known, lag, 0), known), np.clip(waited, 0, durations))
+
+
+def find_awaited_by_allocations(trace: Trace, launches: Launches, calls: Ints) -> Awaited:
+    """What each allocator call waited for: all work, if all of it ended inside the call; else the call is just slow."""
+    work, lag, known = _last_before(trace, launches, calls, np.full(len(calls), ALL))
+    drained = known & (lag > 0) & (lag <= trace.events.dur_ns[calls])
+    waited = np.where(drained, lag, 0)
+    return Awaited(np.where(drained, work, -1), OptionalInts(np.where(known, lag, 0), known), waited)
+
+
+def _own_row(launches: Launches, calls: Ints) -> Ints:
+    """The last row of ``trace.work`` that each call caused, -1 for none."""
+    order = np.argsort(launches.work_call, kind="stable")
+    place = np.searchsorted(launches.work_call[order], calls, side="right") - 1
+    found = order[np.maximum(place, 0)] if len(order) else np.zeros(len(calls), dtype=np.int64)
+    return np.where((place >= 0) & (launches.work_call[found] == calls), found, -1) if len(order) else found - 1
+
+
+def _scopes(trace: Trace, launches: Launches, calls: Ints) -> Ints:
+    """The stream number each call waits for, or ALL."""
+    scope = np.full(len(calls), ALL, dtype=np.int64)
+    if not len(trace.work) or not len(calls):
+        return scope
+    by_stream = named(trace, calls, lambda name: fields.is_sync_call(name) and "Stream" in name)
+    told = _told_streams(trace, calls[by_stream])
+    guessed = _stream_last_used(trace, launches, calls[by_stream])
+    scope[by_stream] = np.where(told != ALL, told, guessed)
+    return scope
+
+
+def _told_streams(trace: Trace, calls: Ints) -> Ints:
+    """The stream that the ``cuda_sync`` row of each call names, else ALL."""
+    rows = trace.events.rows(Category.DEVICE_SYNC)
+    rows = rows[trace.events.correlation.known[rows]]
+    numbers = dict(
+        zip(
+            zip(trace.work.device.tolist(), trace.work.stream.tolist(), strict=True),
+            stream_numbers(trace).tolist(),
+            strict=True,
+        )
+    )
+    told = {}
+    for row, correlation in zip(rows.tolist(), trace.events.correlation.values[rows].tolist(), strict=True):
+        thread = trace.threads[int(trace.events.thread[row])]
+        device, stream = _integer(thread.pid), _integer(thread.tid)
+        told[correlation] = numbers.get(
+            (device, stream - SYNC_STREAM_OFFSET if stream >= SYNC_STREAM_OFFSET else stream), ALL
+        )
+    ids = np.where(trace.events.correlation.known[calls], trace.events.correlation.values[calls], -1)
+    return np.array([told.get(each, ALL) for each in ids.tolist()], dtype=np.int64)
+
+
+def _integer(text: str) -> int:
+    return int(text) if text.lstrip("-").isdigit() else -1
+
+
+def _stream_last_used(trace: Trace, launches: Launches, calls: Ints) -> Ints:
+    """The stream of the last work that each call's thread launched before it, else ALL."""
+    paired = np.flatnonzero(launches.work_call >= 0)
+    causes = launches.work_call[paired]
+    order = np.argsort(causes, kind="stable")  # event rows ascend in time
+    paired, causes = paired[order], causes[order]
+    streams, threads = stream_numbers(trace)[paired], trace.events.thread[causes]
+    found = np.full(len(calls), ALL, dtype=np.int64)
+    for thread in np.unique(trace.events.thread[calls]):
+        mine, own = np.flatnonzero(threads == thread), trace.events.thread[calls] == thread
+        place = np.searchsorted(causes[mine], calls[own], side="left") - 1
+        if len(mine):
+            found[own] = np.where(place >= 0, streams[mine[np.maximum(place, 0)]], ALL)
+    return found
+
+
+def _last_before(trace: Trace, launches: Launches, calls: Ints, scope: Ints) -> tuple[Ints, Ints, Bools]:
+    """(what ended each wait, lag in ns, whether any work of the scope was launched before the call)."""
+    work, lag = np.full(len(calls), -1, dtype=np.int64), np.zeros(len(calls), dtype=np.int64)
+    known = np.zeros(len(calls), dtype=np.bool_)
+    if not len(trace.work):
+        return work, lag, known
+    streams, launched = stream_numbers(trace), launched_at(trace, launches)
+    for each in np.unique(scope):
+        chosen, mine = scope == each, np.flatnonzero((streams == each) | (each == ALL))
+        if len(mine):
+            columns = _last_of(trace, mine[np.argsort(launched[mine], kind="stable")], launched, calls[chosen])
+            work[chosen], lag[chosen], known[chosen] = columns
+    return work, lag, known
+
+
+def _last_of(trace: Trace, mine: Ints, launched: Ints, calls: Ints) -> tuple[Ints, Ints, Bools]:
+    """The same for one scope; ``mine`` are its rows of ``trace.work`` in the order of their launches."""
+    starts, returns = trace.events.ts_ns[calls], trace.events.end_ns[calls]
+    ends = trace.events.end_ns[trace.work.row[mine]]
+    reach = np.maximum.accumulate(ends)
+    last = np.maximum.accumulate(np.where(ends == reach, np.arange(len(mine)), 0))
+    before = np.searchsorted(launched[mine], starts, side="left") - 1
+    known: Bools = before >= 0
+    place = np.maximum(before, 0)
+    lag = reach[place] - starts
+    waited = known & (lag > 0) & (reach[place] <= returns + SKEW_NS)
+    by_end = np.argsort(ends, kind="stable")
+    earlier = by_end[np.maximum(np.searchsorted(ends[by_end], returns, side="right") - 1, 0)]
+    other = known & (lag > 0) & ~waited & (ends[earlier] > starts) & (ends[earlier] <= returns)
+    return np.where(waited, mine[last[place]], np.where(other, mine[earlier], -1)), lag, known
+
+
+def _own_cost(trace: Trace, calls: Ints, work: Ints, lag: Ints, known: Bools) -> Ints:
+    """What each Synchronize call costs by itself, ns: told by those of its name that had nothing to wait for."""
+    durations = trace.events.dur_ns[calls]
+    ends = trace.events.end_ns[trace.work.row[work]] if len(trace.work) else trace.events.end_ns[calls]
+    after = np.where(work >= 0, np.clip(trace.events.end_ns[calls] - ends, 0, durations), -1)
+    own = np.zeros(len(calls), dtype=np.int64)
+    for name in np.unique(trace.events.name[calls]):
+        same = trace.events.name[calls] == name
+        drained, returned = durations[same & known & (lag <= 0)], after[same & (after >= 0)]
+        if len(drained) >= ENOUGH or (len(drained) and not len(returned)):
+            own[same] = int(np.percentile(drained, LOW))
+        elif len(returned):
+            own[same] = int(np.median(returned))
+    return np.minimum(own, durations)

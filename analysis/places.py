@@ -1,0 +1,148 @@
+"""Where in the program a runtime call was made: operators around it, module, Python function, line.
+
+A line is claimed only where the file holds it: the ``Call stack`` of an operator (files of 2021 and Meta's builds)
+gives the lines of the calls. A Python frame (``with_stack=True``) is named ``train.py(6): helper`` after the line where
+the function is *defined*, so it tells the function, never the line of the call.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from stallscope.analysis.attribution import Operators
+from stallscope.analysis.nesting import parents
+from stallscope.analysis.rows import NameTest, matches, rows_named
+from stallscope.traces.trace import Category, Ints, Trace
+
+MODULE: Final = "nn.Module: "
+CHAIN: Final = " < "  # aten::to < aten::_to_copy < aten::copy_: the outer operator first
+_FRAME: Final = re.compile(r"(?P<path>[^;]+)\((?P<line>\d+)\): (?P<function>[^;]+)$")
+_PACKAGES: Final = re.compile(r".*/(?:site|dist)-packages/")
+_STANDARD: Final = re.compile(r".*/lib(?:64)?/python\d[.\d]*/(?!(?:site|dist)-packages/)")
+_NOT_THE_CAUSE: Final = frozenset(
+    {"torch", "numpy", "PIL", "scipy"}
+)  # packages that are called, and call nobody's code
+_is_module: Final[NameTest] = matches(re.compile(MODULE))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place in the program; what the trace does not tell is None."""
+
+    operator: str | None  # as the user wrote it: "aten::to"
+    chain: str | None  # from that operator to the innermost: "aten::to < aten::_to_copy < aten::copy_"
+    module: str | None  # innermost nn.Module in whose forward call it lies: "Linear_3"
+    function: str | None  # innermost function of the user's: "helper (train.py:6)", the line of its definition
+    call_site: str | None  # "train.py:47", the line of the call
+    thread: str
+
+
+def find_places(trace: Trace, operators: Operators, rows: Ints) -> list[Place]:
+    """The place of each of the given calls (event rows), in their order."""
+    parents = operators.parent[rows].tolist()
+    chains = {parent: _chain(trace, operators, parent) for parent in set(parents)}
+    lines = _lines(trace, operators, set(parents))
+    modules, functions = _modules(trace, rows), _functions(trace, rows)
+    threads = [_thread_name(trace, thread) for thread in trace.events.thread[rows].tolist()]
+    return [
+        Place(*chains[parent], module, function, lines.get(parent), thread)
+        for parent, module, function, thread in zip(parents, modules, functions, threads, strict=True)
+    ]
+
+
+def _chain(trace: Trace, operators: Operators, row: int) -> tuple[str | None, str | None]:
+    """(outermost operator of the innermost's library, the chain from it inwards) around operator ``row``.
+
+    Where rounding to µs made two ranges equal, the one whose name begins with ``_`` is the inner.
+    """
+    if row < 0:
+        return None, None
+    library = trace.name_of(row).partition("::")[0] + "::"
+    rows = [row]
+    while (row := int(operators.parent[row])) >= 0 and trace.name_of(row).startswith(library):
+        rows.insert(0, row)
+    names = [trace.name_of(row) for row in rows]
+    starts, ends = trace.events.ts_ns[rows].tolist(), trace.events.end_ns[rows].tolist()
+    for i in range(len(rows) - 1):
+        equal = (starts[i], ends[i]) == (starts[i + 1], ends[i + 1])
+        if equal and _is_inner(names[i]) and not _is_inner(names[i + 1]):
+            names[i : i + 2] = names[i + 1], names[i]
+    return names[0], CHAIN.join(names)
+
+
+def _is_inner(name: str) -> bool:
+    return name.rpartition("::")[2].startswith("_")
+
+
+def _thread_name(trace: Trace, number: int) -> str:
+    thread = trace.threads[number]
+    return thread.name or f"thread {thread.tid}"
+
+
+def _modules(trace: Trace, rows: Ints) -> list[str | None]:
+    ranges = rows_named(trace, trace.events.rows(Category.PYTHON, Category.ANNOTATION), _is_module)
+    return [None if name is None else name.removeprefix(MODULE) for name in _innermost(trace, ranges, rows)]
+
+
+def _functions(trace: Trace, rows: Ints) -> list[str | None]:
+    frames = rows_named(trace, trace.events.rows(Category.PYTHON), lambda name: user_frame(name) is not None)
+    found = []
+    for name in _innermost(trace, frames, rows):
+        frame = None if name is None else user_frame(name)
+        found.append(None if frame is None else f"{frame[2]} ({frame[0]}:{frame[1]})")
+    return found
+
+
+def _innermost(trace: Trace, ranges: Ints, rows: Ints) -> list[str | None]:
+    """The name of the innermost of the ranges that is open on its thread when each row starts."""
+    together = np.concatenate((ranges, rows))
+    order = np.lexsort((together, trace.events.thread[together]))
+    events, ordered = trace.events, together[order]
+    inner = parents(events.thread[ordered], events.ts_ns[ordered], events.end_ns[ordered], order < len(ranges))
+    around = np.empty(len(order), dtype=np.int64)
+    around[order] = np.where(inner >= 0, ordered[inner], -1) if len(inner) else inner
+    return [None if row < 0 else trace.name_of(row) for row in around[len(ranges) :].tolist()]
+
+
+def user_frame(name: str) -> tuple[str, int, str] | None:
+    """(file, line, function) of a frame of the user's own code; None for PyTorch's, Python's and built-in ones.
+
+    ``train.py(6): helper`` → ("train.py", 6, "helper").
+    """
+    found = _FRAME.match(name.strip())
+    if found is None or name.startswith("<") or _STANDARD.match(found["path"]):
+        return None
+    path = _PACKAGES.sub("", found["path"]).replace("\\", "/")
+    package, _, inside = path.partition("/")
+    standard = not inside and package.removesuffix(".py") in sys.stdlib_module_names
+    if package in _NOT_THE_CAUSE or standard or package in sys.stdlib_module_names:
+        return None
+    return path, int(found["line"]), found["function"]
+
+
+def _lines(trace: Trace, operators: Operators, parents: set[int]) -> dict[int, str]:
+    """For each operator row the line of the user's that led to it, where it or one around it has a call stack."""
+    stack_of = dict(zip(trace.origins.stack_row.tolist(), trace.origins.stack.tolist(), strict=True))
+    found: dict[int, str] = {}
+    for parent in parents if stack_of else ():
+        row = parent
+        while row >= 0 and row not in stack_of:
+            row = int(operators.parent[row])
+        line = _line(trace.origins.stacks[stack_of[row]]) if row >= 0 else None
+        if line is not None:
+            found[parent] = line
+    return found
+
+
+def _line(stack: str) -> str | None:
+    """``train.py:47``: the innermost frame of the user's in a stack whose innermost frame comes first."""
+    for frame in stack.split(";"):
+        found = user_frame(frame)
+        if found is not None:
+            return f"{found[0]}:{found[1]}"
+    return None
