@@ -8,71 +8,111 @@ from typing import Any
 
 import msgspec
 
-from stallscope.traces.blocks import BLOCK_BYTES, Blocks, events_and_after, inflated
+from stallscope.traces.blocks import Blocks, events_and_after
+from stallscope.traces.damage import Damage
 from stallscope.traces.errors import BadInput
+from stallscope.traces.lenient import TooDeepError
+from stallscope.traces.limits import DEFAULT, Limits, too_deep
+from stallscope.traces.scan import scan
+from stallscope.traces.source import inflated
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+SYNTAX = msgspec.json.Decoder(Any)
 
 
 class RawEvents:
     """The events of ``path`` as ``kind`` (a type of msgspec), a list of about 1 MB of text at a time, in file order.
 
+    Entries that are no ``kind`` are left out. A damaged file is read as far as it goes if ``damaged`` is allowed.
     After the iteration ``keys`` holds the top-level keys beside the events, each as it is written.
 
     Raises (while iterating):
         BadInput: the file is no trace, or damaged.
+        Refused: it is larger than ``limits`` allow.
 
     """
 
-    def __init__(self, path: str | Path, kind: Any) -> None:
+    def __init__(self, path: str | Path, kind: Any, *, damaged: bool = False, limits: Limits = DEFAULT) -> None:
         self.keys: dict[str, msgspec.Raw] = {}
         self.is_list = False  # the document is the list of events itself, as legacy writers make it
         self._path = Path(path)
-        self._decoder = msgspec.json.Decoder(list[kind])
-        self._kind = kind
+        self._list = msgspec.json.Decoder(list[kind])
+        self._one = msgspec.json.Decoder(kind)
+        self._damaged, self._limits = damaged, limits
+        self._damage = Damage()
 
     def __iter__(self) -> Iterator[list[Any]]:
-        blocks = Blocks(inflated(self._path, BLOCK_BYTES), BLOCK_BYTES)
-        last = None
+        try:
+            for events in self._read():
+                yield events
+                self._check()
+            self._check()
+        except TooDeepError as error:
+            raise too_deep(str(self._path), self._limits) from error
+
+    def _read(self) -> Iterator[list[Any]]:
+        blocks = Blocks(inflated(self._path, damage=self._damage, limits=self._limits))
+        after = None
         for data in blocks:
             try:
-                events = self._events(data)
+                yield self._events(data)
             except UNREADABLE:
-                last = data[1:-1] + b"," + blocks.rest()
-                break
-            yield events
-        last = blocks.rest() if last is None else last
-        for data, after in events_and_after(last) if blocks.head is not None else ():
-            try:
-                events = self._events(data)
-                self._read_keys((blocks.head or b"") + b"]" + after)
-            except UNREADABLE:
-                continue
-            yield events
+                found = scan(data[1:-1], self._damage, last=False, is_event=SYNTAX.decode)
+                yield self._events(found.text)
+                blocks.resume(found.used)
+                if found.ended:
+                    after = blocks.rest()
+                    break
+        if blocks.head is None:
+            yield from self._whole(blocks.rest())
             return
-        raise BadInput(
-            f"{self._path}: damaged, or not laid out as a trace; only a whole trace can be used here: "
-            "`stallscope summary` says what is wrong with it"
-        )
+        if after is None:
+            events, after = self._last(blocks.rest())
+            yield events
+        self._read_keys(blocks.head + b"]" + after)
 
-    def _events(self, data: bytes) -> list[Any]:
-        """The events; in a block with entries that are none, those that are."""
-        try:
-            return self._decoder.decode(data)
-        except msgspec.ValidationError:
-            return list(self._one_by_one(msgspec.json.decode(data, type=list[msgspec.Raw])))
-
-    def _one_by_one(self, entries: list[msgspec.Raw]) -> Iterator[Any]:
-        for entry in entries:
+    def _last(self, data: bytes) -> tuple[list[Any], bytes]:
+        for text, after in events_and_after(data):
             try:
-                yield msgspec.json.decode(entry, type=self._kind)
-            except msgspec.ValidationError:
+                return self._events(text), after
+            except UNREADABLE:
                 continue
+        found = scan(data, self._damage, last=True, is_event=SYNTAX.decode)
+        return self._events(found.text), data[found.used :] if found.ended else b""
+
+    def _whole(self, data: bytes) -> Iterator[list[Any]]:
+        """The events of a document in which they do not stand where they are looked for."""
+        try:
+            self.keys = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+            yield self._events(self.keys.pop("traceEvents", msgspec.Raw(b"[]")))
+        except UNREADABLE:
+            self._damage.note("damaged_document")
+
+    def _events(self, data: bytes | msgspec.Raw) -> list[Any]:
+        try:
+            found: list[Any] = self._list.decode(data)
+        except msgspec.ValidationError:
+            entries = msgspec.json.decode(data, type=list[msgspec.Raw])
+            return [event for entry in entries for event in self._event(entry)]
+        return found
+
+    def _event(self, entry: msgspec.Raw) -> Iterator[Any]:
+        try:
+            yield self._one.decode(entry)
+        except msgspec.ValidationError:
+            return
 
     def _read_keys(self, text: bytes) -> None:
-        if text.lstrip()[:1] == b"[":
-            self.is_list = True
-            msgspec.json.decode(text)
-        else:
-            self.keys = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        self.is_list = text.lstrip()[:1] == b"["
+        try:
+            self.keys = {} if self.is_list else msgspec.json.decode(text, type=dict[str, msgspec.Raw])
             self.keys.pop("traceEvents", None)
+        except UNREADABLE:
+            self._damage.note("damaged_document")
+
+    def _check(self) -> None:
+        if self._damage.counts and not self._damaged:
+            raise BadInput(
+                f"{self._path}: damaged ({', '.join(sorted(self._damage.counts))}), and only a whole trace can be "
+                "used here; `stallscope summary` says more"
+            )
