@@ -31,6 +31,9 @@ class Sight(Protocol):
     def show(self) -> None:
         """Put them in again."""
 
+    def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
+        """While they are out, only count steps if possible, up to a time and a number; None: for good."""
+
 
 class Output(Protocol):
     """Where finished windows go."""
@@ -114,6 +117,13 @@ class Capture:
                 self._last = now
                 self._rest()
 
+    def counted(self, tracker: StepTracker, marks: list[int]) -> None:
+        """Take the ends of steps that were only counted."""
+        if tracker is self.owner and self.phase is Phase.UNPROFILED:
+            for mark in marks:
+                self._note_step(tracker, mark)
+                tracker.gradient_free = tracker.fetched = 0
+
     def sight_lost(self, tracker: StepTracker) -> None:
         """Note that ``tracker`` needs forwards to tell steps apart; a window without them is void."""
         self._sight.show()
@@ -189,9 +199,13 @@ class Capture:
             return False
         if tracker.generation == self._generation:
             return True
+        if not tracker.settled:
+            if self.phase not in (Phase.SKIP, Phase.DONE):
+                self._leave_window()
+            return False
         self._generation = tracker.generation
         self._begin_again()
-        return tracker.settled
+        return True
 
     def _adopt(self, tracker: StepTracker) -> bool:
         if not self._on_adopt():
@@ -267,6 +281,9 @@ class Capture:
         self.phase = Phase.UNPROFILED
         self._device.synchronize()
         self._opened = self._last = self._clock()
+        if self._blind:
+            shortest_ns, most = self._this_round.look_after(queues=self._device.queues)
+            self._sight.count(tracker, (self._opened + shortest_ns, most))
 
     def _note_step(self, tracker: StepTracker, now: int) -> None:
         self._steps += 1
@@ -372,6 +389,7 @@ class Capture:
         """All is recorded: only count."""
         if self.owner is not None and not self.owner.blind and self._sight.hide(self.owner):
             self.owner.blind = True
+            self._sight.count(self.owner, None)
 
     def _keep(self, kind: str, duration_ns: int, *, trace: str | None = None, pause_ns: int | None = None) -> None:
         timing = kind == "timing"

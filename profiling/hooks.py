@@ -14,6 +14,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType, ModuleType
@@ -33,6 +34,9 @@ class Observer(Protocol):
     def sight_lost(self, tracker: StepTracker) -> None:
         """Note that ``tracker`` needs the forward hooks back."""
 
+    def counted(self, tracker: StepTracker, marks: list[int]) -> None:
+        """Take the ends of steps that were only counted; none if nobody asked for them."""
+
 
 class _Thread(threading.local):
     """What the hooks know of one thread."""
@@ -42,6 +46,22 @@ class _Thread(threading.local):
         self.depth = 0  # of module calls
         self.sight = -1  # which installation of the forward hooks ``depth`` belongs to
         self.optimizers: list[int] = []  # identities of the frames of running optimizer steps
+
+
+class Counting:
+    """A thread whose steps are only counted: one optimizer, each of whose steps is a training step.
+
+    The long way would cost a launch-bound step a tenth (so much code is never in the processor's cache), this one a
+    hundredth. ``marks`` notes when steps ended, until ``until_ns`` or ``until_steps`` is reached; None: nobody asks.
+    """
+
+    __slots__ = ("count", "key", "marks", "thread", "tracker", "until_ns", "until_steps")
+
+    def __init__(self, tracker: StepTracker, key: int, until: tuple[int, int] | None) -> None:
+        self.tracker, self.key, self.thread = tracker, key, threading.get_ident()
+        self.count = 0  # steps that the tracker has not been told of
+        self.marks: list[int] | None = None if until is None else []
+        self.until_ns, self.until_steps = until or (0, 0)
 
 
 class Hooks:
@@ -60,6 +80,8 @@ class Hooks:
         self._undo: list[Callable[[], None]] = []
         self._backward_id: Callable[[], int] = lambda: -1
         self._at_fork = False
+        self._counting: Counting | None = None
+        self._nested = False  # optimizers have been seen to step inside each other
 
     # --- in and out ------------------------------------------------------------------------------
 
@@ -89,6 +111,7 @@ class Hooks:
     def disable(self) -> None:
         """Switch off without touching torch; what remains returns at once."""
         self.enabled = False
+        self._counting = None
 
     def fail(self, error: Exception) -> None:
         """Switch off for good after a failure of ours."""
@@ -116,6 +139,8 @@ class Hooks:
         """Put the forward hooks in."""
         if not self.hidden or not self.enabled:
             return
+        self.settle()
+        self._counting = None
         module = self._torch.nn.modules.module
         self._sight += 1
         self._forward_handles = [
@@ -123,6 +148,26 @@ class Hooks:
             module.register_module_forward_hook(self._post, always_call=True),
         ]
         self.hidden = False
+
+    def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
+        """Only count the steps of ``tracker``, whose thread this is, as far as that is possible; forwards are hidden.
+
+        ``until``: a time (``perf_counter_ns``) and a number of steps up to which each step's end is noted as well.
+        """
+        key = tracker.sole_optimizer
+        if self.hidden and key is not None and not self._nested and not tracker.scaler_updates:
+            self._counting = Counting(tracker, key, until)
+
+    def settle(self) -> None:
+        """Tell the tracker, and the observer, of the steps that were only counted."""
+        counting = self._counting
+        if counting is None or not counting.count:
+            return
+        count, counting.count = counting.count, 0
+        counting.until_steps -= count
+        marks, counting.marks = counting.marks, None if counting.marks is None else []
+        counting.tracker.advance(count)
+        self._observer.counted(counting.tracker, marks or [])
 
     def _drop_forward_hooks(self) -> None:
         while self._forward_handles:
@@ -167,6 +212,12 @@ class Hooks:
     def fetch(self) -> None:
         """Note that a DataLoader is asked for a batch."""
         tracker = self.tracker()
+        counting = self._counting
+        if counting is not None and counting.tracker is tracker:
+            if counting.marks is None:
+                tracker.fetches += 1
+                return
+            self.settle()
         if tracker.fetch():
             self._observer.boundary(tracker)
 
@@ -177,6 +228,7 @@ class Hooks:
             self._running(thread)
         thread.optimizers.append(id(frame))
         if len(thread.optimizers) > 1:
+            self._nested = True
             return
         thread.depth = 0  # a training loop inside a module, or a depth left over from an interrupted call
         tracker = self._stepping_tracker()
@@ -192,14 +244,20 @@ class Hooks:
             self._stepped(optimizer)
 
     def _stepped(self, optimizer: Any) -> None:
+        self.settle()
         tracker = self._stepping_tracker()
         if tracker.optimizer_end(id(optimizer), in_backward=self._backward_id() != -1):
             self._observer.boundary(tracker)
         self._check_sight(tracker)
 
+    def steps_seen(self) -> int:
+        """Return how often optimizers have stepped on this thread."""
+        self.settle()
+        return self.tracker().optimizer_steps
+
     def scaler_stepped(self, optimizer: Any, steps_before: int) -> None:
         """Note ``GradScaler.step``: if the optimizer did not step, it was made to skip."""
-        if self.tracker().optimizer_steps == steps_before:
+        if self.steps_seen() == steps_before:
             self._stepped(optimizer)
 
     def scaler_updated(self) -> None:
@@ -229,12 +287,15 @@ class Hooks:
         thread.optimizers[:] = [each for each in thread.optimizers if each in alive]
         return bool(thread.optimizers)
 
-    def _install_optimizer_hooks(self) -> None:
+    def _install_optimizer_hooks(self) -> None:  # noqa: C901 - counting is written out in the hooks: calls cost
         optimizer = importlib.import_module("torch.optim.optimizer")  # torch.optim hides the name
-        compiler = self._torch.compiler
+        compiler, get_ident, clock = self._torch.compiler, threading.get_ident, time.perf_counter_ns
 
         def before(instance: Any, _args: Any, _kwargs: Any) -> None:
             if compiler.is_compiling():
+                return
+            counting = self._counting
+            if counting is not None and counting.key == id(instance) and counting.thread == get_ident():
                 return
             if self.enabled:
                 try:
@@ -245,6 +306,16 @@ class Hooks:
         def after(instance: Any, _args: Any, _kwargs: Any) -> None:
             if compiler.is_compiling():
                 return
+            counting = self._counting
+            if counting is not None and counting.key == id(instance) and counting.thread == get_ident():
+                if counting.marks is None:
+                    counting.count += 1
+                    return
+                now = clock()
+                if now < counting.until_ns and counting.count < counting.until_steps:
+                    counting.count += 1
+                    counting.marks.append(now)
+                    return
             if self.enabled:
                 try:
                     self.optimizer_ends(instance)
@@ -349,7 +420,7 @@ def _wrap_scaler(cls: Any, hooks: Hooks) -> list[Callable[[], None]]:
 def _scaler_step(original: Any, hooks: Hooks) -> Any:
     @wraps(original)
     def step(self: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        before = hooks.tracker().optimizer_steps
+        before = hooks.steps_seen() if hooks.enabled else 0
         try:
             result = original(self, optimizer, *args, **kwargs)
         except BaseException as error:

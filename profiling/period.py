@@ -20,6 +20,7 @@ class Period:
         self._tokens: list[int] = []
         self._start = 0  # where the part with the present period starts in _tokens
         self._before = 0  # iterations before that part
+        self._forgotten = 0  # of these, those whose tokens are no longer kept
         self._retry = 2
 
     @property
@@ -61,20 +62,19 @@ class Period:
             self._unsettle()
         return holds
 
+    def repeat(self, times: int) -> None:
+        """Take the last token again, ``times`` over; only for a period of one."""
+        self._before += times
+        self._forgotten += times
+
     def finish(self) -> int:
         """Return the iterations of the whole run, the last one included only if complete."""
         if self.settled and len(self._tokens) - self._start >= 2 * self.length:
             return self.iterations
         parts = split(self._tokens)
         if all(end - start == 1 for start, end in parts):  # each optimizer stepped once: one iteration
-            return self._base() + min(1, len(parts))
-        return self._base() + sum(_iterations(self._tokens[start:end]) for start, end in parts)
-
-    def _base(self) -> int:
-        """Return the iterations whose tokens have been forgotten."""
-        return self._forgotten
-
-    _forgotten = 0
+            return self._forgotten + min(1, len(parts))
+        return self._forgotten + sum(_iterations(self._tokens[start:end]) for start, end in parts)
 
     def _forget(self) -> None:
         """Drop the oldest tokens; their iterations stay counted."""

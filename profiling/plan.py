@@ -45,6 +45,12 @@ class Round:
             return steps >= QUEUE_PASSED or (steps >= FEW_STEPS and elapsed_ns >= SECOND_NS)
         return steps >= FEW_STEPS and elapsed_ns >= SECOND_NS // 4
 
+    def look_after(self, *, queues: bool) -> tuple[int, int]:
+        """Return after how many ns, or how many steps, the unprofiled window may be long enough."""
+        if self.name == "short":
+            return PATIENCE_NS, SHORT_STEPS - 1
+        return (SECOND_NS if queues else SECOND_NS // 4), QUEUE_PASSED - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

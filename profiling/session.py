@@ -163,6 +163,7 @@ class _Session:
         def delete() -> None:
             try:
                 if self._hooks.enabled and self._capture is not None:
+                    self._hooks.settle()
                     self._capture.thread_ends()
             except Exception as error:  # noqa: BLE001
                 self._hooks.fail(error)
@@ -184,6 +185,15 @@ class _Session:
         """Pass on that forwards are needed again."""
         if self._capture is not None:
             self._capture.sight_lost(tracker)
+
+    def counted(self, tracker: StepTracker, marks: list[int]) -> None:
+        """Pass on steps that were only counted."""
+        if self._capture is not None:
+            self._capture.counted(tracker, marks)
+
+    def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
+        """Only count steps from now on."""
+        self._hooks.count(tracker, until)
 
     def hide(self, tracker: StepTracker) -> bool:
         """Take the forward hooks out."""
@@ -227,6 +237,7 @@ class _Session:
     def _finish_capture(self) -> None:
         try:
             if self._capture is not None and self._hooks.enabled:
+                self._hooks.settle()
                 self._capture.finish()
         except Exception as error:  # noqa: BLE001
             self._hooks.fail(error)
@@ -277,6 +288,7 @@ class _Session:
     # --- the manifest ----------------------------------------------------------------------------
 
     def _steps(self) -> Steps:
+        self._hooks.settle()
         trackers = list(self._hooks.trackers)
         trained = [each for each in trackers if each.source == "optimizer"]
         counted = trained or sorted(trackers, key=lambda each: each.root_forwards)[-1:]

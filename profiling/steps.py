@@ -68,6 +68,14 @@ class StepTracker:
         return self._graded > 0
 
     @property
+    def sole_optimizer(self) -> int | None:
+        """The one optimizer whose every step is a training step; None where things are less simple."""
+        expected = self.period.expected
+        if expected is None or self.period.length != 1 or len(self._members[expected]) != 1 or self.bursts:
+            return None
+        return next(iter(self._members[expected]))
+
+    @property
     def completed(self) -> int:
         """Steps complete so far, in the present belief."""
         if self.source == "optimizer":
@@ -147,6 +155,13 @@ class StepTracker:
             return False
         self._group.extend(self._usual_optimizers())
         return (self.blind or self._at_end) and self._end_now()
+
+    def advance(self, steps: int) -> None:
+        """Note ``steps`` steps of ``sole_optimizer`` that were only counted, in blindness."""
+        self.optimizer_steps += steps
+        self._since_update += steps
+        self.period.repeat(steps)
+        self._begin_unseen()
 
     def unblind(self) -> bool:
         """Report forwards again. True: the boundary is here and now; False: the next fetch or forward is it."""

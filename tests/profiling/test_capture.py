@@ -85,6 +85,9 @@ class FakeSight:
     def show(self):
         pass
 
+    def count(self, tracker, until):
+        pass
+
 
 class QueueingDevice:
     """A device whose work runs on its own thread: each launch sleeps there; the host runs up to 1024 launches ahead."""
