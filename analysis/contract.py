@@ -52,6 +52,7 @@ class IssueInfo(msgspec.Struct, frozen=True, kw_only=True):
     severity: str
     count: int
     advice: str
+    share: float | None = None  # 0 to 1: the part of the events or of the time that is affected, as the advice says
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +130,7 @@ class DeviceFigures(msgspec.Struct, frozen=True, kw_only=True):
     memcpys: float
     memsets: float
     gpu_busy_us: float
-    gpu_idle_us: float
+    gpu_idle_us: float | None
     kernel_us: float
     kernel_sum_us: float
     memcpy_us: float
@@ -169,7 +170,7 @@ class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Idle(msgspec.Struct, frozen=True, kw_only=True):
-    """GPU idle time by cause; sums to ``gpu_idle_us``. All None until the idle account exists."""
+    """GPU idle time by cause; sums to ``gpu_idle_us``, which is withheld where part of it is ``unrecorded``."""
 
     sync: float | None = None
     dataloader: float | None = None

@@ -32,6 +32,7 @@ class Facts:
     from_steps: bool
     step_us: float
     unexplained_share: float
+    lost_share: float = 0.0  # of the window: device rows are missing there
     orphan_share: float  # of the device rows: those without a launch in the trace
     launches: float  # kernel and graph launches
     graph_launches: float
@@ -122,6 +123,7 @@ def find_facts(
         from_steps=stages.window.from_steps,
         step_us=stages.us(stages.window.length),
         unexplained_share=stages.unexplained_share or 0.0,
+        lost_share=stages.losses.share(stages.window),
         orphan_share=float((stages.launches.work_call < 0).mean()) if len(stages.trace.work) else 0.0,
         launches=stages.per_step(stages.launches.total),
         graph_launches=stages.per_step(stages.launches.graph_launches),

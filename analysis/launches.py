@@ -48,7 +48,7 @@ def find_launches(trace: Trace, window: Window) -> Launches:
     started = np.union1d(kernel, graph)
     inside = started[window.holds(trace.events.ts_ns[started])]
     work_call = pair(trace, calls)
-    has_work = len(trace.work) > 0
+    has_work = len(trace.work) > 0 and not any(issue.withholds_device_figures for issue in trace.issues)
     return Launches(
         known=known,
         recorded=trace.vendor not in SILENT_VENDORS and (has_work or not len(started)),
@@ -67,7 +67,7 @@ def launch_issues(trace: Trace, launches: Launches) -> list[TraceIssue]:
     if trace.vendor in ("mtia", "xpu"):
         advice = f"GPU figures are withheld: the calls of {trace.vendor.upper()} devices are not understood yet."
         return [TraceIssue("vendor_not_analysed", Severity.INFO, 1, advice)]
-    if launches.recorded or not launches.known:
+    if launches.recorded or not launches.known or len(trace.work):
         return []
     advice = (
         "Kernels were launched and none was recorded, so GPU figures are withheld. Profile again with GPU activity on "

@@ -17,6 +17,7 @@ from stallscope.traces import fields
 from stallscope.traces.issues import Severity, TraceIssue
 from stallscope.traces.trace import CALLS, DEVICE_WORK, Bools, Category, Ints, Trace
 
+ROUNDING_NS = 1_000  # until 2024 times are whole µs, so a step may seem to end that much after the next begins
 CUT_TIME = 0.25  # a first or last step shorter than this share of the other steps' median …
 CUT_ROWS = 0.5  # … and holding fewer operators and calls than this share of theirs was cut short by the recorder
 
@@ -31,6 +32,7 @@ class Window:
     step_ends: Ints  # (s,)
     whole: Bools  # (s,) False: the recorder cut the step short
     from_steps: bool  # False: the whole trace stands for one step
+    overlaps: int = 0  # steps that began before the one before them had ended
 
     @property
     def count(self) -> int:
@@ -61,20 +63,28 @@ class Window:
         return inside
 
     def issues(self) -> list[TraceIssue]:
-        """Steps that look cut short."""
+        """Steps that overlap, or look cut short."""
+        found = []
+        if self.overlaps:
+            advice = (
+                "These steps begin before the step before them ends, or with it; each was taken to end where the next "
+                "begins, so times per step are approximate. Call profiler.step() once an iteration, on one thread."
+            )
+            share = self.overlaps / (self.count + self.overlaps)
+            found.append(TraceIssue("step_overlap", Severity.DATA_LOSS, self.overlaps, advice, share=share))
         short = int((~self.whole).sum())
-        if not short:
-            return []
-        advice = "A first or last step was cut short by the recorder; it is left out of medians, not of totals."
-        return [TraceIssue("short_step", Severity.NOTICE, short, advice)]
+        if short:
+            advice = "A first or last step was cut short by the recorder; it is left out of medians, not of totals."
+            found.append(TraceIssue("short_step", Severity.NOTICE, short, advice, share=short / self.count))
+        return found
 
 
 def find_window(trace: Trace) -> Window:
     """The window of a trace; of a trace without any activity, an empty window at 0."""
-    starts, ends = _step_ranges(trace)
+    starts, ends, overlaps = _step_ranges(trace)
     if len(starts):
         whole = _whole(trace, starts, ends)
-        return Window(int(starts[0]), int(ends[-1]), starts, ends, whole, from_steps=True)
+        return Window(int(starts[0]), int(ends[-1]), starts, ends, whole, from_steps=True, overlaps=overlaps)
     rows = trace.events.rows(Category.CPU_OP, *CALLS, *DEVICE_WORK)
     first = int(trace.events.ts_ns[rows].min()) if len(rows) else 0
     last = int((trace.events.ts_ns[rows] + trace.events.dur_ns[rows]).max()) if len(rows) else 0
@@ -82,17 +92,18 @@ def find_window(trace: Trace) -> Window:
     return Window(first, last, *bounds, np.ones(1, dtype=np.bool_), from_steps=False)
 
 
-def _step_ranges(trace: Trace) -> tuple[Ints, Ints]:
-    """Starts and ends of the steps, ascending, none overlapping, none empty."""
+def _step_ranges(trace: Trace) -> tuple[Ints, Ints, int]:
+    """Starts and ends of the steps, ascending, none overlapping, none empty; and how many overlapped the one before."""
     names = frozenset(i for i, name in enumerate(trace.strings) if fields.step_number(name) is not None)
     rows = np.flatnonzero(trace.name_mask(names) & (trace.events.category == Category.ANNOTATION))
     order = np.argsort(trace.events.ts_ns[rows], kind="stable")
     starts = trace.events.ts_ns[rows][order]
     ends = starts + trace.events.dur_ns[rows][order]
+    overlaps = int((ends[:-1] > starts[1:] + ROUNDING_NS).sum())
     if len(starts):
         ends[:-1] = np.minimum(ends[:-1], starts[1:])
     real = ends > starts
-    return starts[real], ends[real]
+    return starts[real], ends[real], overlaps
 
 
 def _whole(trace: Trace, starts: Ints, ends: Ints) -> Bools:

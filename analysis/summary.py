@@ -14,6 +14,7 @@ from stallscope.analysis.facts import find_facts
 from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.kernel_names import short_name
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
+from stallscope.analysis.losses import Losses, find_losses
 from stallscope.analysis.memcpy import Copies, find_copies
 from stallscope.analysis.memory import find_memory
 from stallscope.analysis.modules import NO_MODULE, Modules, ModuleTotals, find_modules
@@ -36,6 +37,7 @@ class Stages:
     trace: Trace
     window: Window
     launches: Launches
+    losses: Losses
     copies: Copies
     operators: Operators
     kernels: tuple[KernelTotals, ...]
@@ -102,11 +104,13 @@ def analyse(trace: Trace) -> Stages:
     operators = find_operators(trace, window, launches)
     backward = find_backward(trace, operators)
     queue = find_queue(trace, window, launches)
+    losses = find_losses(trace, recorded=launches.recorded)
     syncs = find_syncs(trace, window, launches, copies, operators, queue)
     return Stages(
         trace=trace,
         window=window,
         launches=launches,
+        losses=losses,
         copies=copies,
         operators=operators,
         kernels=find_kernels(trace, window),
@@ -115,7 +119,7 @@ def analyse(trace: Trace) -> Stages:
         queue=queue,
         syncs=syncs,
         activity=find_activity(trace, window),
-        idle=find_idle(trace, window, launches, syncs.blocking),
+        idle=find_idle(trace, window, launches, syncs.blocking, losses.stretches),
     )
 
 
@@ -153,7 +157,12 @@ def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summar
 
 def _health(stages: Stages) -> contract.Health:
     share = stages.unexplained_share
-    issues = [*stages.trace.issues, *stages.window.issues(), *launch_issues(stages.trace, stages.launches)]
+    issues = [
+        *stages.trace.issues,
+        *stages.window.issues(),
+        *launch_issues(stages.trace, stages.launches),
+        *stages.losses.issues(stages.trace, stages.window),
+    ]
     if share is not None and share > DOUBT:
         severity = Severity.DATA_LOSS if share > REFUSE else Severity.NOTICE
         advice = (
@@ -161,7 +170,10 @@ def _health(stages: Stages) -> contract.Health:
             "from the trace, or another process held the GPU."
         )
         issues.append(TraceIssue("waits_without_gpu_work", severity, 1, advice))
-    found = [contract.IssueInfo(name=i.name, severity=str(i.severity), count=i.count, advice=i.advice) for i in issues]
+    found = [
+        contract.IssueInfo(name=i.name, severity=str(i.severity), count=i.count, advice=i.advice, share=i.share)
+        for i in issues
+    ]
     return contract.Health(grade=grade(issues), issues=found, unexplained_share=share)
 
 
@@ -207,7 +219,7 @@ def _per_step(stages: Stages) -> contract.PerStep:
         sync_calls=calls(stages.per_step(syncs.calls)),
         sync_call_us=calls(stages.us(syncs.call_ns)),
         gpu_busy_us=busy,
-        gpu_idle_us=None if busy is None else _idle(stages),
+        gpu_idle_us=None if busy is None or stages.losses.share(stages.window) else _idle(stages),
         kernel_us=device("kernel_ns"),
         kernel_sum_us=device("kernel_sum_ns"),
         memcpy_us=device("memcpy_ns"),
@@ -241,7 +253,7 @@ def _device(stages: Stages, times: DeviceTimes) -> contract.DeviceFigures:
         memcpys=stages.per_step(times.memcpys),
         memsets=stages.per_step(times.memsets),
         gpu_busy_us=stages.us(times.busy_ns),
-        gpu_idle_us=stages.us(stages.window.length - times.busy_ns),
+        gpu_idle_us=None if stages.losses.share(stages.window) else stages.us(stages.window.length - times.busy_ns),
         kernel_us=stages.us(times.kernel_ns),
         kernel_sum_us=stages.us(times.kernel_sum_ns),
         memcpy_us=stages.us(times.memcpy_ns),

@@ -44,7 +44,7 @@ def judge(facts: Facts) -> Verdict:
 
 
 def _kind(facts: Facts) -> str:
-    if facts.refused or facts.unexplained_share > REFUSE:
+    if facts.refused or max(facts.unexplained_share, facts.lost_share) > REFUSE:
         return "refused"
     if facts.vendor == "cpu" and facts.has_rows:
         return "cpu"
@@ -84,6 +84,8 @@ def _launches_dominate(facts: Facts) -> bool:
 
 
 def _doubt(facts: Facts, *, abstains: bool) -> str:
+    if not abstains and facts.lost_share > DOUBT:
+        return f" Low confidence: in {percent(facts.lost_share)} of the time GPU work was not recorded."
     if not abstains and facts.unexplained_share > DOUBT:
         share = percent(facts.unexplained_share)
         return f" Low confidence: {share} of the time the CPU waited while no recorded GPU work ran."
@@ -95,6 +97,11 @@ def _doubt(facts: Facts, *, abstains: bool) -> str:
 def _refused(facts: Facts) -> str:
     if facts.refused:
         return "The trace is too damaged; see its issues."
+    if facts.lost_share > REFUSE:
+        return (
+            f"In {percent(facts.lost_share)} of the time the recorder lost the GPU's work, so idle time there says "
+            "nothing and no verdict is given."
+        )
     return (
         f"In {percent(facts.unexplained_share)} of the time the CPU waited for GPU work that the trace "
         "does not hold, so the shares may blame the wrong thing and no verdict is given."
@@ -112,8 +119,8 @@ def _unknown(facts: Facts) -> str:
             f"{percent(facts.share(facts.busy_us))} of the time."
         )
     return (
-        f"{count(facts.launches)} launches were recorded in {facts.each} but none of the kernels they "
-        "started, so nothing is known of the GPU."
+        f"{count(facts.launches)} launches were recorded in {facts.each} but not the kernels they "
+        "started, or not with times that can be right, so nothing is known of the GPU."
     )
 
 

@@ -19,6 +19,7 @@ from stallscope.traces.blocks import BLOCK_BYTES
 from stallscope.traces.columns import Columns
 from stallscope.traces.damage import Damage
 from stallscope.traces.defects import call_names, issues_of, unknown_categories
+from stallscope.traces.duplicates import suspected
 from stallscope.traces.envelope import envelope, vendor_of
 from stallscope.traces.errors import BadInput
 from stallscope.traces.implausible import without_implausible
@@ -41,14 +42,9 @@ def read(path: str | Path, *, block_bytes: int = BLOCK_BYTES, limits: Limits = D
 
     """
     path = Path(path)
-    damage = Damage()
     try:
         with _no_collections():
-            try:
-                columns, keys = Stream(path, block_bytes, damage, limits).read()
-            except IrregularError:
-                damage = Damage()
-                columns, keys = read_whole(path, damage, limits)
+            columns, keys, damage = _columns(path, block_bytes, limits)
         if not len(columns.events):
             raise BadInput(f"{path}: {_nothing(columns, damage)}")
         return _trace(str(path), columns, keys, damage)
@@ -56,6 +52,23 @@ def read(path: str | Path, *, block_bytes: int = BLOCK_BYTES, limits: Limits = D
         raise too_deep(str(path), limits) from error
     except MemoryError as error:
         raise out_of_memory(str(path)) from error
+
+
+def _columns(path: Path, block_bytes: int, limits: Limits) -> tuple[Columns, dict[str, Any], Damage]:
+    """The columns, the keys beside the events, and what is wrong with the file."""
+    damage = Damage()
+    try:
+        columns, keys = Stream(path, block_bytes, damage, limits).read()
+        copies = suspected(columns)
+        if copies is not None:  # rare: read again, and look at each event as a whole
+            damage = Damage()
+            columns, keys = Stream(path, block_bytes, damage, limits, copies).read()
+            damage.note_some("duplicate_event", copies.count)
+            columns.counts.total += copies.count
+    except IrregularError:
+        damage = Damage()
+        columns, keys = read_whole(path, damage, limits)
+    return columns, keys, damage
 
 
 def _nothing(columns: Columns, damage: Damage) -> str:

@@ -17,6 +17,7 @@ from stallscope.traces.blocks import Blocks, events_and_after
 from stallscope.traces.columns import Columns, ColumnStore
 from stallscope.traces.damage import Damage
 from stallscope.traces.decode import Block, decode_block, decode_event, decode_plain
+from stallscope.traces.duplicates import Copies
 from stallscope.traces.errors import BadInput
 from stallscope.traces.inspect import deeper_than, duplicate_keys
 from stallscope.traces.lenient import TooDeepError, parse_document
@@ -35,9 +36,11 @@ class IrregularError(Exception):
 
 
 class Stream:
-    """One reading of the file at ``path``; what is wrong with it is noted in ``damage``."""
+    """One reading of the file at ``path``; what is wrong with it is noted in ``damage``, ``copies`` are left out."""
 
-    def __init__(self, path: Path, block_bytes: int, damage: Damage, limits: Limits) -> None:
+    def __init__(
+        self, path: Path, block_bytes: int, damage: Damage, limits: Limits, copies: Copies | None = None
+    ) -> None:
         self._path = path
         self._damage = damage
         self._limits = limits
@@ -45,6 +48,7 @@ class Stream:
         self._blocks = Blocks(inflated(path, block_bytes, damage, limits), block_bytes)
         self._store = ColumnStore()
         self._guard = MemoryGuard(str(path), limits)
+        self._copies = copies
 
     def read(self) -> tuple[Columns, dict[str, Any]]:
         """The columns of the events, and the keys beside them.
@@ -74,6 +78,7 @@ class Stream:
         if deeper_than(self._depth, data):
             raise TooDeepError
         try:
+            data = data if self._copies is None else self._copies.removed_from(data)
             block = decode_block(data)
         except UNREADABLE:
             return False

@@ -106,7 +106,8 @@ def test_layout_never_shows(events: list[dict[str, Any]], indent: int | None, pa
 def test_every_entry_is_accounted_for(events: list[dict[str, Any]], rubbish: list[Any]):
     """Rows, other phases and malformed entries add up to the entries of the file."""
     trace = read_text(json.dumps([*rubbish, *events]))
-    malformed = {issue.name: issue.count for issue in trace.issues}.get("malformed_event", 0)
+    found = {issue.name: issue.count for issue in trace.issues}
+    malformed, copies = found.get("malformed_event", 0), found.get("duplicate_event", 0)
     assert len(rubbish) == malformed
     assert len(rubbish) + len(events) == trace.event_count
-    assert sum(event["ph"] == "X" for event in events) == len(trace.events)
+    assert sum(event["ph"] == "X" for event in events) == len(trace.events) + copies
