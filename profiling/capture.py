@@ -383,6 +383,7 @@ class Capture:
                 self._after_skip(self.owner)
             return
         self.phase = Phase.DONE
+        self._report(self.phase, 0, 0)
         self._rest()
 
     def _rest(self) -> None:

@@ -30,7 +30,8 @@ class Progress:
             self.clear()
         elif now >= self._next:
             self._next = now + EVERY_NS
-            self._draw(f"stallscope: {phase.value}, step {step}, {step_ns / NS_PER_MS:.2f} ms")
+            time_taken = "" if phase is Phase.SKIP else f", {step_ns / NS_PER_MS:.2f} ms"
+            self._draw(f"stallscope: {phase.value}, step {step}{time_taken}")
 
     def clear(self) -> None:
         """Leave an empty line behind."""

@@ -58,9 +58,16 @@ def profiled(*argv: str | Path, cwd: Path, stdin: str = "", options: tuple[str, 
     return python(*PROFILE, *options, *argv, cwd=cwd, stdin=stdin)
 
 
+def run_many(*scripts: Path, cwd: Path, flags: tuple[str, ...] = ()) -> Ended:
+    """Profile several scripts one after the other in one process, which imports torch once."""
+    out, logdir = cwd / "out.json", cwd / "runs"
+    root = Path(__file__).parents[2]
+    return python(*flags, "-m", "tests.profiling.many", out, logdir, *scripts, cwd=root)
+
+
 def many(*scripts: Path, cwd: Path) -> dict[str, dict]:
-    """Profile several scripts one after the other in one process (torch is imported once); outcomes by file stem."""
-    done = python("-m", "tests.profiling.many", cwd / "out.json", cwd / "runs", *scripts, cwd=Path(__file__).parents[2])
+    """The outcomes of ``run_many`` by the scripts' names."""
+    done = run_many(*scripts, cwd=cwd)
     assert done.code == 0, done.err
     return json.loads((cwd / "out.json").read_text(encoding="utf-8"))
 
