@@ -297,6 +297,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure as another tool defines it, and ours."""
+
+    peer: str  # "HTA" | "torch-tb-profiler" | "TraceLens"
+    figure: str  # "idle_time_us": its own name for it, with the unit
+    what: str  # in words
+    unit: str  # "us" | "share" (0..1) | "percent" | "count"
+    value: float | None  # by its definition
+    ours: float | None  # None: we have no such figure, or withhold it
+    why: str  # why the two differ
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Everything `stallscope summary TRACE --format json` prints."""
 
@@ -319,3 +331,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     what_if: list[WhatIf] | None
     findings: list[Finding]
+    peers: list[PeerRow] | None = None  # with ``--peers`` only

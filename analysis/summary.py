@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from stallscope.analysis import contract, intervals, ledger_rows
@@ -18,6 +19,7 @@ from stallscope.analysis.losses import Losses, find_losses
 from stallscope.analysis.memcpy import Copies, find_copies
 from stallscope.analysis.memory import find_memory
 from stallscope.analysis.modules import NO_MODULE, Modules, ModuleTotals, find_modules
+from stallscope.analysis.peers import find_peers
 from stallscope.analysis.queue import Queue, find_queue
 from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
 from stallscope.analysis.steps import Window, find_window
@@ -123,8 +125,16 @@ def analyse(trace: Trace) -> Stages:
     )
 
 
-def summarize(trace: Trace, manifest: Manifest | None = None) -> contract.Summary:
-    """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks."""
+def summarize(trace: Trace, manifest: Manifest | None = None, *, peers: bool = False) -> contract.Summary:
+    """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks.
+
+    ``peers`` adds the figures as other tools define them.
+    """
+    summary = _summarize(trace, manifest)
+    return msgspec.structs.replace(summary, peers=find_peers(trace, summary)) if peers else summary
+
+
+def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
     stages = analyse(trace)
     health = _health(stages)
     steps = _steps(stages, manifest)

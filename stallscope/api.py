@@ -16,8 +16,10 @@ from stallscope.traces.runs import Run, Worker, find_runs
 from stallscope.traces.trace import Trace
 
 
-def load(path: str | Path) -> list[RunFigures]:
+def load(path: str | Path, *, peers: bool = False) -> list[RunFigures]:
     """Analyse a trace file or one run folder: one entry a worker, its newest timing span.
+
+    ``peers`` adds the figures as HTA, torch-tb-profiler and TraceLens define them.
 
     Raises:
         BadInput: nothing usable is there, or the folder holds several runs.
@@ -29,13 +31,15 @@ def load(path: str | Path) -> list[RunFigures]:
             f"{path}: holds {len(runs)} runs; name one of them, for example {newest.path} (the newest), "
             "or compare two with stallscope compare"
         )
-    return _figures(runs[0])
+    return _figures(runs[0], peers=peers)
 
 
-def _figures(run: Run) -> list[RunFigures]:
+def _figures(run: Run, *, peers: bool = False) -> list[RunFigures]:
     return [
         RunFigures(
-            summary=summarize_trace(_trace(run, worker), worker.manifest), manifest=worker.manifest, name=run.name
+            summary=summarize_trace(_trace(run, worker), worker.manifest, peers=peers),
+            manifest=worker.manifest,
+            name=run.name,
         )
         for worker in run.workers
     ]

@@ -117,17 +117,20 @@ def summary(
     output: OutputFile = None,
     force: Force = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if a trace is degraded.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Add the figures as HTA, torch-tb-profiler and TraceLens define them.")
+    ] = False,
 ) -> Any:
     """Print the bottleneck summary of a trace, of a run folder, of many ranks.
 
     Of a run folder the newest timing span of each worker is read.
     """
     from stallscope import api
-    from stallscope.analysis.report import as_json, markdown, text
+    from stallscope.analysis.report import as_json, markdown, peers_text, text
 
     if output is not None:
         _must_be_free(output, force=force)
-    summaries = [run.summary for path in paths for run in api.load(path)]
+    summaries = [run.summary for path in paths for run in api.load(path, peers=peers)]
     match format:
         case Format.JSON:
             _emit(as_json.to_json(summaries), output, force)
@@ -135,7 +138,9 @@ def summary(
             _emit("\n".join(markdown.render(each) for each in summaries), output, force)
         case Format.TEXT:
             style = _style(output)
-            _emit("\n".join(text.render(each, style) for each in summaries), output, force)
+            pages = [text.render(each, style) for each in summaries]
+            also = ["\n" + peers_text.render(each, style) if peers else "" for each in summaries]
+            _emit("\n".join(page + more for page, more in zip(pages, also, strict=True)), output, force)
     return DEGRADED if strict and any(each.health.grade != "ok" for each in summaries) else 0
 
 

@@ -147,6 +147,19 @@ def test_the_three_formats_tell_the_same_figure(trace: Path, capsys: pytest.Capt
         assert "gemm" in out
 
 
+def test_peers_adds_the_figures_of_other_tools_in_every_format(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """30 µs of kernel in each step of 100: a GPU utilization of 30 % as torch-tb-profiler counts it; null unasked."""
+    _, document, _ = run(capsys, "summary", trace, "--peers", "--format", "json")
+    rows = {(row["peer"], row["figure"]): row for row in json.loads(document)["peers"]}
+    assert rows["torch-tb-profiler", "gpu_utilization"]["value"] == 0.3
+    _, text, _ = run(capsys, "summary", trace, "--peers")
+    assert "GPU utilization             30 %        30 %" in text
+    _, markdown, _ = run(capsys, "summary", trace, "--peers", "--format", "markdown")
+    assert "As torch-tb-profiler defines it" in markdown
+    _, plain, _ = run(capsys, "summary", trace, "--format", "json")
+    assert json.loads(plain)["peers"] is None
+
+
 def test_several_traces_give_one_document(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two paths make one JSON document with two summaries."""
     _, out, _ = run(capsys, "summary", trace, trace, "--format", "json")

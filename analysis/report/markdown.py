@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.report import peers_text
 from stallscope.analysis.report.header import extras, header, kind_label
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.tables import Table, step_us, tables
@@ -29,6 +30,7 @@ def render(summary: Summary) -> str:
         _list("Findings", [finding.text for finding in summary.findings]),
         _list(f"Trace is {summary.health.grade}", [f"{i.name} ({i.count}): {i.advice}" for i in summary.health.issues]),
         *(_table(table) for table in tables(summary)),
+        *(_table(table) for table in peers_text.tables(summary)),
         [f"- {escape(line)}" for line in extras(summary)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
