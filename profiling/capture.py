@@ -9,49 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Protocol
 
 from stallscope.profiling.device import Device
-from stallscope.profiling.plan import Phase, Plan, Round
+from stallscope.profiling.plan import Phase, Plan, Round, unusual
+from stallscope.profiling.ports import Output, Sight
 from stallscope.profiling.recorder import Recorder
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.manifest import Window
 
 RESTARTS = 8  # times that the belief about steps may change before capture gives up
 FOREIGN_WAIT = 2.0  # seconds that another thread's profiler waits for ours to stop
-
-
-class Sight(Protocol):
-    """The forward hooks: they cost a few percent, so they are taken out where they are not needed."""
-
-    def hide(self, tracker: StepTracker) -> bool:
-        """Take the forward hooks out; False if they must stay."""
-
-    def show(self) -> None:
-        """Put them in again."""
-
-    def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
-        """While they are out, only count steps if possible, up to a time and a number; None: for good."""
-
-
-class Output(Protocol):
-    """Where finished windows go."""
-
-    def new_trace(self) -> Path | None:
-        """Return where to write the next trace, plain; None where no run folder can be made."""
-
-    def finished(self, plain: Path, error: Exception | None) -> str | None:
-        """Take over a written trace, or why it was not written; returns its final name, None if it is no good."""
-
-    def discard(self, names: list[str]) -> None:
-        """Delete traces that turned out to be wrong."""
-
-    def window_closed(self) -> None:
-        """Write the manifest anew."""
-
-    def quiet(self, on: bool) -> None:
-        """Do nothing in the background while times are taken."""
 
 
 class Capture:
@@ -410,21 +377,3 @@ class Capture:
                 forward_hooks=timing or not self._blind,
             )
         )
-
-
-def unusual(held: list[tuple[int, int]]) -> list[int]:
-    """Return the positions of steps holding more gradient-free forwards than is usual in this window.
-
-    ``held`` has, for each step, its gradient-free root forwards and its DataLoader fetches. A teacher network that
-    runs in each step is usual. Where forwards were not seen, a second loader's fetches give an evaluation away.
-    """
-    if not held:
-        return []
-    middle = len(held) // 2
-    forwards = sorted(each[0] for each in held)[middle]
-    fetches = sorted(each[1] for each in held)[middle]
-    return [
-        position
-        for position, each in enumerate(held)
-        if each[0] > forwards or (fetches and each[0] == 0 and each[1] > fetches + 1)
-    ]

@@ -16,10 +16,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import wraps
 from types import FrameType, ModuleType
 from typing import Any, Protocol
 
+from stallscope.profiling import wrappers
 from stallscope.profiling.steps import StepTracker
 
 MAX_THREADS = 64  # that only call modules; threads with an optimizer are always followed
@@ -95,9 +95,9 @@ class Hooks:
             self._at_fork = True
             os.register_at_fork(after_in_child=self.disable)
         self._install_optimizer_hooks()
-        self._undo.append(_wrap_fetches(self._torch, self))
-        self._undo.extend(_wrap_scalers(self._torch, self))
-        self._undo.append(_discount_our_hooks(self._torch, self))
+        self._undo.append(wrappers.wrap_fetches(self._torch, self))
+        self._undo.extend(wrappers.wrap_scalers(self._torch, self))
+        self._undo.append(wrappers.discount_our_hooks(self._torch, self))
         self.hidden = True
         self.show()
 
@@ -358,122 +358,3 @@ def _anything_compiled() -> bool:
     utils = sys.modules.get("torch._dynamo.utils")
     counters: Any = getattr(utils, "counters", None)
     return bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))
-
-
-def _patch(owner: Any, name: str, wrapper: Any) -> Callable[[], None]:
-    """Set ``owner.name``; returns what puts the original back, unless somebody has patched over it."""
-    original = vars(owner)[name]
-    setattr(owner, name, wrapper)
-
-    def undo() -> None:
-        if vars(owner).get(name) is wrapper:
-            setattr(owner, name, original)
-
-    return undo
-
-
-def _unframed(error: BaseException) -> None:
-    """Take the frame that calls this out of ``error``'s traceback; a bare ``raise`` does not put it back."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
-
-
-def _wrap_fetches(torch: Any, hooks: Hooks) -> Callable[[], None]:
-    iterator = torch.utils.data.dataloader._BaseDataLoaderIter
-    original = iterator.__next__
-
-    @wraps(original)
-    def __next__(self: Any) -> Any:  # noqa: N807 - shown in profiles and tracebacks under the original's name
-        if hooks.enabled:
-            try:
-                hooks.fetch()
-            except Exception as error:  # noqa: BLE001
-                hooks.fail(error)
-        try:
-            return original(self)
-        except BaseException as error:
-            _unframed(error)
-            raise
-
-    return _patch(iterator, "__next__", __next__)
-
-
-def _wrap_scalers(torch: Any, hooks: Hooks) -> list[Callable[[], None]]:
-    base = getattr(torch.amp, "GradScaler", None)
-    if base is None:
-        return []
-    return [undo for cls in (base, *_subclasses(base)) for undo in _wrap_scaler(cls, hooks)]
-
-
-def _subclasses(cls: type[Any]) -> list[type[Any]]:
-    found: list[type[Any]] = []
-    for child in cls.__subclasses__():
-        found += [child, *_subclasses(child)]
-    return found
-
-
-def _wrap_scaler(cls: Any, hooks: Hooks) -> list[Callable[[], None]]:
-    wrappers = {"step": _scaler_step, "update": _scaler_update}
-    return [_patch(cls, name, wrap(vars(cls)[name], hooks)) for name, wrap in wrappers.items() if name in vars(cls)]
-
-
-def _scaler_step(original: Any, hooks: Hooks) -> Any:
-    @wraps(original)
-    def step(self: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        before = hooks.steps_seen() if hooks.enabled else 0
-        try:
-            result = original(self, optimizer, *args, **kwargs)
-        except BaseException as error:
-            _unframed(error)
-            raise
-        if hooks.enabled:
-            try:
-                hooks.scaler_stepped(optimizer, before)
-            except Exception as error:  # noqa: BLE001
-                hooks.fail(error)
-        return result
-
-    return step
-
-
-def _scaler_update(original: Any, hooks: Hooks) -> Any:
-    @wraps(original)
-    def update(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            result = original(self, *args, **kwargs)
-        except BaseException as error:
-            _unframed(error)
-            raise
-        if hooks.enabled:
-            try:
-                hooks.scaler_updated()
-            except Exception as error:  # noqa: BLE001
-                hooks.fail(error)
-        return result
-
-    return update
-
-
-def _discount_our_hooks(torch: Any, hooks: Hooks) -> Callable[[], None]:
-    """Let torch warn of global hooks next to ``torch.compile`` only if there are others than ours."""
-    module = torch.nn.modules.module
-    original = getattr(module, "_has_any_global_hook", None)
-    if original is None:
-        return lambda: None
-    tables = [
-        getattr(module, name, {})
-        for name in (
-            "_global_backward_pre_hooks",
-            "_global_backward_hooks",
-            "_global_forward_pre_hooks",
-            "_global_forward_hooks",
-        )
-    ]
-
-    @wraps(original)
-    def _has_any_global_hook() -> Any:
-        if hooks.own_forward_hooks() and sum(map(len, tables)) <= hooks.own_forward_hooks():
-            return False
-        return original()
-
-    return _patch(module, "_has_any_global_hook", _has_any_global_hook)

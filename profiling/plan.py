@@ -69,3 +69,21 @@ def standard(*, skip: int, warmup: int, steps: int) -> Plan:
     """Return a short round for scripts of a few steps, then the full one with ``steps`` timed steps."""
     short = Round("short", min(SHORT_WARMUP, warmup), min(SHORT_STEPS, steps))
     return Plan(skip, (short, Round("full", warmup, steps)))
+
+
+def unusual(held: list[tuple[int, int]]) -> list[int]:
+    """Return the positions of steps holding more gradient-free forwards than is usual in this window.
+
+    ``held`` has, for each step, its gradient-free root forwards and its DataLoader fetches. A teacher network that
+    runs in each step is usual. Where forwards were not seen, a second loader's fetches give an evaluation away.
+    """
+    if not held:
+        return []
+    middle = len(held) // 2
+    forwards = sorted(each[0] for each in held)[middle]
+    fetches = sorted(each[1] for each in held)[middle]
+    return [
+        position
+        for position, each in enumerate(held)
+        if each[0] > forwards or (fetches and each[0] == 0 and each[1] > fetches + 1)
+    ]

@@ -192,3 +192,17 @@ def rank_and_world(torch: Any | None) -> tuple[int, int]:
     if rank.isdecimal() and world.isdecimal():
         return int(rank), int(world)
     return 0, 1
+
+
+def memory_peaks(torch: Any | None) -> dict[str, int]:
+    """Return the peak memory figures of all CUDA devices, if the script has used CUDA."""
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    stats = [torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count())]
+    keys = {
+        "peak_allocated_bytes": "allocated_bytes.all.peak",
+        "peak_reserved_bytes": "reserved_bytes.all.peak",
+        "alloc_retries": "num_alloc_retries",
+        "ooms": "num_ooms",
+    }
+    return {field: sum(int(each.get(key, 0)) for each in stats) for field, key in keys.items()}

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import signal
@@ -16,24 +15,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 
 from stallscope import __version__
-from stallscope.profiling import guard, machine, plan, runner
+from stallscope.profiling import ending, guard, machine, plan, runner
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.device import find_device
 from stallscope.profiling.export import RunFolder, worker_name
 from stallscope.profiling.hooks import Hooks
 from stallscope.profiling.imports import when_imported
 from stallscope.profiling.progress import to_stderr
-from stallscope.profiling.recorder import TorchRecorder, rank_and_world
+from stallscope.profiling.recorder import TorchRecorder, memory_peaks, rank_and_world
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.errors import BadInput
 from stallscope.traces.manifest import Finding, Machine, Manifest, Steps
 
-WINDOWS_CONTROL_C = -1073741510  # STATUS_CONTROL_C_EXIT
 SIGTERM_WAIT = 5.0  # seconds given to traces that are still being compressed
 
 
@@ -65,7 +63,7 @@ class Outcome:
     def leave(self) -> NoReturn:
         """End this process as the script would have ended it."""
         if self.interrupted:
-            _die_of_interrupt()
+            ending.die_of_interrupt()
         sys.exit(self.exit_code)
 
 
@@ -79,10 +77,10 @@ def profile(options: Options) -> Outcome:
     target.check()
     session = _Session(options, _run_name(options, target))
     session.begin()
-    ending = runner.run(target)
+    ended = runner.run(target)
     if os.getpid() != session.pid:
-        _leave_child(ending, used_kineto=session.used_kineto)
-    return session.end(ending)
+        ending.leave_child(ended, used_kineto=session.used_kineto)
+    return session.end(ended)
 
 
 def _run_name(options: Options, target: runner.Target) -> str:
@@ -216,13 +214,13 @@ class _Session:
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def end(self, ending: runner.Ending) -> Outcome:
+    def end(self, ended: runner.Ending) -> Outcome:
         """Close what is open, write the manifest, and say what happened."""
         self._progress.clear()
         self._forget_import()
         with contextlib.suppress(Exception):
             self._finish_capture()
-        self._exit_code, self._complete = ending.exit_code, True
+        self._exit_code, self._complete = ended.exit_code, True
         messages: list[str] = []
         try:
             self._machine = None
@@ -232,7 +230,7 @@ class _Session:
         self._release_sigterm()
         has_trace = bool(self._capture and any(window.trace for window in self._capture.windows))
         folder = self._folder.path if has_trace else None
-        return Outcome(_shown(folder), tuple(messages), ending.exit_code, ending.interrupted)
+        return Outcome(_shown(folder), tuple(messages), ended.exit_code, ended.interrupted)
 
     def _finish_capture(self) -> None:
         try:
@@ -325,7 +323,7 @@ class _Session:
             exit_code=self._exit_code,
             complete=self._complete,
         )
-        return msgspec.structs.replace(manifest, **_memory(self._torch))
+        return msgspec.structs.replace(manifest, **memory_peaks(self._torch))
 
     def _with_machine(self, manifest: Manifest) -> Manifest:
         """Add the machine, which takes its time to find out, and what can be said only with it."""
@@ -385,58 +383,9 @@ USER_PROFILER = (
 )
 
 
-def _memory(torch: Any | None) -> dict[str, int]:
-    """Return the peak memory figures of all CUDA devices, if the script has used CUDA."""
-    if torch is None or not torch.cuda.is_initialized():
-        return {}
-    stats = [torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count())]
-    keys = {
-        "peak_allocated_bytes": "allocated_bytes.all.peak",
-        "peak_reserved_bytes": "reserved_bytes.all.peak",
-        "alloc_retries": "num_alloc_retries",
-        "ooms": "num_ooms",
-    }
-    return {field: sum(int(each.get(key, 0)) for each in stats) for field, key in keys.items()}
-
-
 def _shown(folder: Path | None) -> Path | None:
     """Return the folder relative to the current one where that is shorter."""
     if folder is not None:
         with contextlib.suppress(ValueError, OSError):
             return folder.relative_to(Path.cwd())
     return folder
-
-
-# --- leaving --------------------------------------------------------------------------------------
-
-
-def _finalize() -> None:
-    """Do what the interpreter does at its end, for a process that ends by another way than returning."""
-    runner.join_threads()
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-
-
-def _die_of_interrupt() -> NoReturn:
-    """End as python does after an uncaught Ctrl-C: by the signal itself."""
-    _finalize()
-    if sys.platform == "win32":
-        os._exit(WINDOWS_CONTROL_C)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
-    os._exit(128 + signal.SIGINT)  # pragma: no cover - the signal is blocked
-
-
-def _leave_child(ending: runner.Ending, *, used_kineto: bool) -> NoReturn:
-    """End a child made by ``os.fork`` that has run the rest of the script.
-
-    Where kineto has been started before the fork, its destructors wait for threads that the child does not have.
-    """
-    if ending.interrupted:
-        _die_of_interrupt()
-    if used_kineto:
-        _finalize()
-        os._exit(ending.exit_code & 0xFF)
-    sys.exit(ending.exit_code)

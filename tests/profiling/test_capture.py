@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stallscope.profiling.capture import Capture, unusual
+from stallscope.profiling.capture import Capture
 from stallscope.profiling.device import Host
-from stallscope.profiling.plan import Phase, standard
+from stallscope.profiling.plan import Phase, standard, unusual
 from stallscope.profiling.steps import StepTracker
 
 

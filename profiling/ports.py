@@ -1,0 +1,40 @@
+"""What capture needs of its surroundings: forward hooks to take out, and a place for what was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from stallscope.profiling.steps import StepTracker
+
+
+class Sight(Protocol):
+    """The forward hooks: they cost a few percent, so they are taken out where they are not needed."""
+
+    def hide(self, tracker: StepTracker) -> bool:
+        """Take the forward hooks out; False if they must stay."""
+
+    def show(self) -> None:
+        """Put them in again."""
+
+    def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
+        """While they are out, only count steps if possible, up to a time and a number; None: for good."""
+
+
+class Output(Protocol):
+    """Where finished windows go."""
+
+    def new_trace(self) -> Path | None:
+        """Return where to write the next trace, plain; None where no run folder can be made."""
+
+    def finished(self, plain: Path, error: Exception | None) -> str | None:
+        """Take over a written trace, or why it was not written; returns its final name, None if it is no good."""
+
+    def discard(self, names: list[str]) -> None:
+        """Delete traces that turned out to be wrong."""
+
+    def window_closed(self) -> None:
+        """Write the manifest anew."""
+
+    def quiet(self, on: bool) -> None:
+        """Do nothing in the background while times are taken."""
