@@ -18,6 +18,7 @@ from stallscope.traces.trace import Category
 if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
 
+CUT_SHORT = frozenset({"truncated_gzip", "gzip_crc", "truncated_json", "changed_while_reading"})
 _optimizer_step = matches(re.compile(r"Optimizer\.step#"))
 
 
@@ -33,6 +34,7 @@ class Facts:
     step_us: float
     unexplained_share: float
     lost_share: float = 0.0  # of the window: device rows are missing there
+    cut_short: bool = False  # the file ends before the recording did
     orphan_share: float  # of the device rows: those without a launch in the trace
     launches: float  # kernel and graph launches
     graph_launches: float
@@ -124,6 +126,7 @@ def find_facts(
         step_us=stages.us(stages.window.length),
         unexplained_share=stages.unexplained_share or 0.0,
         lost_share=stages.losses.share(stages.window),
+        cut_short=any(issue.name in CUT_SHORT for issue in stages.trace.issues),
         orphan_share=float((stages.launches.work_call < 0).mean()) if len(stages.trace.work) else 0.0,
         launches=stages.per_step(stages.launches.total),
         graph_launches=stages.per_step(stages.launches.graph_launches),

@@ -23,6 +23,8 @@ from stallscope.traces.trace import CALLS, Bools, Ints, Trace
 
 AT_AN_EDGE = 3  # launches in a row without work, at the head or the tail of the file
 ANYWHERE = 16  # the same elsewhere
+FEW_MISSING = 0.01  # of the launches: they say nothing
+MOST_MISSING = 0.20
 SHOWN = 3  # stretches named in the advice
 
 _captures = matches(re.compile(r"(?:cuda|cu|hip)Stream(?:Begin|End)Capture"))
@@ -55,10 +57,28 @@ class Losses:
                 TraceIssue("gpu_records_lost", Severity.DATA_LOSS, self.launches, advice, share=self.share(window))
             )
         if self.single:
-            advice = "These launches have no work in the trace, as while a graph is captured; no figure depends on it."
-            share = self.single / self.started
-            found.append(TraceIssue("launch_without_work", Severity.INFO, self.single, advice, share=share))
+            severity, advice = self._of_single()
+            found.append(TraceIssue("launch_without_work", severity, self.single, advice, share=self.single_share))
         return found
+
+    @property
+    def single_share(self) -> float:
+        """Launches without work that lie among others with work, as a part of all."""
+        return self.single / self.started if self.started else 0.0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether so much work is missing here and there that figures of the rest mean nothing."""
+        return self.single >= AT_AN_EDGE and self.single_share > MOST_MISSING
+
+    def _of_single(self) -> tuple[Severity, str]:
+        if self.single < AT_AN_EDGE or self.single_share <= FEW_MISSING:
+            return (
+                Severity.INFO,
+                "These launches, one here and there, have no work in the trace; no figure depends on it.",
+            )
+        what = "GPU figures are withheld" if self.too_many else "GPU figures are too low by about as much"
+        return Severity.DATA_LOSS, f"The work of these launches was not recorded; {what}. Record again."
 
     def _where(self, trace: Trace) -> str:
         first = int(trace.events.ts_ns.min())

@@ -53,7 +53,7 @@ class Stages:
     @property
     def measured(self) -> bool:
         """Whether device rows can be trusted to be there: else every figure made of them is withheld."""
-        return self.launches.recorded
+        return self.launches.recorded and not self.losses.too_many
 
     @property
     def unexplained_ns(self) -> int:

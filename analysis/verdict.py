@@ -47,7 +47,7 @@ def _kind(facts: Facts) -> str:
     if facts.refused or max(facts.unexplained_share, facts.lost_share) > REFUSE:
         return "refused"
     if facts.vendor == "cpu" and facts.has_rows:
-        return "cpu"
+        return "unknown" if facts.cut_short else "cpu"
     if not (facts.has_rows and facts.measured and facts.launches_known):
         return "unknown"
     if facts.share(facts.busy_us) >= GPU_BOUND:
@@ -86,6 +86,8 @@ def _launches_dominate(facts: Facts) -> bool:
 def _doubt(facts: Facts, *, abstains: bool) -> str:
     if not abstains and facts.lost_share > DOUBT:
         return f" Low confidence: in {percent(facts.lost_share)} of the time GPU work was not recorded."
+    if not abstains and facts.cut_short:
+        return " Low confidence: the file was cut short, and what is missing may be work of one kind."
     if not abstains and facts.unexplained_share > DOUBT:
         share = percent(facts.unexplained_share)
         return f" Low confidence: {share} of the time the CPU waited while no recorded GPU work ran."
@@ -113,6 +115,11 @@ def _unknown(facts: Facts) -> str:
         return "The trace holds no operators, calls or GPU work."
     if facts.vendor in ("mtia", "xpu"):
         return f"The calls of {facts.vendor.upper()} devices are not understood yet."
+    if facts.vendor == "cpu":
+        return (
+            "The file was cut short before any GPU work in it, so whether this run used a GPU is not known. Record it "
+            "again, or copy it again."
+        )
     if not facts.launches_known:
         return (
             "The calls that start GPU work were not recorded. The GPU works "

@@ -11,18 +11,20 @@ from stallscope.analysis.compare import Comparison, RunFigures
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.summary import summarize as summarize_trace
 from stallscope.traces.errors import BadInput
+from stallscope.traces.limits import DEFAULT, Limits
 from stallscope.traces.read import read
 from stallscope.traces.runs import Run, Worker, find_runs
 from stallscope.traces.trace import Trace
 
 
-def load(path: str | Path, *, peers: bool = False) -> list[RunFigures]:
+def load(path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False) -> list[RunFigures]:
     """Analyse a trace file or one run folder: one entry a worker, its newest timing span.
 
     ``peers`` adds the figures as HTA, torch-tb-profiler and TraceLens define them.
 
     Raises:
         BadInput: nothing usable is there, or the folder holds several runs.
+        Refused: a file passes ``limits``.
     """
     runs = find_runs(Path(path))
     if len(runs) > 1:
@@ -31,13 +33,13 @@ def load(path: str | Path, *, peers: bool = False) -> list[RunFigures]:
             f"{path}: holds {len(runs)} runs; name one of them, for example {newest.path} (the newest), "
             "or compare two with stallscope compare"
         )
-    return _figures(runs[0], peers=peers)
+    return _figures(runs[0], limits, peers=peers)
 
 
-def _figures(run: Run, *, peers: bool = False) -> list[RunFigures]:
+def _figures(run: Run, limits: Limits, *, peers: bool = False) -> list[RunFigures]:
     return [
         RunFigures(
-            summary=summarize_trace(_trace(run, worker), worker.manifest, peers=peers),
+            summary=summarize_trace(_trace(run, worker, limits), worker.manifest, peers=peers),
             manifest=worker.manifest,
             name=run.name,
         )
@@ -45,9 +47,9 @@ def _figures(run: Run, *, peers: bool = False) -> list[RunFigures]:
     ]
 
 
-def _trace(run: Run, worker: Worker) -> Trace:
+def _trace(run: Run, worker: Worker, limits: Limits) -> Trace:
     """The worker's newest timing span; what is wrong with its manifest is said among the trace's issues."""
-    trace = read(run.timing_trace(worker).path)
+    trace = read(run.timing_trace(worker).path, limits=limits)
     return replace(trace, issues=trace.issues + worker.issues)
 
 
@@ -56,14 +58,14 @@ def summarize(path: str | Path) -> Summary:
     return load(path)[0].summary
 
 
-def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path]) -> Comparison:
+def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path], limits: Limits = DEFAULT) -> Comparison:
     """Compare two sides, each given as traces, run folders, or folders of repeated runs."""
-    return comparing.compare(_side(baseline), _side(candidate))
+    return comparing.compare(_side(baseline, limits), _side(candidate, limits))
 
 
-def _side(paths: Iterable[str | Path]) -> list[RunFigures]:
+def _side(paths: Iterable[str | Path], limits: Limits) -> list[RunFigures]:
     found = [(run, _called(run, Path(path))) for path in paths for run in find_runs(Path(path))]
-    return [replace(figures, name=name) for run, name in found for figures in _figures(run)]
+    return [replace(figures, name=name) for run, name in found for figures in _figures(run, limits)]
 
 
 def _called(run: Run, path: Path) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from stallscope import __version__
-from stallscope.traces.errors import BadInput, StallscopeError
+from stallscope.traces.errors import BadInput, Refused, StallscopeError
 
 if TYPE_CHECKING:
     from stallscope.profiling.session import Options
+    from stallscope.traces.limits import Limits
 
 BUG = StallscopeError.exit_code
 DEGRADED = 3
@@ -52,6 +53,12 @@ class PlainFormat(StrEnum):
 
 
 OutputFile = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of stdout.")]
+MaxSize = Annotated[float | None, typer.Option(min=0, metavar="GB", help="Read traces of so much text.  [default: 64]")]
+MaxRatio = Annotated[float | None, typer.Option(min=0, help="Read gzip that inflates so many times.  [default: 200]")]
+MaxDepth = Annotated[int | None, typer.Option(min=8, max=900, help="Read JSON nested so deeply.  [default: 64]")]
+MaxMemory = Annotated[
+    float | None, typer.Option(min=0, metavar="GB", help="Use so much memory.  [default: what the machine allows]")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")]
 
 
@@ -120,6 +127,10 @@ def summary(
     peers: Annotated[
         bool, typer.Option("--peers", help="Add the figures as HTA, torch-tb-profiler and TraceLens define them.")
     ] = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
 ) -> Any:
     """Print the bottleneck summary of a trace, of a run folder, of many ranks.
 
@@ -130,7 +141,8 @@ def summary(
 
     if output is not None:
         _must_be_free(output, force=force)
-    summaries = [run.summary for path in paths for run in api.load(path, peers=peers)]
+    limits = _limits(max_size, max_ratio, max_depth, max_memory)
+    summaries = [run.summary for path in paths for run in api.load(path, limits, peers=peers)]
     match format:
         case Format.JSON:
             _emit(as_json.to_json(summaries), output, force)
@@ -157,6 +169,10 @@ def compare(
     format: Annotated[PlainFormat, typer.Option("--format", help="Output format.")] = PlainFormat.TEXT,  # noqa: A002
     output: OutputFile = None,
     force: Force = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
 ) -> Any:
     """Compare a training before and after a change, with statistics where there are repeated runs.
 
@@ -167,7 +183,8 @@ def compare(
 
     if output is not None:
         _must_be_free(output, force=force)
-    result = api.compare([baseline, *(more_baseline or ())], [candidate, *(more_candidate or ())])
+    limits = _limits(max_size, max_ratio, max_depth, max_memory)
+    result = api.compare([baseline, *(more_baseline or ())], [candidate, *(more_candidate or ())], limits)
     if format is PlainFormat.JSON:
         _emit(compare_json.to_json(result), output, force)
     else:
@@ -231,6 +248,18 @@ def demo(
     )
 
 
+def _limits(size: float | None, ratio: float | None, depth: int | None, memory: float | None) -> Limits:
+    """The limits of one reading: the defaults, but for what the options say."""
+    from stallscope.traces.limits import DEFAULT, GB, Limits
+
+    return Limits(
+        max_bytes=DEFAULT.max_bytes if size is None else int(size * GB),
+        max_ratio=DEFAULT.max_ratio if ratio is None else ratio,
+        max_depth=DEFAULT.max_depth if depth is None else depth,
+        max_memory=None if memory is None else int(memory * GB),
+    )
+
+
 def _must_be_free(path: Path, *, force: bool) -> None:
     """Say before the work, not after it, that the output file is taken."""
     from stallscope.traces.errors import OutputExists
@@ -288,7 +317,7 @@ def _usage_sentence(error: Any) -> str:
     return f"{' '.join(error.format_message().split()).rstrip('.')}; see: {command} --help"
 
 
-def _execute(argv: list[str]) -> int:
+def _execute(argv: list[str]) -> int:  # noqa: PLR0911 - each ending has its exit code
     """Run one command; exceptions of ours and of the parser become a sentence and an exit code."""
     command = typer.main.get_command(app)
     try:
@@ -297,6 +326,11 @@ def _execute(argv: list[str]) -> int:
     except StallscopeError as error:
         sys.stderr.write(f"stallscope: {_one_line(error)}\n")
         return error.exit_code
+    except MemoryError:
+        sys.stderr.write(
+            "stallscope: not enough memory for the analysis; use a machine with more, or record fewer steps\n"
+        )
+        return Refused.exit_code
     except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

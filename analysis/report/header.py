@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.contract import GpuInfo, Summary
+from stallscope.analysis.contract import GpuInfo, IssueInfo, Summary
 from stallscope.analysis.units import microseconds, percent, quantity
 
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
@@ -40,6 +40,13 @@ def header(summary: Summary) -> list[tuple[str, str]]:
             ("Unprofiled", f"{microseconds(unprofiled.mean)} a step over {unprofiled.steps} steps{_inflation(summary)}")
         )
     return lines
+
+
+def extent(issue: IssueInfo) -> str:
+    """How much of the trace an issue is about, in brackets: ``" (12 times, 3 %)"``; empty where once says it all."""
+    told = [f"{issue.count} times"] if issue.count > 1 else []
+    told += [percent(issue.share)] if issue.share is not None else []
+    return f" ({', '.join(told)})" if told else ""
 
 
 def extras(summary: Summary) -> list[str]:

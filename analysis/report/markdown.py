@@ -6,7 +6,7 @@ import re
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import peers_text
-from stallscope.analysis.report.header import extras, header, kind_label
+from stallscope.analysis.report.header import extent, extras, header, kind_label
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.tables import Table, step_us, tables
 from stallscope.analysis.units import microseconds, percent
@@ -28,7 +28,7 @@ def render(summary: Summary) -> str:
         _list("What is not the cause", verdict.not_the_cause),
         _list("What would help", verdict.advice),
         _list("Findings", [finding.text for finding in summary.findings]),
-        _list(f"Trace is {summary.health.grade}", [f"{i.name} ({i.count}): {i.advice}" for i in summary.health.issues]),
+        _list(f"Trace is {summary.health.grade}", [f"{i.name}{extent(i)}: {i.advice}" for i in summary.health.issues]),
         *(_table(table) for table in tables(summary)),
         *(_table(table) for table in peers_text.tables(summary)),
         [f"- {escape(line)}" for line in extras(summary)],

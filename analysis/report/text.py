@@ -6,7 +6,7 @@ Every name from the trace is made safe and cut to its column; no line is wider t
 from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report.header import extras, header, kind_label
+from stallscope.analysis.report.header import extent, extras, header, kind_label
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
 from stallscope.analysis.report.tables import Table, step_us, tables
 from stallscope.analysis.units import microseconds, percent
@@ -117,7 +117,9 @@ def _gpu_bars(summary: Summary, whole: float) -> list[Bar]:
     busy = summary.per_step.gpu_busy_us
     if busy is None:
         return []
-    return [("GPU", "working", busy, "good"), ("", "idle", max(0.0, whole - busy), "bad")]
+    lost = summary.idle_us.unrecorded or 0.0
+    bars: list[Bar] = [("GPU", "working", busy, "good"), ("", "idle", max(0.0, whole - busy - lost), "bad")]
+    return [*bars, ("", "not recorded", lost, "warn")] if lost else bars
 
 
 def _health(summary: Summary, style: Style) -> list[str]:
@@ -125,14 +127,13 @@ def _health(summary: Summary, style: Style) -> list[str]:
     colours: dict[str, Colour] = {"ok": "good", "degraded": "warn", "refused": "bad"}
     told = {
         "ok": "ok",
-        "degraded": "degraded; something was lost, and figures made of it are withheld or too low",
+        "degraded": "degraded; some of it was lost or mended, and figures made of that are withheld or approximate",
         "refused": "refused; too damaged for figures",
     }
     heading = wrap(f"Trace health: {told.get(health.grade, health.grade)}", style.width)
     lines = [style.paint(line, colours.get(health.grade, "bold")) for line in heading]
     for issue in health.issues:
-        times = f" ({issue.count} times)" if issue.count > 1 else ""
-        lines += _indented(f"{issue.name}{times}: {issue.advice}", style, "- ")
+        lines += _indented(f"{issue.name}{extent(issue)}: {issue.advice}", style, "- ")
     return lines
 
 
