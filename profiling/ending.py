@@ -1,4 +1,4 @@
-"""End this process as the script would have ended it: by its signal, or, in a forked child, without kineto's threads."""
+"""End this process as the script would have: by its signal, or, in a forked child, without waiting for kineto."""
 
 # ruff: noqa: SLF001 - the interpreter's own end of a process
 
