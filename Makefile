@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench fuzz clean
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -23,8 +24,12 @@ check: $(VENV)/.installed-dev ## ruff, mypy strict, import-linter
 bench: $(VENV)/.installed-dev ## run the benchmarks (ratios within one run)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+fuzz: $(VENV)/.installed-fuzz ## fuzz the scanner and the reader, FUZZ_SECONDS each (default 60; Linux)
+	$(BIN)/python -m tests.fuzz scan --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz read --seconds $(FUZZ_SECONDS)
+
 clean: ## remove the virtual environment and caches (run folders stay)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz build dist *.egg-info
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
@@ -36,4 +41,8 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-fuzz: $(VENV)/.installed-dev
+	$(PIP) install -c constraints.txt -e ".[fuzz]"
 	touch $@
