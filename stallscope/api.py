@@ -9,7 +9,9 @@ from pathlib import Path
 from stallscope.analysis import compare as comparing
 from stallscope.analysis.compare import Comparison, RunFigures
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.health import HealthReport, find_health
 from stallscope.analysis.summary import summarize as summarize_trace
+from stallscope.traces.details import read_details
 from stallscope.traces.errors import BadInput
 from stallscope.traces.limits import DEFAULT, Limits
 from stallscope.traces.read import read
@@ -26,6 +28,10 @@ def load(path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False) -> 
         BadInput: nothing usable is there, or the folder holds several runs.
         Refused: a file passes ``limits``.
     """
+    return _figures(_one_run(path), limits, peers=peers)
+
+
+def _one_run(path: str | Path) -> Run:
     runs = find_runs(Path(path))
     if len(runs) > 1:
         newest = max(runs, key=lambda run: max(span.ns or 0 for worker in run.workers for span in worker.spans))
@@ -33,7 +39,7 @@ def load(path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False) -> 
             f"{path}: holds {len(runs)} runs; name one of them, for example {newest.path} (the newest), "
             "or compare two with stallscope compare"
         )
-    return _figures(runs[0], limits, peers=peers)
+    return runs[0]
 
 
 def _figures(run: Run, limits: Limits, *, peers: bool = False) -> list[RunFigures]:
@@ -51,6 +57,16 @@ def _trace(run: Run, worker: Worker, limits: Limits) -> Trace:
     """The worker's newest timing span; what is wrong with its manifest is said among the trace's issues."""
     trace = read(run.timing_trace(worker).path, limits=limits)
     return replace(trace, issues=trace.issues + worker.issues)
+
+
+def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:
+    """What the trace file at ``path``, or the newest of each worker of a run folder, is, and how far to trust it."""
+    run = _one_run(path)
+    return [_health(_trace(run, worker, limits), worker, limits) for worker in run.workers]
+
+
+def _health(trace: Trace, worker: Worker, limits: Limits) -> HealthReport:
+    return find_health(trace, summarize_trace(trace, worker.manifest), read_details(trace.path, limits=limits))
 
 
 def summarize(path: str | Path) -> Summary:

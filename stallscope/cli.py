@@ -127,6 +127,9 @@ def summary(
     peers: Annotated[
         bool, typer.Option("--peers", help="Add the figures as HTA, torch-tb-profiler and TraceLens define them.")
     ] = False,
+    health: Annotated[
+        bool, typer.Option("--health", help="Say what the file is and how far to trust it, instead.")
+    ] = False,
     max_size: MaxSize = None,
     max_ratio: MaxRatio = None,
     max_depth: MaxDepth = None,
@@ -142,6 +145,8 @@ def summary(
     if output is not None:
         _must_be_free(output, force=force)
     limits = _limits(max_size, max_ratio, max_depth, max_memory)
+    if health:
+        return _health(paths, limits, format, output, force=force, strict=strict)
     summaries = [run.summary for path in paths for run in api.load(path, limits, peers=peers)]
     match format:
         case Format.JSON:
@@ -258,6 +263,23 @@ def _limits(size: float | None, ratio: float | None, depth: int | None, memory: 
         max_depth=DEFAULT.max_depth if depth is None else depth,
         max_memory=None if memory is None else int(memory * GB),
     )
+
+
+def _health(paths: list[Path], limits: Limits, form: Format, output: Path | None, *, force: bool, strict: bool) -> int:
+    """`summary --health`: what each file is, instead of where its time goes."""
+    from stallscope import api
+    from stallscope.analysis.report import health_text
+
+    reports = [report for path in paths for report in api.health(path, limits)]
+    match form:
+        case Format.JSON:
+            _emit(health_text.to_json(reports), output, force)
+        case Format.MARKDOWN:
+            _emit("\n".join(health_text.markdown(each) for each in reports), output, force)
+        case Format.TEXT:
+            style = _style(output)
+            _emit("\n".join(health_text.render(each, style) for each in reports), output, force)
+    return DEGRADED if strict and any(each.grade != "ok" for each in reports) else 0
 
 
 def _must_be_free(path: Path, *, force: bool) -> None:

@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from stallscope.traces.dialect import REDACTED
 from stallscope.traces.fields import MEMORY_EVENT
 from stallscope.traces.raw import RawEvents
 
@@ -74,7 +75,7 @@ def redact(path: str | Path, *, drop_shapes: bool = False) -> Iterator[bytes]:
             yield separator + msgspec.json.encode(cleaner.event(event))
             separator = b",\n"
     yield (separator if separator.startswith(b"{") else b"\n") + b"]"
-    for key, value in cleaner.keys(source.keys).items():
+    for key, value in {REDACTED: Raw(b"1"), **cleaner.keys(source.keys)}.items():
         yield b",\n" + msgspec.json.encode(key) + b":" + bytes(value)
     yield b"}\n"
 

@@ -19,9 +19,14 @@ def to_json(summaries: Summary | Sequence[Summary]) -> bytes:
     One summary (or a list of one) is a document of its own; several are put under ``summaries``.
     """
     found = [summaries] if isinstance(summaries, Summary) else list(summaries)
-    plain = [_finite(msgspec.to_builtins(summary)) for summary in found]
-    document = plain[0] if len(plain) == 1 else {"schema": SUMMARIES_SCHEMA, "summaries": plain}
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return document([msgspec.to_builtins(summary) for summary in found], SUMMARIES_SCHEMA, "summaries")
+
+
+def document(plain: list[Any], schema: str, key: str) -> bytes:
+    """One plain value as a document, or several under ``key`` in one of ``schema``."""
+    told = [_finite(each) for each in plain]
+    whole = told[0] if len(told) == 1 else {"schema": schema, key: told}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
 
 
 def _finite(value: Any) -> Any:

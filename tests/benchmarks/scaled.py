@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.builders import TraceBuilder
-
 IDS = (
     "correlation",
     "External id",

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import msgspec
 import pytest
@@ -103,8 +104,17 @@ def test_figures_of_real_traces_stay(path, tmp_path):
     assert json.loads(report(copy)) == expected
 
 
+FUNCTION = re.compile(r"(.+) \((.+):(\d+)\)$")  # as the summary shows a frame: helper (src/train.py:6)
+SITE = re.compile(r"(.+):(\d+)$")  # src/train.py:47
+
+
 def without_paths(values):
-    """An object whose texts lack the folders of the files they name."""
+    """An object of a summary as that of a trace whose frames lack their folders."""
+    for key, pattern, frame in (("function", FUNCTION, r"\2(\3): \1"), ("call_site", SITE, r"\1(\2): f")):
+        found = pattern.match(values.get(key) or "")
+        if found:
+            path = without_folders(found.expand(frame)).rpartition("(")[0]
+            values[key] = values[key].replace(found[2] if key == "function" else found[1], path)
     return {key: without_folders(each) if isinstance(each, str) else each for key, each in values.items()}
 
 
@@ -128,7 +138,7 @@ def test_an_empty_list_and_a_list_alone(tmp_path):
     """No events; a document that is the list of events itself, in which an entry is none."""
     path = tmp_path / "t.json"
     path.write_text('{"traceEvents": [], "host_name": "box7"}')
-    assert json.loads(redacted(path)) == {"traceEvents": []}
+    assert json.loads(redacted(path)) == {"traceEvents": [], "redacted": 1}
     path.write_text('[5, {"ph": "X", "name": "/a/b.py(1): f", "ts": 1, "dur": 2}]')
     assert [event["ts"] for event in json.loads(redacted(path))["traceEvents"]] == [1]
 
