@@ -11,9 +11,11 @@ from stallscope.analysis import contract, intervals, ledger_rows
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
 from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
+from stallscope.analysis.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.facts import find_facts
 from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.kernel_names import short_name
+from stallscope.analysis.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
 from stallscope.analysis.losses import Losses, find_losses
 from stallscope.analysis.memcpy import Copies, find_copies
@@ -45,6 +47,8 @@ class Stages:
     kernels: tuple[KernelTotals, ...]
     backward: Backward
     modules: Modules
+    launch_costs: LaunchCosts
+    copy_sites: tuple[CopySite, ...]
     queue: Queue
     syncs: Syncs
     activity: Activity
@@ -85,6 +89,8 @@ class Stages:
             "breakdown sums to the window": self.activity.shares.conserved(self.window),
             "device times fit into the window": all(d.conserved(self.window) for d in self.activity.devices),
             "copy groups hold every copy": self.copies.conserved(memcpys),
+            "copy sites hold every copy": sum(site.count for site in self.copy_sites) == memcpys,
+            "operators and no operator hold every launch": len(self.launch_costs.rows) == self.launches.total,
             "kernel names hold every kernel": sum(kernel.count for kernel in self.kernels) == kernels,
             "self times sum to the time in operators": self.operators.conserved(self.window),
             "operators hold every launch and all device time": self.operators.sums_up(self.window, self.launches),
@@ -118,6 +124,8 @@ def analyse(trace: Trace) -> Stages:
         kernels=find_kernels(trace, window),
         backward=backward,
         modules=find_modules(trace, window, launches, backward),
+        launch_costs=find_launch_costs(trace, launches, operators),
+        copy_sites=find_copy_sites(trace, window, launches, operators, copies),
         queue=queue,
         syncs=syncs,
         activity=find_activity(trace, window),
@@ -162,6 +170,8 @@ def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
         verdict=judge(facts),
         what_if=None,
         findings=find_run_findings(manifest),
+        launches=ledger_rows.launches(stages),
+        copy_sites=ledger_rows.copy_sites(stages),
     )
 
 
