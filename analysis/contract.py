@@ -215,6 +215,74 @@ class MemcpyRow(msgspec.Struct, frozen=True, kw_only=True):
     us_per_step: float
     gb_per_s: float | None
     blocking: bool | None
+    overlap_share: float | None = None  # of the copies' time, in which a kernel ran on the device
+    non_blocking_trap_per_step: float | None = None  # copies for which non_blocking was asked, in pageable memory
+
+
+class CopySite(msgspec.Struct, frozen=True, kw_only=True):
+    """Copies of one direction and kind of host memory, made from one place."""
+
+    direction: str
+    memory: str
+    call_site: str | None
+    operator: str | None
+    chain: str | None
+    module: str | None
+    function: str | None
+    non_blocking: bool | None  # non_blocking=True was asked for; None: the trace does not tell
+    count_per_step: float
+    bytes_per_step: float | None
+    us_per_step: float
+    gb_per_s: float | None
+    overlap_share: float | None  # of the copies' time, in which a kernel ran on the device
+    blocked_us_per_step: float  # in the calls that made the host wait
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """Median and 90th percentile."""
+
+    p50: float
+    p90: float
+
+
+class QueueFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Launches whose work has not started: how far the host runs ahead."""
+
+    max: int | None
+    p50: float | None  # over time
+    at_step_ends: float | None  # median
+    full_at: int | None  # as many as a stream's queue held when launches waited for room in it; None: never full
+    blocked_launches_per_step: float  # waited for room
+    blocked_us_per_step: float  # beyond what a launch takes
+
+
+class OperatorLaunches(msgspec.Struct, frozen=True, kw_only=True):
+    """The launches directly under one operator name; None: in no operator."""
+
+    operator: str | None
+    launches_per_step: float
+    kernels_per_step: float | None
+    call_us_per_step: float
+    kernel_us_per_step: float | None
+    latency_us: Spread | None
+    short_kernels_per_step: float | None
+
+
+class LaunchStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Kernel and graph launches that start in the window."""
+
+    launches_per_step: float
+    kernels_per_step: float | None  # that these launches ran
+    kernel_us_per_step: float | None  # sum of their durations
+    call_us: Spread | None
+    latency_us: Spread | None  # device start − call start
+    queue_delay_us: Spread | None  # device start − call end
+    short_kernels_per_step: float | None  # ran for less time than their launch call took
+    short_share: float | None  # of the launches of single kernels
+    kernels_per_graph: float | None
+    graph_call_us: Spread | None
+    queue: QueueFigures | None
+    operators: list[OperatorLaunches]  # most call time first; sums to the totals
 
 
 class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,4 +399,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     what_if: list[WhatIf] | None
     findings: list[Finding]
+    launches: LaunchStats | None = None  # None: no known call was recorded
+    copy_sites: list[CopySite] | None = None
     peers: list[PeerRow] | None = None  # with ``--peers`` only

@@ -7,6 +7,7 @@ the function is *defined*, so it tells the function, never the line of the call.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from stallscope.analysis.attribution import Operators
 from stallscope.analysis.nesting import parents
 from stallscope.analysis.rows import NameTest, matches, rows_named
-from stallscope.traces.trace import Category, Ints, Trace
+from stallscope.traces.trace import Bools, Category, Ints, Trace
 
 MODULE: Final = "nn.Module: "
 CHAIN: Final = " < "  # aten::to < aten::_to_copy < aten::copy_: the outer operator first
@@ -27,6 +28,7 @@ _STANDARD: Final = re.compile(r".*/lib(?:64)?/python\d[.\d]*/(?!(?:site|dist)-pa
 _NOT_THE_CAUSE: Final = frozenset(
     {"torch", "numpy", "PIL", "scipy"}
 )  # packages that are called, and call nobody's code
+Chain = tuple[str | None, str | None]
 _is_module: Final[NameTest] = matches(re.compile(MODULE))
 
 
@@ -42,37 +44,69 @@ class Place:
     thread: str
 
 
+NOWHERE: Final = Place(None, None, None, None, None, "")
+
+
 def find_places(trace: Trace, operators: Operators, rows: Ints) -> list[Place]:
     """The place of each of the given calls (event rows), in their order."""
     parents = operators.parent[rows].tolist()
-    chains = {parent: _chain(trace, operators, parent) for parent in set(parents)}
+    chains = _chains(trace, operators, operators.parent[rows])
     lines = _lines(trace, operators, set(parents))
     modules, functions = _modules(trace, rows), _functions(trace, rows)
     threads = [_thread_name(trace, thread) for thread in trace.events.thread[rows].tolist()]
     return [
-        Place(*chains[parent], module, function, lines.get(parent), thread)
-        for parent, module, function, thread in zip(parents, modules, functions, threads, strict=True)
+        Place(*chain, module, function, lines.get(parent), thread)
+        for chain, parent, module, function, thread in zip(chains, parents, modules, functions, threads, strict=True)
     ]
 
 
-def _chain(trace: Trace, operators: Operators, row: int) -> tuple[str | None, str | None]:
-    """(outermost operator of the innermost's library, the chain from it inwards) around operator ``row``.
+def _chains(trace: Trace, operators: Operators, inner: Ints) -> list[Chain]:
+    """The chain around each operator row ``inner`` (-1: none), outwards as far as the innermost's library goes."""
+    levels = [inner]
+    libraries: dict[str, int] = {}
+    number = {
+        n: libraries.setdefault(_library(trace.strings[n]), len(libraries)) for n in _names_around(trace, operators)
+    }
+    library = np.full(len(trace.strings) + 1, -1, dtype=np.int64)
+    library[list(number)] = list(number.values())
+    while (levels[-1] >= 0).any():
+        here = levels[-1]
+        around = np.where(here >= 0, operators.parent[here], -1)
+        same = (around >= 0) & (library[trace.events.name[around]] == library[trace.events.name[here]])
+        levels.append(np.where(same, around, -1))
+    names = [np.where(level >= 0, trace.events.name[level], -1) for level in levels]
+    equal = [_equal(trace, below, above) for below, above in itertools.pairwise(levels)]
+    keys, group = np.unique(np.stack([*names, *equal], axis=1), axis=0, return_inverse=True)
+    texts = [_text(trace, key[: len(levels)], key[len(levels) :]) for key in keys.tolist()]
+    return [texts[each] for each in group.reshape(-1).tolist()]
+
+
+def _names_around(trace: Trace, operators: Operators) -> list[int]:
+    found: list[int] = np.unique(trace.events.name[operators.rows]).tolist()
+    return found
+
+
+def _library(name: str) -> str:
+    return name.partition("::")[0]
+
+
+def _equal(trace: Trace, below: Ints, above: Ints) -> Ints:
+    """Whether two ranges, one in the other, begin and end together."""
+    starts, ends = trace.events.ts_ns, trace.events.end_ns
+    same: Bools = (above >= 0) & (starts[below] == starts[above]) & (ends[below] == ends[above])
+    return same.astype(np.int64)
+
+
+def _text(trace: Trace, names: list[int], equal: list[int]) -> Chain:
+    """(the outer operator, the chain from it inwards) of names from the inner to the outer, -1 for none.
 
     Where rounding to µs made two ranges equal, the one whose name begins with ``_`` is the inner.
     """
-    if row < 0:
-        return None, None
-    library = trace.name_of(row).partition("::")[0] + "::"
-    rows = [row]
-    while (row := int(operators.parent[row])) >= 0 and trace.name_of(row).startswith(library):
-        rows.insert(0, row)
-    names = [trace.name_of(row) for row in rows]
-    starts, ends = trace.events.ts_ns[rows].tolist(), trace.events.end_ns[rows].tolist()
-    for i in range(len(rows) - 1):
-        equal = (starts[i], ends[i]) == (starts[i + 1], ends[i + 1])
-        if equal and _is_inner(names[i]) and not _is_inner(names[i + 1]):
-            names[i : i + 2] = names[i + 1], names[i]
-    return names[0], CHAIN.join(names)
+    told = [trace.strings[name] for name in names if name >= 0]
+    for i in reversed(range(len(told) - 1)):
+        if equal[i] and _is_inner(told[i + 1]) and not _is_inner(told[i]):
+            told[i : i + 2] = told[i + 1], told[i]
+    return (told[-1], CHAIN.join(reversed(told))) if told else (None, None)
 
 
 def _is_inner(name: str) -> bool:

@@ -8,7 +8,8 @@ from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import peers_text
 from stallscope.analysis.report.header import extent, extras, header, kind_label
 from stallscope.analysis.report.style import safe, shorten
-from stallscope.analysis.report.tables import Table, step_us, tables
+from stallscope.analysis.report.table import Table, step_us
+from stallscope.analysis.report.tables import tables
 from stallscope.analysis.units import microseconds, percent
 
 NAME = 90  # columns of a name
@@ -54,7 +55,7 @@ def _list(heading: str, items: list[str]) -> list[str]:
 
 
 def _table(table: Table) -> list[str]:
-    lines = [f"### {table.title}", ""]
+    lines = [f"### {table.title}", "", *([escape(table.lead), ""] if table.lead else [])]
     for number, row in enumerate((table.headers, *table.rows)):
         lines.append("| " + " | ".join(escape(shorten(cell, NAME)) for cell in row) + " |")
         if number == 0:

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from stallscope.analysis.contract import PeerRow, Summary
 from stallscope.analysis.report.style import Style, pad, wrap
-from stallscope.analysis.report.tables import Table
+from stallscope.analysis.report.table import Table
 from stallscope.analysis.units import count, microseconds, percent
 
 COLUMN = 12  # columns of a figure

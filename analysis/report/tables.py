@@ -3,59 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from stallscope.analysis.contract import ModuleRow, Summary
-from stallscope.analysis.units import count, microseconds, percent, quantity
-
-TOP = 10  # rows of the operator and kernel tables
-GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
-
-Row = tuple[str, ...]
+from stallscope.analysis.report import ledger_tables
+from stallscope.analysis.report.table import TOP, Row, Table, scope, share
+from stallscope.analysis.units import count, microseconds
 
 _INSTANCE = re.compile(r"_\d+$")  # the number at the end of Linear_3
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A title, what one should know to read it, and rows of which the first cell is a name."""
-
-    title: str
-    note: str
-    headers: Row
-    rows: Sequence[Row]
+GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 
 
 def tables(summary: Summary) -> list[Table]:
     """Every table that has something to say, in the order of the report."""
     made = (
         _breakdown(summary),
-        _launches(summary),
-        _sites(summary),
-        _copies(summary),
+        ledger_tables.launches(summary),
+        ledger_tables.idle(summary),
+        ledger_tables.sites(summary),
+        ledger_tables.copies(summary),
         _operators(summary),
         _modules(summary),
         _kernels(summary),
         _devices(summary),
     )
     return [table for table in made if table.rows]
-
-
-def scope(summary: Summary) -> str:
-    """What the figures are about: ``per step``, or ``in the trace`` where it has no steps."""
-    return "per step" if summary.steps.source == "profiler_step" else "in the trace"
-
-
-def step_us(summary: Summary) -> float:
-    """Length of the window per step, which the breakdown sums to."""
-    return summary.steps.window_us / summary.steps.count
-
-
-def share(summary: Summary, us: float | None) -> str:
-    """Part of the step as percent."""
-    whole = step_us(summary)
-    return percent(None if us is None or not whole else us / whole)
 
 
 def _breakdown(summary: Summary) -> Table:
@@ -73,65 +44,6 @@ def _breakdown(summary: Summary) -> Table:
     rows = [(name, microseconds(us), share(summary, us)) for name, us in named if us]
     note = "Each instant counts once, for the first of these that was active, so the rows add up."
     return Table(f"Time {scope(summary)}", note, ("", "time", "share"), rows)
-
-
-def _launches(summary: Summary) -> Table:
-    each = summary.per_step
-    mean = each.kernel_sum_us / each.kernels if each.kernels and each.kernel_sum_us is not None else None
-    delay = each.queue_delay_us
-    rows = [
-        (
-            "kernel launches (a CPU call starts a kernel)",
-            count(each.kernel_launches),
-            microseconds(each.launch_call_us),
-        ),
-        ("graph launches (one call starts many kernels)", count(each.graph_launches), ""),
-        ("kernels run by the GPU", count(each.kernels), microseconds(each.kernel_sum_us)),
-        ("   one kernel, on average", "", microseconds(mean)),
-        ("   from launch to start, median", "", microseconds(delay.p50) if delay else "-"),
-        ("copies", count(each.memcpys), microseconds(each.memcpy_us)),
-        ("memory fills (memset)", count(each.memsets), microseconds(each.memset_us)),
-        ("synchronize calls (the CPU waits)", count(each.sync_calls), microseconds(each.sync_call_us)),
-        ("CPU blocked for any reason", "", microseconds(each.sync_stall_us)),
-    ]
-    told = [row for row in rows if row[1] not in ("-", "0") and row[1:] != ("", "-")]
-    note = "Times of launches, copies and waits overlap with the GPU's work: they do not add up to the step."
-    return Table(f"Launches and waits {scope(summary)}", note, ("", "number", "time"), told)
-
-
-def _sites(summary: Summary) -> Table:
-    rows = [
-        (
-            site.call_site or site.operator or "(in no operator)",
-            site.api or "-",
-            count(site.calls_per_step),
-            microseconds(site.blocked_us_per_step),
-            share(summary, site.blocked_us_per_step),
-        )
-        for site in (summary.sync_sites or [])[:TOP]
-    ]
-    headers = ("operator", "call", "number", "blocked", "share")
-    return Table(f"Where the CPU waits, {scope(summary)}", "", headers, rows)
-
-
-def _copies(summary: Summary) -> Table:
-    waits = {True: "yes", False: "no", None: "-"}
-    rows = [
-        (
-            f"{row.direction}, {row.memory} memory",
-            count(row.count_per_step),
-            quantity(row.bytes_per_step),
-            microseconds(row.us_per_step),
-            "-" if row.gb_per_s is None else f"{row.gb_per_s:.3g}",
-            waits[row.blocking],
-        )
-        for row in summary.memcpy or []
-    ]
-    headers = ("copies", "number", "size", "time", "GB/s", "CPU waits")
-    with_host = any(row.direction in ("HtoD", "DtoH") for row in summary.memcpy or [])
-    told = "HtoD: from CPU (host) to GPU (device) memory. Pinned memory can be copied while the CPU goes on."
-    note = told if with_host else ""
-    return Table(f"Copies {scope(summary)}", note, headers, rows)
 
 
 def _operators(summary: Summary) -> Table:

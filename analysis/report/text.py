@@ -8,7 +8,8 @@ from __future__ import annotations
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report.header import extent, extras, header, kind_label
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
-from stallscope.analysis.report.tables import Table, step_us, tables
+from stallscope.analysis.report.table import Table, step_us
+from stallscope.analysis.report.tables import tables
 from stallscope.analysis.units import microseconds, percent
 
 LABEL = 12  # columns of a label in front of text
@@ -169,6 +170,7 @@ def _table(table: Table, style: Style) -> list[str]:
     longest = max(len(safe(row[0])) for row in rows)
     first = max(4, min(style.width - 2 - sum(width + 2 for width in widths), longest))
     lines = [style.paint(line, "bold") for line in wrap(table.title, style.width)]
+    lines += _indented(table.lead, style) if table.lead else []
     for number, row in enumerate(rows):
         cells = [pad(shorten(row[0], first), first)]
         cells += [pad(shorten(cell, w), w, right=True) for cell, w in zip(row[1:], widths, strict=False)]

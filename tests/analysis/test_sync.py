@@ -3,8 +3,9 @@
 import pytest
 
 from stallscope.analysis import intervals
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.summary import analyse, summarize
 from stallscope.analysis.sync import waits_without_work
+from stallscope.traces.read import read
 from tests.builders import TraceBuilder
 
 
@@ -197,3 +198,23 @@ def test_waits_of_one_operator_in_two_modules_are_two_sites():
         ("Linear_1", "helper (train.py:6)", "thread 4242", 7_000),
         ("Linear_0", "helper (train.py:6)", "thread 4242", 5_000),
     ]
+
+
+def test_the_ledger_of_owlv2(real_traces):
+    """80 stream synchronizes hold 359 ms under aten::to > _to_copy > copy_, five of them, in the model, all but 0.3."""
+    summary = summarize(read(real_traces / "h100" / "owlv2_large.json.gz"))
+    waits = [site for site in summary.sync_sites if site.api == "cudaStreamSynchronize"]
+    assert {site.chain for site in waits} == {"aten::to < aten::_to_copy < aten::copy_"}
+    assert sum(site.calls_per_step for site in waits) == 80
+    assert sum(site.blocked_us_per_step for site in waits) == pytest.approx(358_790, abs=1)
+    assert (waits[0].module, waits[0].calls_per_step, waits[0].drained_share) == ("Owlv2ForObjectDetection_0", 5.0, 0.0)
+    assert waits[0].function.startswith("box_predictor (transformers/models/owlv2/modeling_owlv2.py:")
+    assert waits[0].waited_for == "Memcpy HtoD (Pageable -> Device)"
+    copies = [site for site in summary.sync_sites if site.kind == "copy"]
+    assert sum(site.blocked_us_per_step for site in copies) == pytest.approx(15_496, abs=1)
+
+
+def test_the_profilers_closing_synchronize_of_a_real_trace(real_traces):
+    """The 158 ms with which the recommender's recording ends lie outside its steps, and are nobody's wait."""
+    stages = analyse(read(real_traces / "a100" / "recommender_rank0_of_16.json.gz"))
+    assert {site.api for site in stages.syncs.sites} == {"cudaMemcpyAsync", "cudaStreamSynchronize", "cudaGraphLaunch"}

@@ -1,0 +1,228 @@
+"""The tables of the ledger: why the GPU idles, where the CPU waits, what launching costs, what copies cost."""
+
+from __future__ import annotations
+
+from stallscope.analysis.contract import CopySite, Summary, SyncSite
+from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
+from stallscope.analysis.units import count, microseconds, percent, quantity
+
+WORTH = 0.01  # share of the step from which a wait gets a sentence
+MOSTLY = 0.5
+STALLS = ("synchronize", "copy")
+GROUPED = {
+    "queue_full": ("(queue of the GPU full)", "launch"),
+    "graph_launch": ("(graphs)", "graph launch"),
+}
+SPOKEN = {
+    "aten::item": ".item()",
+    "aten::is_nonzero": "a test such as `if tensor:`",
+    "aten::to": ".to()",
+    "aten::cpu": ".cpu()",
+    "aten::nonzero": ".nonzero()",
+    "aten::masked_select": "masked_select",
+}
+IDLE = (
+    ("dataloader", "the CPU loads data (DataLoader)"),
+    ("host_python", "Python between the operators"),
+    ("host_operator", "PyTorch operators at work on the CPU"),
+    ("launch", "a launch on its way to the GPU"),
+    ("memcpy", "a copy being started, or done by the CPU"),
+    ("sync", "the CPU returns from waiting for the GPU"),
+    ("stream_dependency", "the work waits for another stream or GPU"),
+    ("unrecorded", "not recorded: what the GPU did is unknown"),
+    ("unexplained", "nothing recorded explains it"),
+)
+
+
+def idle(summary: Summary) -> Table:
+    """Why the GPU does nothing, most time first."""
+    causes = ((words, getattr(summary.idle_us, name)) for name, words in IDLE)
+    found = sorted(((us, words) for words, us in causes if us), key=lambda each: (-each[0], each[1]))
+    rows = [(words, microseconds(us), share(summary, us)) for us, words in found]
+    note = "While no kernel, copy or fill runs: each instant by what the thread was doing that launches the next work."
+    return Table(f"Why the GPU idles, {scope(summary)}", note, ("the GPU idles, because", "time", "share"), rows)
+
+
+def launches(summary: Summary) -> Table:
+    """How much is launched, what that costs, and how far the host runs ahead."""
+    each = summary.per_step
+    mean = each.kernel_sum_us / each.kernels if each.kernels and each.kernel_sum_us is not None else None
+    delay = each.queue_delay_us
+    rows: list[Row] = [
+        (
+            "kernel launches (a CPU call starts a kernel)",
+            count(each.kernel_launches),
+            microseconds(each.launch_call_us),
+        ),
+        ("graph launches (one call starts many kernels)", count(each.graph_launches), ""),
+        *_launch_calls(summary),
+        ("kernels run by the GPU", count(each.kernels), microseconds(each.kernel_sum_us)),
+        ("   one kernel, on average", "", microseconds(mean)),
+        *_short_kernels(summary),
+        ("   from launch to start, median", "", microseconds(delay.p50) if delay else "-"),
+        *_queue(summary),
+        ("copies", count(each.memcpys), microseconds(each.memcpy_us)),
+        ("memory fills (memset)", count(each.memsets), microseconds(each.memset_us)),
+        ("synchronize calls (the CPU waits)", count(each.sync_calls), microseconds(each.sync_call_us)),
+        ("CPU blocked, waiting for the GPU", "", microseconds(each.sync_stall_us)),
+    ]
+    told = [row for row in rows if row[1] not in ("-", "0") and row[1:] != ("", "-")]
+    note = "Times of launches, copies and waits overlap with the GPU's work: they do not add up to the step."
+    return Table(f"Launches and waits {scope(summary)}", note, ("", "number", "time"), told)
+
+
+def _launch_calls(summary: Summary) -> list[Row]:
+    stats = summary.launches
+    rows: list[Row] = []
+    if stats and stats.kernels_per_graph:
+        rows.append(("   kernels in one graph launch", count(stats.kernels_per_graph), ""))
+    if stats and stats.call_us:
+        rows.append(("   one launch call, median", "", microseconds(stats.call_us.p50)))
+    return rows
+
+
+def _short_kernels(summary: Summary) -> list[Row]:
+    stats = summary.launches
+    if stats is None or not stats.short_kernels_per_step:
+        return []
+    words = f"   shorter than their launch call ({percent(stats.short_share)})"
+    return [(words, count(stats.short_kernels_per_step), "")]
+
+
+def _queue(summary: Summary) -> list[Row]:
+    queue = summary.launches.queue if summary.launches else None
+    if queue is None or queue.max is None:
+        return []
+    rows: list[Row] = [("launches queued at the GPU, at most", count(queue.max), "")]
+    if queue.full_at:
+        blocked = count(queue.blocked_launches_per_step), microseconds(queue.blocked_us_per_step)
+        rows.append(("   the CPU blocked because the queue was full", *blocked))
+    return rows
+
+
+def sites(summary: Summary) -> Table:
+    """Where the CPU stands still, in a call: waits first."""
+    listed = summary.sync_sites or []
+    single = [site for site in listed if site.kind not in GROUPED]
+    rows = [_site(site) for site in single[:TOP]]
+    rows += [row for kind in GROUPED for row in _grouped(kind, [s for s in listed if s.kind == kind])]
+    headers = ("operator", "call", "number", "blocked", "then idle")
+    note = (
+        "Blocked: time in the call. Then idle: from when the GPU ran out of work until it has some again; a call to "
+        "an idle GPU adds only itself. Without a wait the CPU may only wait elsewhere."
+    )
+    return Table(f"Where the CPU waits, {scope(summary)}", note if rows else "", headers, rows, headline(summary))
+
+
+def headline(summary: Summary) -> str:
+    """The largest wait in a sentence; "" where none is worth one."""
+    step = step_us(summary)
+    waits = [site for site in summary.sync_sites or [] if site.kind in STALLS and not site.by_profiler]
+    if not waits or not step or waits[0].blocked_us_per_step < WORTH * step:
+        return ""
+    site = waits[0]
+    whose = "your" if summary.steps.source == "profiler_step" else "the"
+    unit = "step" if whose == "your" else "recorded"
+    blocked = microseconds(site.blocked_us_per_step)
+    text = f"{_spoken(site)} blocks the CPU {blocked} of {whose} {microseconds(step)} {unit}"
+    idle_after = site.idle_after_us_per_step
+    if idle_after is not None:
+        text += f" and leaves the GPU idle {microseconds(idle_after)}"
+    return text + "." + _when_it_came(site)
+
+
+def where(call_site: str | None, operator: str | None, function: str | None, module: str | None) -> str:
+    """A place as a cell: ``train.py:47 aten::item``, ``aten::item in helper``."""
+    name = operator or "(in no operator)"
+    if call_site is not None:
+        return f"{call_site} {operator}" if operator else call_site
+    inside = function.partition(" (")[0] if function else module
+    return f"{name} in {inside}" if inside else name
+
+
+def copies(summary: Summary) -> Table:
+    """Copies by direction and memory, and the trap."""
+    listed = summary.memcpy or []
+    waits = {True: "yes", False: "no", None: "-"}
+    rows = [
+        (
+            f"{row.direction}, {row.memory} memory",
+            count(row.count_per_step),
+            quantity(row.bytes_per_step),
+            microseconds(row.us_per_step),
+            "-" if row.gb_per_s is None else f"{row.gb_per_s:.3g}",
+            waits[row.blocking],
+            percent(row.overlap_share),
+        )
+        for row in listed
+    ]
+    headers = ("copies", "number", "size", "time", "GB/s", "CPU waits", "overlap")
+    with_host = any(row.direction in ("HtoD", "DtoH") for row in listed)
+    told = (
+        "HtoD: from CPU (host) to GPU (device) memory. Pinned memory can be copied while the CPU goes on. "
+        "Overlap: the part of the time in which a kernel ran beside the copy."
+    )
+    return Table(f"Copies {scope(summary)}", told if with_host else "", headers, rows, _trap(summary))
+
+
+def _trap(summary: Summary) -> str:
+    """Copies that were meant not to block, and are slow or block all the same."""
+    traps = [site for site in summary.copy_sites or [] if site.non_blocking and site.memory == "pageable"]
+    if not traps:
+        return ""
+    number = sum(site.count_per_step for site in traps)
+    first = max(traps, key=lambda site: site.us_per_step)
+    return (
+        f"non_blocking=True has no effect on {count(number)} of these copies: the CPU memory is pageable, not pinned "
+        f"({_copy_place(first)}). DataLoader(..., pin_memory=True), or tensor.pin_memory() once, outside the loop."
+    )
+
+
+def _copy_place(site: CopySite) -> str:
+    return where(site.call_site, site.operator, site.function, site.module)
+
+
+def _site(site: SyncSite) -> Row:
+    known = None if site.by_profiler else site.call_site
+    name = where(known, site.operator, site.function, site.module)
+    return (
+        "(the profiler's own)" if site.by_profiler else name,
+        site.api or "-",
+        count(site.calls_per_step),
+        microseconds(site.blocked_us_per_step),
+        microseconds(site.idle_after_us_per_step),
+    )
+
+
+def _grouped(kind: str, sites: list[SyncSite]) -> list[Row]:
+    """All sites of a kind as one row; nothing where there are none."""
+    if not sites:
+        return []
+    number, blocked = (sum(x) for x in zip(*((s.calls_per_step, s.blocked_us_per_step) for s in sites), strict=True))
+    return [(*GROUPED[kind], count(number), microseconds(blocked), "-")]
+
+
+def _spoken(site: SyncSite) -> str:
+    """The place of a wait as a sentence begins: ``train.py:47 .item()``."""
+    operator = site.operator
+    if operator is None:
+        name = site.api or "a call"
+    elif site.call_site is not None or operator not in SPOKEN:
+        name = SPOKEN.get(operator, operator)
+    else:
+        name = f"{SPOKEN[operator]} ({site.chain})"
+    if site.call_site is not None:
+        return f"{site.call_site} {name}"
+    if site.function is not None:
+        function, _, line = site.function.removesuffix(")").partition(" (")
+        return f"{name} in {function} ({line} defines it)"
+    return f"{name} in {site.module}" if site.module else name
+
+
+def _when_it_came(site: SyncSite) -> str:
+    """Whether there was anything to wait for."""
+    if site.drained_share is None:
+        return ""
+    if site.drained_share > MOSTLY:
+        return " Mostly the GPU had no work left when it came: it costs little more than the call itself."
+    return f" It waits for work that the GPU still has before it, {microseconds(site.lag_us)} of it (median)."

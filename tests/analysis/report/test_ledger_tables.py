@@ -1,0 +1,72 @@
+"""The ledger in words: the sentence about the largest wait, and tables that say where without claiming a line."""
+
+import msgspec
+import pytest
+
+from stallscope.analysis.report import ledger_tables
+from stallscope.analysis.summary import summarize
+from stallscope.traces.read import read
+from tests.analysis.synthetic import three_steps
+from tests.builders import TraceBuilder
+
+
+def test_the_sentence_about_the_largest_wait():
+    """Who blocks, how long of which step, how long the GPU idles after it, and whether there was work to wait for."""
+    assert ledger_tables.headline(summarize(three_steps().trace())) == (
+        ".item() (aten::item < aten::_local_scalar_dense) blocks the CPU 243 µs of your 1.00 ms step and leaves the "
+        "GPU idle 216 µs. It waits for work that the GPU still has before it, 240 µs of it (median)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "begins"),
+    [
+        ({"call_site": "train.py:47"}, "train.py:47 .item() blocks"),
+        (
+            {"function": "helper (train.py:6)"},
+            ".item() (aten::item < aten::_local_scalar_dense) in helper (train.py:6 defines it) blocks",
+        ),
+        ({"module": "Linear_3"}, ".item() (aten::item < aten::_local_scalar_dense) in Linear_3 blocks"),
+        ({"operator": "my::op"}, "my::op blocks"),
+        ({"operator": None}, "cudaStreamSynchronize blocks"),
+    ],
+)
+def test_the_place_in_the_sentence(place, begins):
+    """A line where the trace has one; else the function with the line that defines it, the module, the operator."""
+    summary = summarize(three_steps().trace())
+    changed = msgspec.structs.replace(summary.sync_sites[0], **place)
+    assert ledger_tables.headline(msgspec.structs.replace(summary, sync_sites=[changed])).startswith(begins)
+
+
+def test_a_drained_queue_is_said():
+    """Where the GPU was done before the call came, the sentence says that the call costs little more than itself."""
+    builder = TraceBuilder().step(0, 1000).op("aten::item", 490, 40).launch(0, 1, kernel=("k", 5, 15))
+    summary = summarize(builder.sync(500, 20, name="cudaStreamSynchronize").trace())
+    assert "Mostly the GPU had no work left when it came" in ledger_tables.headline(summary)
+
+
+def test_waits_below_one_percent_get_no_sentence():
+    """9 of 1000 µs are not worth one; nor is the profiler's own synchronize."""
+    small = TraceBuilder().step(0, 1000).op("x", 1, 30).sync(2, 9)
+    own = TraceBuilder().op("x", 0, 10).launch(2, 3, kernel=("k", 20, 10)).sync(40, 50)
+    assert [ledger_tables.headline(summarize(builder.trace())) for builder in (small, own)] == ["", ""]
+
+
+def test_why_the_gpu_idles_most_time_first():
+    """The table of the cross-check trace: five causes, 698 µs in all."""
+    assert ledger_tables.idle(summarize(three_steps().trace())).rows == [
+        ("Python between the operators", "594 µs", "59 %"),
+        ("a copy being started, or done by the CPU", "45.0 µs", "4 %"),
+        ("a launch on its way to the GPU", "43.0 µs", "4 %"),
+        ("PyTorch operators at work on the CPU", "13.0 µs", "1 %"),
+        ("the CPU returns from waiting for the GPU", "3.00 µs", "0.3 %"),
+    ]
+
+
+def test_a_full_queue_is_one_row(real_traces):
+    """The many places whose launches wait for room are added up: 257 launches a step, 48 ms."""
+    summary = summarize(read(next(real_traces.glob("v100/ns_resolution*"))))
+    assert ledger_tables.sites(summary).rows == [("(queue of the GPU full)", "launch", "257", "48.3 ms", "-")]
+    rows = {row[0].strip(): row[1:] for row in ledger_tables.launches(summary).rows}
+    assert rows["launches queued at the GPU, at most"] == ("1021", "")
+    assert rows["the CPU blocked because the queue was full"] == ("257", "47.1 ms")
