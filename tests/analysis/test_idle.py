@@ -119,6 +119,19 @@ def test_lost_stretches_are_unrecorded_whatever_the_host_did():
     assert found.conserved(window, 40_000)
 
 
+def test_a_stretch_in_which_the_recorder_lost_kernels_is_unrecorded():
+    """Launches whose kernels are missing from the tail of the file, 400 µs of it: unrecorded, and not the script's."""
+    builder = TraceBuilder().step(0, 1000).op("x", 0, 990)
+    for i in range(90):
+        builder.launch(5 + 6 * i, 3, kernel=("k", 10 + 6 * i, 5))
+    for i in range(8):
+        builder.launch(600 + 50 * i, 3)
+    stages = analyse(builder.trace())
+    (found,) = stages.idle
+    assert stages.broken_laws() == []
+    assert (found.unrecorded, found.total) == (400_000, 550_000)
+
+
 def test_a_broken_account_is_not_conserved():
     """The law can fail: one ns too much busy time."""
     stages = analyse(three_steps().trace())
