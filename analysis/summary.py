@@ -12,6 +12,7 @@ from stallscope.analysis.attribution import KernelTotals, Operators, find_kernel
 from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
 from stallscope.analysis.copy_sites import CopySite, find_copy_sites
+from stallscope.analysis.doubts import find_doubts
 from stallscope.analysis.facts import find_facts
 from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.kernel_names import short_name
@@ -182,6 +183,7 @@ def _health(stages: Stages) -> contract.Health:
         *stages.window.issues(),
         *launch_issues(stages.trace, stages.launches),
         *stages.losses.issues(stages.trace, stages.window),
+        *find_doubts(stages.trace, stages.launches, stages.operators),
     ]
     if share is not None and share > DOUBT:
         severity = Severity.DATA_LOSS if share > REFUSE else Severity.NOTICE

@@ -151,7 +151,7 @@ def _any_of(complete: type[msgspec.Struct], instant: type[msgspec.Struct]) -> An
 _FAST = _decoder(Complete, Instant)
 _WHOLE = _decoder(WholeComplete, WholeInstant)
 _EXACT = _decoder(ExactComplete, ExactInstant)
-_PLAIN = msgspec.json.Decoder(float_hook=Decimal)
+_PLAIN = msgspec.json.Decoder(float_hook=times.decimal)
 _EVENT = msgspec.json.Decoder(_any_of(Complete, Instant))
 
 
@@ -309,7 +309,7 @@ class _Plain:
         """Count what is told, and read, but held by no type."""
         args = _args(event)
         for value in (event.get("ts"), event.get("dur"), *(args.get(key) for key in _READ_ARGS)):
-            if isinstance(value, Decimal) and not value.is_zero() and value.adjusted() > LARGEST_EXPONENT:
+            if isinstance(value, Decimal) and (value.is_nan() or _beyond_doubles(value)):
                 self.odd["non_finite"] += 1
             elif isinstance(value, int) and not NO_ID < value < 2**64:
                 self.odd["big_number"] += 1
@@ -377,8 +377,8 @@ def integer(value: Any) -> int | None:
         except ValueError:
             return None
     elif isinstance(value, Decimal):
-        whole = abs(value) < LIMIT and value == value.to_integral_value()  # int() of 1e999999999 would never end
-        value = int(value) if whole else None
+        whole = value.is_finite() and -LIMIT < value < LIMIT and value == value.to_integral_value()
+        value = int(value) if whole else None  # int() of 1e999999999 would never end
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if NO_ID < value < 2**63 else None
@@ -401,7 +401,11 @@ def _time(value: Any) -> Decimal | None:
 
 def _float(value: Any) -> float | None:
     number = _number(value)
-    return None if number is None or number.adjusted() > LARGEST_EXPONENT else float(number)
+    return None if number is None or _beyond_doubles(number) else float(number)
+
+
+def _beyond_doubles(number: Decimal) -> bool:
+    return not number.is_zero() and number.adjusted() > LARGEST_EXPONENT
 
 
 def _grid(value: Any) -> list[int] | None:

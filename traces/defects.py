@@ -15,7 +15,7 @@ from stallscope.traces.damage import Damage
 from stallscope.traces.implausible import MOST_EXCLUDED, Excluded
 from stallscope.traces.issues import Severity, TraceIssue
 from stallscope.traces.limits import LONGEST_NAME
-from stallscope.traces.trace import CALLS, Category
+from stallscope.traces.trace import CALLS, Bools, Category
 
 # What ``Damage`` collects: severity and advice; {place} is where it was met first, {until} how far the events reach.
 FILE_RULES: dict[str, tuple[Severity, str]] = {
@@ -98,12 +98,12 @@ RULES: tuple[tuple[str, Severity, str], ...] = (
     ),
     (
         "launched_before_recording",
-        Severity.INFO,
+        Severity.INFO,  # a loss from FEW on
         "This device work has no launch in the trace, as at the start of a recording; it counts, but to no operator.",
     ),
     (
         "unknown_category",
-        Severity.INFO,
+        Severity.INFO,  # a loss from FEW on
         "These events have a category that Stallscope does not know; they are in no figure.",
     ),
     (
@@ -112,6 +112,7 @@ RULES: tuple[tuple[str, Severity, str], ...] = (
         "No ProfilerStep, so the whole trace counts as one step; `stallscope profile` marks the steps.",
     ),
 )
+FEW = {"launched_before_recording": 0.01, "unknown_category": 0.05}  # shares of GPU time and of rows: up to these, info
 OF_ENTRIES = ("malformed_event", "unpaired_phase")  # their share is one of all entries, that of others of all rows
 
 
@@ -169,15 +170,25 @@ def _of_events(columns: Columns) -> Iterator[TraceIssue]:
         "negative_duration": counts.negative,
         "long_string": sum(len(name) >= LONGEST_NAME for name in columns.strings),
         "unfinished_event": counts.unfinished,
-        "launched_before_recording": _unlaunched(columns),
+        "launched_before_recording": int(_unlaunched(columns).sum()),
         "unknown_category": sum(unknown_categories(columns.categories).values()),
         "no_steps": 0 if _has_steps(columns) else 1,
     }
-    whole = dict.fromkeys(OF_ENTRIES, counts.total)
     for name, severity, advice in RULES:
         if found[name]:
-            share = None if name == "no_steps" else found[name] / max(1, whole.get(name, len(columns.events)))
-            yield TraceIssue(name, severity, found[name], advice, share=share)
+            share = _share(columns, name, found[name])
+            lost = name in FEW and share is not None and share > FEW[name]
+            yield TraceIssue(name, Severity.DATA_LOSS if lost else severity, found[name], advice, share=share)
+
+
+def _share(columns: Columns, name: str, count: int) -> float | None:
+    """The part of all entries, of all rows, or of the GPU's time that an issue is about."""
+    if name == "no_steps":
+        return None
+    if name == "launched_before_recording":
+        durations = columns.events.dur_ns[columns.work.row]
+        return int(durations[_unlaunched(columns)].sum()) / max(1, int(durations.sum()))
+    return count / max(1, columns.counts.total if name in OF_ENTRIES else len(columns.events))
 
 
 def call_names(columns: Columns) -> list[str]:
@@ -186,13 +197,14 @@ def call_names(columns: Columns) -> list[str]:
     return [columns.strings[i] for i in np.unique(columns.events.name[rows]).tolist()]
 
 
-def _unlaunched(columns: Columns) -> int:
-    """How many device rows have no call under their correlation."""
+def _unlaunched(columns: Columns) -> Bools:
+    """Which device rows have no call under their correlation, shape (m,)."""
     ids = columns.events.correlation
     calls = columns.events.rows(*CALLS)
     of_calls = ids.values[calls][ids.known[calls]]
     row = columns.work.row
-    return int((~(ids.known[row] & np.isin(ids.values[row], of_calls))).sum())
+    found: Bools = ~(ids.known[row] & np.isin(ids.values[row], of_calls))
+    return found
 
 
 def _has_steps(columns: Columns) -> bool:

@@ -22,7 +22,7 @@ SUSPICIOUS_SHARE = 0.01  # of the operators look like another: nested ones of on
 IDS = ("correlation", "External id", "external id", "Record function id", "Ev Idx", "Python id")
 
 _EVENTS = msgspec.json.Decoder(list[msgspec.Raw])
-_EVENT = msgspec.json.Decoder(float_hook=Decimal)
+_EVENT = msgspec.json.Decoder(float_hook=times.decimal)
 _ENCODE = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 

@@ -13,10 +13,10 @@ import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 import msgspec
 
+from stallscope.traces import times
 from stallscope.traces.damage import Damage
 from stallscope.traces.lenient import SEPARATORS, SKIP, MoreError, WrongError, parse, past
 from stallscope.traces.limits import DEFAULT
@@ -28,7 +28,7 @@ LAST_EVENT = re.compile(rb"\}\s*+\](?=\s*+(?:[,}]|\Z))")
 MOST_ENDINGS = 8  # arrays of objects inside an event end as the events do, but are rare
 FIRST_KEY = re.compile(rb'\{\s*+"(\w+)"')
 
-_CHECK = msgspec.json.Decoder(float_hook=Decimal)
+_CHECK = msgspec.json.Decoder(float_hook=times.decimal)
 _ENCODE = msgspec.json.Encoder(decimal_format="number")
 DAMAGED = (msgspec.DecodeError, UnicodeDecodeError)
 

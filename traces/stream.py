@@ -7,12 +7,12 @@ decode.py    block → typed events; where that fails scan.py makes a block of w
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from stallscope.traces import times
 from stallscope.traces.blocks import Blocks, events_and_after
 from stallscope.traces.columns import Columns, ColumnStore
 from stallscope.traces.damage import Damage
@@ -26,7 +26,7 @@ from stallscope.traces.scan import Scanned, scan
 from stallscope.traces.source import inflated
 
 ENVELOPE = msgspec.json.Decoder(float_hook=str)
-PLAIN = msgspec.json.Decoder(float_hook=Decimal)
+PLAIN = msgspec.json.Decoder(float_hook=times.decimal)
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 DOCUMENT_LEVELS = 2  # an event lies in the document's object and in the list of events
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 import numpy as np
 
@@ -82,6 +82,14 @@ def from_decimal(us: Decimal) -> int:
     return int((us * 1000).to_integral_value(ROUND_HALF_EVEN))
 
 
+def decimal(text: str) -> Decimal:
+    """The number that ``text`` spells; NaN where its exponent is beyond all that can be held."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("nan")
+
+
 def fits(us: Decimal) -> bool:
     """Whether ``us`` is finite and fits 64 bits of ns."""
-    return us.is_finite() and abs(us) < LIMIT_US
+    return us.is_finite() and -LIMIT_US < us < LIMIT_US  # abs() fails on what its context cannot hold

@@ -64,3 +64,14 @@ def test_a_time_beyond_64_bits_is_malformed(text: str):
     """A time that does not fit 64 bits of ns is counted as malformed, not wrapped around."""
     block = decode_block(f'[{{"ph": "X", "name": "a", "ts": {text}, "dur": 0}}]'.encode())
     assert (block.malformed, len(block.complete)) == (1, 0)
+
+
+@pytest.mark.parametrize("exponent", ["400", "999999999", "4006744073709551616"])
+@pytest.mark.parametrize("field", ["ts", "bytes", "blocks per SM", "Total Allocated"])
+def test_monstrous_exponents_are_missing_values(field: str, exponent: str):
+    """Numbers that no double, no integer and no Decimal can hold are missing, at once, and counted."""
+    event = {"ph": "X", "name": "a", "ts": 1, "dur": 1, "args": {}}
+    (event if field == "ts" else event["args"])[field] = "HERE"
+    block = decode_block(f"[{json.dumps(event)}]".replace('"HERE"', f"1e{exponent}").encode())
+    assert block.odd == {"non_finite": 1}
+    assert len(block.complete) == (0 if field == "ts" else 1)
