@@ -59,6 +59,11 @@ def what_helps(facts: Facts, kind: str) -> list[str]:
     return list(dict.fromkeys(text for _, text in chosen))[:MOST]
 
 
+def for_kind(kind: str, facts: Facts) -> list[str]:
+    """What to do about a class of cost, best first."""
+    return [text for _, text in _FOR_KIND[kind](facts)]
+
+
 def _innocent(what: str, us: float, facts: Facts) -> str:
     if not us:
         return f"{what}: none recorded."

@@ -365,6 +365,17 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class CostFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that costs time, by name. The cost is what it takes now, not what removing it would save."""
+
+    name: str  # "wait_item", "wait_boolean_mask", "input", "optimizer", "launching" …
+    title: str  # in words
+    cost_us_per_step: float
+    share: float  # of the step, 0..1; at least 0.01
+    evidence: str  # the figures it stands on
+    advice: str  # one thing to do, with code
+
+
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One figure as another tool defines it, and ours."""
 
@@ -401,4 +412,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     launches: LaunchStats | None = None  # None: no known call was recorded
     copy_sites: list[CopySite] | None = None
+    advice_findings: list[CostFinding] = msgspec.field(default_factory=list)  # most cost first
     peers: list[PeerRow] | None = None  # with ``--peers`` only

@@ -14,6 +14,7 @@ from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
 from stallscope.analysis.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.doubts import find_doubts
 from stallscope.analysis.facts import find_facts
+from stallscope.analysis.findings import find_findings
 from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.kernel_names import short_name
 from stallscope.analysis.launch_stats import LaunchCosts, find_launch_costs
@@ -152,6 +153,7 @@ def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
     facts = find_facts(
         stages, refused=health.grade == "refused", per_step=per_step, breakdown=breakdown, sites=sites, copies=rows
     )
+    verdict = judge(facts)
     return contract.Summary(
         trace=find_trace_info(trace),
         machine=find_machine(trace, manifest),
@@ -168,11 +170,12 @@ def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
         operators=_operators(stages),
         kernels=_kernels(stages),
         modules=_modules(stages),
-        verdict=judge(facts),
+        verdict=verdict,
         what_if=None,
         findings=find_run_findings(manifest),
         launches=ledger_rows.launches(stages),
         copy_sites=ledger_rows.copy_sites(stages),
+        advice_findings=find_findings(stages, facts, verdict.kind),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report import peers_text
+from stallscope.analysis.report import findings_text, peers_text
 from stallscope.analysis.report.header import extent, extras, header, kind_label
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.table import Table, step_us
@@ -28,6 +28,7 @@ def render(summary: Summary) -> str:
         _where(summary),
         _list("What is not the cause", verdict.not_the_cause),
         _list("What would help", verdict.advice),
+        _list(findings_text.HEADING, findings_text.sentences(summary)),
         _list("Findings", [finding.text for finding in summary.findings]),
         _list(f"Trace is {summary.health.grade}", [f"{i.name}{extent(i)}: {i.advice}" for i in summary.health.issues]),
         *(_table(table) for table in tables(summary)),

@@ -6,6 +6,7 @@ Every name from the trace is made safe and cut to its column; no line is wider t
 from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.report import findings_text
 from stallscope.analysis.report.header import extent, extras, header, kind_label
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
 from stallscope.analysis.report.table import Table, step_us
@@ -36,6 +37,7 @@ def render(summary: Summary, style: Style) -> str:
         _bars(summary, style),
         _list("What is not the cause", summary.verdict.not_the_cause, style),
         _list("What would help", summary.verdict.advice, style, numbered=True),
+        _list(findings_text.HEADING, findings_text.sentences(summary), style),
         _list("Findings", [finding.text for finding in summary.findings], style),
         _health(summary, style),
         *(_table(table, style) for table in tables(summary)),
