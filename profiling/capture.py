@@ -49,7 +49,6 @@ class Capture:
         self._generation = -1
         self._restarts = 0
         self._given_up = False
-        self._theirs = 0  # other profilers that exist: even an idle one marks its steps in our trace
         self._their_session = False  # another profiler records or warms up
         self._owner_thread = 0
         self._stop_asked = threading.Event()
@@ -117,18 +116,14 @@ class Capture:
         """Note that it has ended."""
         self._their_session = False
 
-    def profiler_starts(self) -> None:
-        """Note that a ``torch.profiler.profile`` of the script's is about to start, recording now or later."""
-        self.pause()
-        self._theirs += 1
-
-    def profiler_stops(self) -> None:
-        """Note that it has stopped."""
-        self._theirs = max(0, self._theirs - 1)
+    @property
+    def recording(self) -> bool:
+        """Whether our profiler is warming up or recording."""
+        return self.phase in (Phase.WARMUP, Phase.TIMING)
 
     @property
     def _paused(self) -> bool:
-        return self._given_up or self._their_session or self._theirs > 0
+        return self._given_up or self._their_session
 
     def thread_ends(self) -> None:
         """Note, on the owner's thread, that it ends now."""

@@ -1,4 +1,8 @@
-"""The user's own profilers: ours gives way before theirs starts, since two at once crash the process."""
+"""The user's own profilers: ours gives way before theirs starts, since two at once crash the process.
+
+While theirs is idle (the ``wait`` steps of a schedule, or after its last cycle) ours may record. It must not find their
+step marks in its trace then: an idle profiler marks its steps all the same, under the names that ours uses.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +19,18 @@ MODULES = ("torch.autograd.profiler", "torch.autograd.profiler_legacy")
 class Yielding(Protocol):
     """What gives way."""
 
+    @property
+    def recording(self) -> bool:
+        """Whether our profiler is warming up or recording."""
+
+    def pause(self) -> None:
+        """Give up what is being recorded: a profiler object begins its life, and marks its first step."""
+
     def session_starts(self) -> None:
         """Stop recording now: a profiler is about to record or to warm up."""
 
     def session_ends(self) -> None:
         """It no longer does."""
-
-    def profiler_starts(self) -> None:
-        """Stop recording now: a profiler object begins its life, and will mark steps."""
-
-    def profiler_stops(self) -> None:
-        """Its life is over."""
 
 
 def install(ours: Callable[[], bool], capture: Yielding, alive: Callable[[], bool]) -> Callable[[], None]:
@@ -42,8 +47,7 @@ def install(ours: Callable[[], bool], capture: Yielding, alive: Callable[[], boo
         for function in SESSION_ENDS:
             undo += [_wrap(module, function, ours, alive, after=capture.session_ends)]
     profiler = getattr(_loaded("torch.profiler.profiler"), "profile", None)
-    undo += [_wrap(profiler, "start", ours, alive, before=capture.profiler_starts)]
-    undo += [_wrap(profiler, "stop", ours, alive, after=capture.profiler_stops)]
+    undo += [_wrap(profiler, "start", ours, alive, before=capture.pause), _keep_marks_out(profiler, capture, alive)]
 
     def undo_all() -> None:
         for each in undo:
@@ -93,3 +97,38 @@ def _wrap(
 
     setattr(module, name, wrapper)
     return undo
+
+
+def _keep_marks_out(profiler: Any, capture: Yielding, alive: Callable[[], bool]) -> Callable[[], None]:
+    """Wrap ``profile.step`` so that it marks no step while ours records; theirs loses no mark of a step it records."""
+    original = getattr(profiler, "step", None)
+    if original is None:
+        return _nothing
+
+    @wraps(original)
+    def step(self: Any) -> Any:
+        if not (alive() and capture.recording and getattr(self, "record_steps", False)):
+            return original(self)
+        if self.step_rec_fn:
+            self.step_rec_fn.__exit__(None, None, None)
+            self.step_rec_fn = None
+        self.record_steps = False
+        try:
+            result = original(self)
+        finally:
+            self.record_steps = True
+        if not capture.recording:  # theirs has begun to record, and ours has given way
+            self.step_rec_fn = _record_function(f"ProfilerStep#{self.step_num}")
+            self.step_rec_fn.__enter__()
+        return result
+
+    def undo() -> None:
+        if profiler.step is step:
+            profiler.step = original
+
+    profiler.step = step
+    return undo
+
+
+def _record_function(name: str) -> Any:
+    return _loaded("torch.autograd.profiler").record_function(name)

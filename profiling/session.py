@@ -277,7 +277,11 @@ class _Session:
                 f"(the first {self._plan.skip} are left alone, see --skip); let it run longer"
             )
             return Finding(name="too_short", text=text)
-        return Finding(name="not_recorded", text="no window could be recorded: the steps never repeated regularly")
+        if self._capture is not None and self._capture.lost_to_others:
+            text = f"no {shortest} steps in a row were left between the script's own recordings: nothing was recorded"
+        else:
+            text = "no window could be recorded: the steps never repeated regularly"
+        return Finding(name="not_recorded", text=text)
 
     def _trained_by_hand(self) -> bool:
         trackers = self._hooks.trackers

@@ -208,6 +208,22 @@ OWN_PROFILERS = {
         for _ in range(400): step()
         print(ready)
     """,
+    "around everything": """
+        ready = []
+        def done(p):
+            p.export_chrome_trace(f"theirs{len(ready)}.json")
+            ready.append(sum(e.count for e in p.key_averages() if e.key == "Optimizer.step#SGD.step"))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU],
+                                    schedule=torch.profiler.schedule(wait=40, warmup=0, active=3, repeat=2),
+                                    on_trace_ready=done) as p:
+            for _ in range(900):
+                step()
+                p.step()
+        import json
+        for n in range(2):
+            names = [e.get("name", "") for e in json.load(open(f"theirs{n}.json"))["traceEvents"] if e.get("ph") == "X"]
+            print(ready[n], sorted(name for name in names if name.startswith("ProfilerStep")))
+    """,
     "autograd": """
         for _ in range(8): step()
         with torch.autograd.profiler.profile() as p:
@@ -246,6 +262,10 @@ OWN_PROFILERS = {
 THEIR_RESULTS = {
     "plain": "7\n",
     "scheduled": "[3, 3]\n",
+    "around everything": (
+        "3 ['ProfilerStep#40', 'ProfilerStep#41', 'ProfilerStep#42']\n"
+        "3 ['ProfilerStep#83', 'ProfilerStep#84', 'ProfilerStep#85']\n"
+    ),
     "autograd": "7\n",
     "from the start": "50 0\n",
     "other thread": "[5]\n",
