@@ -132,7 +132,7 @@ def find_health(trace: Trace, summary: Summary, details: Details) -> HealthRepor
             events=trace.event_count,
         ),
         coverage=_coverage(trace, summary),
-        issues=_issues(trace, summary),
+        issues=_issues(summary),
         links=_links(find_links(details)),
         validator=Validator(source=VALIDATOR, passed=not any(r.violations for r in rules), rules=rules),
     )
@@ -165,7 +165,7 @@ def _cover(trace: Trace, category: Category) -> CategoryCover:
     )
 
 
-def _issues(trace: Trace, summary: Summary) -> list[HealthIssue]:
+def _issues(summary: Summary) -> list[HealthIssue]:
     shares = {issue.name: issue.share for issue in trace.issues}
     return [
         HealthIssue(name=i.name, severity=i.severity, count=i.count, share=shares.get(i.name), advice=i.advice)

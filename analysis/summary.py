@@ -19,6 +19,7 @@ from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.kernel_names import short_name
 from stallscope.analysis.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
+from stallscope.analysis.linking import Linking, find_linking
 from stallscope.analysis.losses import Losses, find_losses
 from stallscope.analysis.memcpy import Copies, find_copies
 from stallscope.analysis.memory import find_memory
@@ -43,6 +44,7 @@ class Stages:
     trace: Trace
     window: Window
     launches: Launches
+    linking: Linking
     losses: Losses
     copies: Copies
     operators: Operators
@@ -114,12 +116,14 @@ def analyse(trace: Trace) -> Stages:
     operators = find_operators(trace, window, launches)
     backward = find_backward(trace, operators)
     queue = find_queue(trace, window, launches)
-    losses = find_losses(trace, recorded=launches.recorded)
+    linking = find_linking(trace, launches)
+    losses = find_losses(trace, recorded=launches.recorded and linking.usable)
     syncs = find_syncs(trace, window, launches, copies, operators, queue)
     return Stages(
         trace=trace,
         window=window,
         launches=launches,
+        linking=linking,
         losses=losses,
         copies=copies,
         operators=operators,
@@ -185,6 +189,7 @@ def _health(stages: Stages) -> contract.Health:
         *stages.trace.issues,
         *stages.window.issues(),
         *launch_issues(stages.trace, stages.launches),
+        *stages.linking.issues(),
         *stages.losses.issues(stages.trace, stages.window),
         *find_doubts(stages.trace, stages.launches, stages.operators),
     ]
@@ -322,7 +327,7 @@ def _operators(stages: Stages) -> list[contract.OperatorRow]:
             calls_per_step=stages.per_step(each.calls),
             host_us_per_step=stages.us(each.host_ns),
             host_self_us_per_step=stages.us(each.self_ns),
-            device_us_per_step=stages.us(each.device_ns) if measured else None,
+            device_us_per_step=stages.us(each.device_ns) if measured and stages.linking.usable else None,
             launches_per_step=stages.per_step(each.launches) if known else None,
             device_total_us_per_step=stages.us(each.device_total_ns) if measured else None,
             launches_total_per_step=stages.per_step(each.launches_total) if known else None,
