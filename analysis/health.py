@@ -166,9 +166,8 @@ def _cover(trace: Trace, category: Category) -> CategoryCover:
 
 
 def _issues(summary: Summary) -> list[HealthIssue]:
-    shares = {issue.name: issue.share for issue in trace.issues}
     return [
-        HealthIssue(name=i.name, severity=i.severity, count=i.count, share=shares.get(i.name), advice=i.advice)
+        HealthIssue(name=i.name, severity=i.severity, count=i.count, share=i.share, advice=i.advice)
         for i in summary.health.issues
     ]
 

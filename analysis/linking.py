@@ -13,7 +13,7 @@ import numpy as np
 
 from stallscope.analysis.launches import Launches
 from stallscope.analysis.rows import rows_named
-from stallscope.analysis.units import microseconds, percent
+from stallscope.analysis.units import microseconds
 from stallscope.traces import fields
 from stallscope.traces.issues import Severity, TraceIssue
 from stallscope.traces.trace import Category, Ints, Trace
@@ -49,10 +49,7 @@ class Linking:
             share = self.repeated_share
             yield TraceIssue("correlation_reused", Severity.DATA_LOSS, self.repeated, advice, share=share)
         if len(self.early_ns):
-            median, most = (
-                microseconds(float(np.median(self.early_ns)) / 1000),
-                microseconds(self.early_ns.max() / 1000),
-            )
+            median, most = (microseconds(float(ns) / 1000) for ns in (np.median(self.early_ns), self.early_ns.max()))
             advice = (
                 f"GPU work starts before the call that launched it (by {median}, at most {most}): the clocks of CPU and "
                 "GPU disagree, so delays between them are wrong by about as much."

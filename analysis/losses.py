@@ -88,7 +88,7 @@ class Losses:
 
 
 def find_losses(trace: Trace, *, recorded: bool) -> Losses:
-    """Find the stretches without device rows; ``recorded``: there are device rows, and launches can be joined to them."""
+    """Find the stretches without device rows; ``recorded``: there are some, and launches can be joined to them."""
     calls = trace.events.rows(*CALLS)
     launches = rows_named(trace, calls, lambda name: fields.is_kernel_launch(name) or fields.is_graph_launch(name))
     launches = launches[~_captured(trace, calls, launches)]
