@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.launches import Launches, launched_at, stream_numbers
-from stallscope.analysis.rows import named
+from stallscope.analysis.rows import grouped, named
 from stallscope.traces import fields
 from stallscope.traces.trace import Bools, Category, Ints, OptionalInts, Trace
 
@@ -108,7 +108,10 @@ def _told_streams(trace: Trace, calls: Ints) -> Ints:
 
 
 def _integer(text: str) -> int:
-    return int(text) if text.lstrip("-").isdigit() else -1
+    try:
+        return int(text)
+    except ValueError:
+        return -1
 
 
 def _stream_last_used(trace: Trace, launches: Launches, calls: Ints) -> Ints:
@@ -119,10 +122,11 @@ def _stream_last_used(trace: Trace, launches: Launches, calls: Ints) -> Ints:
     paired, causes = paired[order], causes[order]
     streams, threads = stream_numbers(trace)[paired], trace.events.thread[causes]
     found = np.full(len(calls), ALL, dtype=np.int64)
-    for thread in np.unique(trace.events.thread[calls]):
-        mine, own = np.flatnonzero(threads == thread), trace.events.thread[calls] == thread
-        place = np.searchsorted(causes[mine], calls[own], side="left") - 1
-        if len(mine):
+    launched_by = dict(grouped(threads))
+    for thread, own in grouped(trace.events.thread[calls]):
+        if thread in launched_by:
+            mine = launched_by[thread]
+            place = np.searchsorted(causes[mine], calls[own], side="left") - 1
             found[own] = np.where(place >= 0, streams[mine[np.maximum(place, 0)]], ALL)
     return found
 
@@ -134,18 +138,18 @@ def _last_before(trace: Trace, launches: Launches, calls: Ints, scope: Ints) -> 
     if not len(trace.work):
         return work, lag, known
     streams, launched = stream_numbers(trace), launched_at(trace, launches)
-    for each in np.unique(scope):
-        chosen, mine = scope == each, np.flatnonzero((streams == each) | (each == ALL))
-        if len(mine):
-            columns = _last_of(trace, mine[np.argsort(launched[mine], kind="stable")], launched, calls[chosen])
-            work[chosen], lag[chosen], known[chosen] = columns
+    rows_of = {**dict(grouped(streams)), ALL: np.arange(len(streams))}
+    for each, chosen in grouped(scope):
+        mine = rows_of[each]
+        columns = _last_of(trace, mine[np.argsort(launched[mine], kind="stable")], launched, calls[chosen])
+        work[chosen], lag[chosen], known[chosen] = columns
     return work, lag, known
 
 
 def _last_of(trace: Trace, mine: Ints, launched: Ints, calls: Ints) -> tuple[Ints, Ints, Bools]:
     """The same for one scope; ``mine`` are its rows of ``trace.work`` in the order of their launches."""
-    starts, returns = trace.events.ts_ns[calls], trace.events.end_ns[calls]
-    ends = trace.events.end_ns[trace.work.row[mine]]
+    rows, starts = trace.work.row[mine], trace.events.ts_ns[calls]
+    returns, ends = starts + trace.events.dur_ns[calls], trace.events.ts_ns[rows] + trace.events.dur_ns[rows]
     reach = np.maximum.accumulate(ends)
     last = np.maximum.accumulate(np.where(ends == reach, np.arange(len(mine)), 0))
     before = np.searchsorted(launched[mine], starts, side="left") - 1

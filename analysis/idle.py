@@ -2,8 +2,9 @@
 
 A gap ends when work starts. The rule looks at the launch of that work, and walks back in time on the thread that
 launched it; a gap at the end of the window is ended by the first work after it, or by nothing (then the thread is the
-one that launches most). With ``c0`` and ``c1`` the start and end of the launch call, and *ready* = the later of ``c1``
-and ``c0`` + 20 µs (no launch onto an idle GPU usually takes longer):
+one that launches most, as it is for the gaps of all but the 32 threads that end most of them). With ``c0`` and ``c1``
+the start and end of the launch call, and *ready* = the later of ``c1`` and ``c0`` + 20 µs (no launch onto an idle GPU
+usually takes longer):
 
 1. ``unrecorded``: stretches in which the recorder lost device rows, whatever the host did.
 2. From ``c0`` to the end of the gap the work had been launched and had not started. Until *ready* that is ``launch``
@@ -36,13 +37,14 @@ from stallscope.analysis import intervals
 from stallscope.analysis.breakdown import is_dataloader
 from stallscope.analysis.intervals import Intervals
 from stallscope.analysis.launches import Launches
-from stallscope.analysis.rows import NameTest, rows_named
+from stallscope.analysis.rows import NameTest, grouped, rows_named
 from stallscope.analysis.steps import Window
 from stallscope.analysis.sync import LONG_WAIT_NS, long_waits_without_work
 from stallscope.traces import fields as names
 from stallscope.traces.trace import CALLS, Bools, Category, Ints, Trace
 
 START_NS: Final = 20_000  # from a launch call's start to the work's start on an idle device, at most, usually
+MOST_THREADS: Final = 32  # launching threads told apart
 NEVER: Final = np.iinfo(np.int64).max
 
 
@@ -121,11 +123,18 @@ def _account(device: int, host: _Host, gaps: _Gaps, lost: Intervals) -> IdleCaus
     for name, chosen in (("memcpy", gaps.is_copy), ("launch", ~gaps.is_copy)):
         found[name] = int(starting[known & chosen].sum() + late[short & chosen & ~gaps.waits].sum())
     found["unrecorded"] = int(_measure(lost, gaps.starts, gaps.ends).sum())
-    for thread in np.unique(gaps.thread[known]).tolist():
-        mine = known & (gaps.thread == thread) & (launched > gaps.starts)
+    for thread, mine in _by_thread(gaps.thread, np.flatnonzero(known & (launched > gaps.starts)), host.main):
         for name, ns in host.divide(thread, gaps.starts[mine], launched[mine], lost).items():
             found[name] += ns
     return IdleCauses(device=device, **found)
+
+
+def _by_thread(thread: Ints, chosen: Ints, main: int) -> list[tuple[int, Ints]]:
+    """The chosen gaps by the thread that ended them; those of the threads with fewest as the main thread's."""
+    groups = sorted(grouped(thread[chosen]), key=lambda group: (-len(group[1]), group[0]))
+    kept = [(number, chosen[members]) for number, members in groups[:MOST_THREADS]]
+    rest = [chosen[members] for _, members in groups[MOST_THREADS:]]
+    return [*kept, (main, np.concatenate(rest))] if rest else kept
 
 
 def _measure(held: Intervals, starts: Ints, ends: Ints) -> Ints:
@@ -207,10 +216,11 @@ class _Host:
         """Whether a wait-event call came between each launch call and the one before it on its thread."""
         found = np.zeros(len(calls), dtype=np.bool_)
         threads = self._trace.events.thread
-        for thread in np.unique(threads[self._event_waits]):
-            waits = self._event_waits[threads[self._event_waits] == thread]
-            mine = self._launching[threads[self._launching] == thread]
-            here = np.flatnonzero((calls >= 0) & (threads[calls] == thread))
+        known = np.flatnonzero(calls >= 0)
+        asked, launched = dict(grouped(threads[calls[known]])), dict(grouped(threads[self._launching]))
+        for thread, members in grouped(threads[self._event_waits]):
+            waits, here = self._event_waits[members], known[asked.get(thread, known[:0])]
+            mine = self._launching[launched.get(thread, known[:0])]
             last = np.searchsorted(mine, calls[here], side="left") - 1
             since = np.where(last >= 0, mine[np.maximum(last, 0)], -1)
             found[here] = np.searchsorted(waits, calls[here]) > np.searchsorted(waits, since, side="right")

@@ -14,7 +14,7 @@ import numpy as np
 
 from stallscope.analysis.attribution import Operators
 from stallscope.analysis.launches import Launches
-from stallscope.analysis.rows import named
+from stallscope.analysis.rows import grouped, named
 from stallscope.traces import fields
 from stallscope.traces.trace import Bools, Category, Ints, OptionalInts, Trace
 
@@ -36,7 +36,7 @@ class LaunchCosts:
         """Which launches ran a kernel shorter than the launch call, shape (k,)."""
         return ~self.is_graph & (self.kernels > 0) & (self.kernel_ns < self.call_ns)
 
-    def of(self, chosen: Bools) -> LaunchCosts:
+    def of(self, chosen: Bools | Ints) -> LaunchCosts:
         """Some of them."""
         latency = OptionalInts(self.latency_ns.values[chosen], self.latency_ns.known[chosen])
         columns = self.kernels[chosen], self.kernel_ns[chosen], self.is_graph[chosen], self.operator[chosen]
@@ -45,9 +45,7 @@ class LaunchCosts:
     def by_operator(self, trace: Trace) -> list[tuple[str | None, LaunchCosts]]:
         """The launches under each operator name (None: in no operator), most call time first."""
         names = np.where(self.operator >= 0, trace.events.name[self.operator], -1) if len(self.rows) else self.rows
-        found = [
-            (None if name < 0 else trace.strings[name], self.of(names == name)) for name in np.unique(names).tolist()
-        ]
+        found = [(None if name < 0 else trace.strings[name], self.of(chosen)) for name, chosen in grouped(names)]
         return sorted(found, key=lambda each: (-int(each[1].call_ns.sum()), each[0] or ""))
 
 

@@ -21,8 +21,9 @@ from stallscope.analysis.rows import NameTest, matches, rows_named
 from stallscope.traces.trace import Bools, Category, Ints, Trace
 
 MODULE: Final = "nn.Module: "
+DEEPEST: Final = 64  # operators around a call that are looked at
 CHAIN: Final = " < "  # aten::to < aten::_to_copy < aten::copy_: the outer operator first
-_FRAME: Final = re.compile(r"(?P<path>[^;]+)\((?P<line>\d+)\): (?P<function>[^;]+)$")
+_FRAME: Final = re.compile(r"(?P<path>[^;]+)\((?P<line>\d{1,9})\): (?P<function>[^;]+)$")
 _PACKAGES: Final = re.compile(r".*/(?:site|dist)-packages/")
 _STANDARD: Final = re.compile(r".*/lib(?:64)?/python\d[.\d]*/(?!(?:site|dist)-packages/)")
 _NOT_THE_CAUSE: Final = frozenset(
@@ -69,7 +70,7 @@ def _chains(trace: Trace, operators: Operators, inner: Ints) -> list[Chain]:
     }
     library = np.full(len(trace.strings) + 1, -1, dtype=np.int64)
     library[list(number)] = list(number.values())
-    while (levels[-1] >= 0).any():
+    while (levels[-1] >= 0).any() and len(levels) < DEEPEST:
         here = levels[-1]
         around = np.where(here >= 0, operators.parent[here], -1)
         same = (around >= 0) & (library[trace.events.name[around]] == library[trace.events.name[here]])
@@ -151,7 +152,9 @@ def user_frame(name: str) -> tuple[str, int, str] | None:
     found = _FRAME.match(name.strip())
     if found is None or name.startswith("<") or _STANDARD.match(found["path"]):
         return None
-    path = _PACKAGES.sub("", found["path"]).replace("\\", "/")
+    path = found["path"].replace("\\", "/")
+    installed = _PACKAGES.match(path)
+    path = path[installed.end() :] if installed else path
     package, _, inside = path.partition("/")
     standard = not inside and package.removesuffix(".py") in sys.stdlib_module_names
     if package in _NOT_THE_CAUSE or standard or package in sys.stdlib_module_names:
@@ -165,9 +168,11 @@ def _lines(trace: Trace, operators: Operators, parents: set[int]) -> dict[int, s
     found: dict[int, str] = {}
     for parent in parents if stack_of else ():
         row = parent
-        while row >= 0 and row not in stack_of:
+        for _ in range(DEEPEST):
+            if row < 0 or row in stack_of:
+                break
             row = int(operators.parent[row])
-        line = _line(trace.origins.stacks[stack_of[row]]) if row >= 0 else None
+        line = _line(trace.origins.stacks[stack_of[row]]) if row in stack_of else None
         if line is not None:
             found[parent] = line
     return found

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.launches import Launches, stream_numbers
+from stallscope.analysis.rows import grouped
 from stallscope.analysis.steps import Window
 from stallscope.traces.trace import Bools, Ints, Trace
 
@@ -96,8 +97,7 @@ def _over_time(entered: Ints, started: Ints, window: Window) -> tuple[int, float
 def _blocked(trace: Trace, entered: Ints, started: Ints, call: Ints, stream: Ints) -> tuple[Ints, Ints, int | None]:
     """(calls that waited for room, for how long, how many launches the queue held)."""
     found, beyond, depth = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], None
-    for each in np.unique(stream):
-        mine = stream == each
+    for _, mine in grouped(stream):
         full = _full(trace, entered[mine], started[mine], call[mine])
         if full is not None:
             found.append(full[0])

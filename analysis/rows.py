@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stallscope.traces.trace import Bools, Ints, Trace
 
@@ -25,6 +27,13 @@ def named(trace: Trace, rows: Ints, accept: NameTest) -> Bools:
 def rows_named(trace: Trace, rows: Ints, accept: NameTest) -> Ints:
     """Those of ``rows`` whose name passes the test, in their order."""
     return rows[named(trace, rows, accept)]
+
+
+def grouped(keys: NDArray[np.integer[Any]]) -> list[tuple[int, Ints]]:
+    """(key, ascending indices that carry it) for each distinct key, ascending: one sort, however many keys."""
+    order = np.argsort(keys, kind="stable")
+    distinct, first = np.unique(keys[order], return_index=True)
+    return list(zip(distinct.tolist(), np.split(order, first[1:]), strict=True)) if len(keys) else []
 
 
 def matches(pattern: re.Pattern[str]) -> NameTest:

@@ -22,6 +22,7 @@ was empty already only adds the time that it takes itself. No idle instant is co
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -267,5 +268,5 @@ def _sites(
 
 def _most_frequent(trace: Trace, work: Sequence[int]) -> str | None:
     """The name that most of the device rows carry, the first in order of text among equals."""
-    names = [trace.name_of(int(trace.work.row[each])) for each in work if each >= 0]
-    return min(set(names), key=lambda name: (-names.count(name), name)) if names else None
+    names = Counter(trace.name_of(int(trace.work.row[each])) for each in work if each >= 0)
+    return min(names, key=lambda name: (-names[name], name)) if names else None
