@@ -24,7 +24,6 @@ from stallscope.analysis.losses import Losses, find_losses
 from stallscope.analysis.memcpy import Copies, find_copies
 from stallscope.analysis.memory import find_memory
 from stallscope.analysis.modules import NO_MODULE, Modules, ModuleTotals, find_modules
-from stallscope.analysis.peers import find_peers
 from stallscope.analysis.queue import Queue, find_queue
 from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
 from stallscope.analysis.steps import Window, find_window
@@ -145,7 +144,11 @@ def summarize(trace: Trace, manifest: Manifest | None = None, *, peers: bool = F
     ``peers`` adds the figures as other tools define them.
     """
     summary = _summarize(trace, manifest)
-    return msgspec.structs.replace(summary, peers=find_peers(trace, summary)) if peers else summary
+    if not peers:
+        return summary
+    from stallscope.analysis.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
+
+    return msgspec.structs.replace(summary, peers=find_peers(trace, summary))
 
 
 def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:

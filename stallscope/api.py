@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stallscope.analysis import compare as comparing
-from stallscope.analysis.compare import Comparison, RunFigures
+from stallscope.analysis.compare_runs import RunFigures
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.health import HealthReport, find_health
 from stallscope.analysis.summary import summarize as summarize_trace
-from stallscope.traces.details import read_details
 from stallscope.traces.errors import BadInput
 from stallscope.traces.limits import DEFAULT, Limits
 from stallscope.traces.read import read
 from stallscope.traces.runs import Run, Worker, find_runs
 from stallscope.traces.trace import Trace
+
+if TYPE_CHECKING:
+    from stallscope.analysis.compare import Comparison
+    from stallscope.analysis.health import HealthReport
+
+# What a summary does not need is imported by the function that needs it.
+# ruff: noqa: PLC0415
 
 
 def load(path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False) -> list[RunFigures]:
@@ -66,6 +71,9 @@ def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:
 
 
 def _health(trace: Trace, worker: Worker, limits: Limits) -> HealthReport:
+    from stallscope.analysis.health import find_health
+    from stallscope.traces.details import read_details
+
     return find_health(trace, summarize_trace(trace, worker.manifest), read_details(trace.path, limits=limits))
 
 
@@ -76,6 +84,8 @@ def summarize(path: str | Path) -> Summary:
 
 def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path], limits: Limits = DEFAULT) -> Comparison:
     """Compare two sides, each given as traces, run folders, or folders of repeated runs."""
+    from stallscope.analysis import compare as comparing
+
     return comparing.compare(_side(baseline, limits), _side(candidate, limits))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from stallscope import __version__
-from stallscope.traces.errors import BadInput, Refused, StallscopeError
+from stallscope.outcome import exit_code, one_line
 
 if TYPE_CHECKING:
     from stallscope.profiling.session import Options
     from stallscope.traces.limits import Limits
 
-BUG = StallscopeError.exit_code
-DEGRADED = 3
-INTERRUPTED = 130
 OPTIONS_FIRST = {"allow_interspersed_args": False}  # what follows SCRIPT is the script's
 
 app = typer.Typer(
@@ -139,26 +134,12 @@ def summary(
 
     Of a run folder the newest timing span of each worker is read.
     """
-    from stallscope import api
-    from stallscope.analysis.report import as_json, markdown, peers_text, text
+    from stallscope.summaries import print_health, print_summaries
 
-    if output is not None:
-        _must_be_free(output, force=force)
     limits = _limits(max_size, max_ratio, max_depth, max_memory)
     if health:
-        return _health(paths, limits, format, output, force=force, strict=strict)
-    summaries = [run.summary for path in paths for run in api.load(path, limits, peers=peers)]
-    match format:
-        case Format.JSON:
-            _emit(as_json.to_json(summaries), output, force)
-        case Format.MARKDOWN:
-            _emit("\n".join(markdown.render(each) for each in summaries), output, force)
-        case Format.TEXT:
-            style = _style(output)
-            pages = [text.render(each, style) for each in summaries]
-            also = ["\n" + peers_text.render(each, style) if peers else "" for each in summaries]
-            _emit("\n".join(page + more for page, more in zip(pages, also, strict=True)), output, force)
-    return DEGRADED if strict and any(each.health.grade != "ok" for each in summaries) else 0
+        return print_health(paths, limits, form=format, output=output, force=force, strict=strict)
+    return print_summaries(paths, limits, form=format, output=output, force=force, strict=strict, peers=peers)
 
 
 @app.command(short_help="Before against after a change.")
@@ -265,37 +246,16 @@ def _limits(size: float | None, ratio: float | None, depth: int | None, memory: 
     )
 
 
-def _health(paths: list[Path], limits: Limits, form: Format, output: Path | None, *, force: bool, strict: bool) -> int:
-    """`summary --health`: what each file is, instead of where its time goes."""
-    from stallscope import api
-    from stallscope.analysis.report import health_text
-
-    reports = [report for path in paths for report in api.health(path, limits)]
-    match form:
-        case Format.JSON:
-            _emit(health_text.to_json(reports), output, force)
-        case Format.MARKDOWN:
-            _emit("\n".join(health_text.markdown(each) for each in reports), output, force)
-        case Format.TEXT:
-            style = _style(output)
-            _emit("\n".join(health_text.render(each, style) for each in reports), output, force)
-    return DEGRADED if strict and any(each.grade != "ok" for each in reports) else 0
-
-
 def _must_be_free(path: Path, *, force: bool) -> None:
-    """Say before the work, not after it, that the output file is taken."""
-    from stallscope.traces.errors import OutputExists
+    from stallscope.output import must_be_free
 
-    if path.is_dir():
-        raise BadInput(f"{path}: is a folder; name a file after -o")
-    if path.exists() and not force:
-        raise OutputExists(path)
+    must_be_free(path, force=force)
 
 
 def _style(output: Path | None) -> Any:
-    from stallscope import output as out
+    from stallscope.output import style_of
 
-    return out.style_for(sys.stdout) if output is None else out.file_style()
+    return style_of(output)
 
 
 def _emit(data: str | bytes, output: Path | None, force: bool) -> None:
@@ -315,7 +275,7 @@ def _run_script(options: Options, *, summary: bool) -> NoReturn:
         if summary and outcome.run_folder is not None:
             _summary_to_stderr(outcome.run_folder)
     except Exception as error:  # noqa: BLE001 - a failing report must not change the script's exit code
-        sys.stderr.write(f"stallscope: the summary failed ({_one_line(error)}); the run folder is kept\n")
+        sys.stderr.write(f"stallscope: the summary failed ({one_line(error)}); the run folder is kept\n")
     outcome.leave()
 
 
@@ -328,51 +288,10 @@ def _summary_to_stderr(folder: Path) -> None:
         write_text(sys.stderr, "\n" + text.render(run.summary, style_for(sys.stderr)))
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _usage_sentence(error: Any) -> str:
-    """One line for what the parser refused, naming the help that says what it would take."""
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "stallscope"
-    return f"{' '.join(error.format_message().split()).rstrip('.')}; see: {command} --help"
-
-
-def _execute(argv: list[str]) -> int:  # noqa: PLR0911 - each ending has its exit code
-    """Run one command; exceptions of ours and of the parser become a sentence and an exit code."""
+def _execute(argv: list[str]) -> int:
+    """Run one command; the exit code."""
     command = typer.main.get_command(app)
-    try:
-        result = command.main(args=argv, prog_name="stallscope", standalone_mode=False)
-        return int((result() if callable(result) else result) or 0)
-    except StallscopeError as error:
-        sys.stderr.write(f"stallscope: {_one_line(error)}\n")
-        return error.exit_code
-    except MemoryError:
-        sys.stderr.write(
-            "stallscope: not enough memory for the analysis; use a machine with more, or record fewer steps\n"
-        )
-        return Refused.exit_code
-    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        sys.stderr.write("stallscope: interrupted\n")
-        return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the one place where our own bugs end
-        if hasattr(error, "format_message"):  # the parser's own errors, whichever click typer stands on
-            if type(error).__name__ == "NoArgsIsHelpError":
-                sys.stdout.write(error.format_message() + "\n")
-            else:
-                sys.stderr.write(f"stallscope: {_usage_sentence(error)}\n")
-            return BadInput.exit_code
-        if "--debug" in argv[:1]:
-            traceback.print_exc()
-        sys.stderr.write(
-            f"stallscope: this is our bug ({type(error).__name__}: {_one_line(error)}); "
-            "please report it with what `stallscope --debug ...` prints\n"
-        )
-        return BUG
+    return exit_code(lambda: command.main(args=argv, prog_name="stallscope", standalone_mode=False), argv)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

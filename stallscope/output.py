@@ -37,6 +37,24 @@ def file_style() -> Style:
     return Style(width=PIPE_WIDTH, color=False, unicode=True)
 
 
+def style_of(output: Path | None) -> Style:
+    """The style of what goes to ``output``, or to stdout."""
+    return style_for(sys.stdout) if output is None else file_style()
+
+
+def must_be_free(path: Path, *, force: bool) -> None:
+    """Say before the work, not after it, that the output file is taken.
+
+    Raises:
+        OutputExists: the file is there and ``force`` is False.
+        BadInput: it is a folder.
+    """
+    if path.is_dir():
+        raise BadInput(f"{path}: is a folder; name a file after -o")
+    if path.exists() and not force:
+        raise OutputExists(path)
+
+
 def write_text(stream: TextIO, text: str) -> None:
     """Write ``text``; a character the stream's encoding lacks is escaped, never an exception."""
     encoding = stream.encoding or "ascii"
