@@ -365,6 +365,17 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class CallSiteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One place in the program. ``(no call site)`` is what belongs to none, so that the columns sum to the step's."""
+
+    call_site: str  # "train.py:47"; with ``is_call`` false "helper (train.py:6)", where the function is defined
+    is_call: bool  # the line is that of the call
+    host_us_per_step: float  # in operators called from there, without the operators in them
+    device_forward_us_per_step: float | None  # sum of durations
+    device_backward_us_per_step: float | None
+    launches_per_step: float | None
+
+
 class CostFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that costs time, by name. The cost is what it takes now, not what removing it would save."""
 
@@ -413,4 +424,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     launches: LaunchStats | None = None  # None: no known call was recorded
     copy_sites: list[CopySite] | None = None
     advice_findings: list[CostFinding] = msgspec.field(default_factory=list)  # most cost first
+    call_sites: list[CallSiteRow] | None = None  # None: the trace holds neither call stacks nor Python frames
     peers: list[PeerRow] | None = None  # with ``--peers`` only

@@ -11,6 +11,7 @@ from stallscope.analysis import contract, intervals, ledger_rows
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
 from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
+from stallscope.analysis.call_sites import CallSites, find_call_sites
 from stallscope.analysis.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.doubts import find_doubts
 from stallscope.analysis.facts import find_facts
@@ -50,6 +51,7 @@ class Stages:
     kernels: tuple[KernelTotals, ...]
     backward: Backward
     modules: Modules
+    call_sites: CallSites
     launch_costs: LaunchCosts
     copy_sites: tuple[CopySite, ...]
     queue: Queue
@@ -100,6 +102,9 @@ class Stages:
             "modules hold every launch and all device time": self.modules.conserved(
                 self.trace, self.window, self.launches
             ),
+            "call sites hold every launch and all device time": self.call_sites.conserved(
+                self.trace, self.window, self.launches, self.operators
+            ),
             "sites account for the stall": self.syncs.conserved(),
             "idle causes sum to the idle time": self._idle_conserved(),
             "the stall fits into the window": intervals.total(self.syncs.stall) <= self.window.length,
@@ -129,6 +134,7 @@ def analyse(trace: Trace) -> Stages:
         kernels=find_kernels(trace, window),
         backward=backward,
         modules=find_modules(trace, window, launches, backward),
+        call_sites=find_call_sites(trace, window, launches, operators, backward),
         launch_costs=find_launch_costs(trace, launches, operators),
         copy_sites=find_copy_sites(trace, window, launches, operators, copies),
         queue=queue,
@@ -182,6 +188,7 @@ def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
         findings=find_run_findings(manifest),
         launches=ledger_rows.launches(stages),
         copy_sites=ledger_rows.copy_sites(stages),
+        call_sites=_call_sites(stages),
         advice_findings=find_findings(stages, facts, verdict.kind),
     )
 
@@ -385,3 +392,21 @@ def _module_row(stages: Stages, each: ModuleTotals) -> contract.ModuleRow:
         launches_per_step=launches(each.launches_self),
         launches_total_per_step=launches(each.launches),
     )
+
+
+def _call_sites(stages: Stages) -> list[contract.CallSiteRow] | None:
+    """The places of the program and, last, what belongs to none of them."""
+    sites, measured, known = stages.call_sites, stages.measured, stages.launches.known
+    if not sites.totals:
+        return None
+    return [
+        contract.CallSiteRow(
+            call_site=each.name,
+            is_call=sites.are_calls,
+            host_us_per_step=stages.us(each.host_ns),
+            device_forward_us_per_step=stages.us(each.device_forward_ns) if measured else None,
+            device_backward_us_per_step=stages.us(each.device_backward_ns) if measured else None,
+            launches_per_step=stages.per_step(each.launches) if known else None,
+        )
+        for each in sites.totals
+    ]

@@ -9,6 +9,8 @@ from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share
 from stallscope.analysis.units import count, microseconds
 
+PLACES = 8  # rows of the table of places
+_DEFINED = "The lines are where the functions are defined: the trace does not tell the lines of the calls."
 _INSTANCE = re.compile(r"_\d+$")  # the number at the end of Linear_3
 GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 
@@ -23,6 +25,7 @@ def tables(summary: Summary) -> list[Table]:
         ledger_tables.copies(summary),
         _operators(summary),
         _modules(summary),
+        _call_sites(summary),
         _kernels(summary),
         _devices(summary),
     )
@@ -93,6 +96,23 @@ def _modules(summary: Summary) -> Table:
         rows, headers = [row[:2] for row in rows], headers[:2]
     note = "Without the modules inside. Modules of one class are added up."
     return Table(f"Top modules by {'GPU' if by_gpu else 'CPU'} time, {scope(summary)}", note, headers, rows)
+
+
+def _call_sites(summary: Summary) -> Table:
+    """The places of the program that asked for most work."""
+    sites = (summary.call_sites or [])[:PLACES]
+    with_backward = any(site.device_backward_us_per_step for site in sites)
+    rows: list[Row] = []
+    for site in sites:
+        device = [microseconds(site.device_forward_us_per_step), microseconds(site.device_backward_us_per_step)]
+        gpu = (*device[: 1 + with_backward], count(site.launches_per_step))
+        rows.append((site.call_site, microseconds(site.host_us_per_step), *gpu))
+    headers: Row = ("called from", "CPU", *(("GPU forward", "GPU backward") if with_backward else ("GPU",)), "launches")
+    if not summary.per_step.kernels:
+        rows, headers = [row[:2] for row in rows], headers[:2]
+    lines = "The lines are those of the calls." if any(site.is_call for site in sites) else _DEFINED
+    note = f"{lines} CPU: in operators called from there."
+    return Table(f"Top places in the program, {scope(summary)}", note, headers, rows)
 
 
 def _module_class(name: str, rows: list[ModuleRow]) -> tuple[str, float, float, float, float]:
