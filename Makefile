@@ -13,7 +13,7 @@ demo: $(VENV)/.installed ## profile the Iris training before and after a change,
 	$(BIN)/stallscope demo iris-mlp
 
 test: $(VENV)/.installed-dev ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

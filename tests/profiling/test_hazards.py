@@ -169,7 +169,8 @@ def test_training_in_a_second_thread(tmp_path, steps):
     assert (ended.code, ended.out) == (0, "joined\n"), ended.err
     found = manifest(tmp_path / "runs" / "train")
     assert found.steps.count == steps
-    assert len([each for each in found.windows if each.kind == "timing"]) == {14: 0, 18: 1, 300: 1}[steps]
+    rounds = {each.round for each in found.windows if each.kind == "timing"}
+    assert ("short" in rounds) == (steps > 14)  # whether 300 steps fill the full round too is a matter of speed
     assert "recorder_failed" not in findings(tmp_path / "runs" / "train")
 
 
