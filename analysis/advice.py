@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.facts import Facts
 from stallscope.analysis.units import count, microseconds, percent
@@ -142,13 +144,15 @@ def _host_advice(facts: Facts) -> list[Advice]:
 
 
 def _sync_advice(facts: Facts) -> list[Advice]:
-    found: list[Advice] = []
+    """One piece for each operator that waits, all its places together."""
+    together: dict[str, SyncSite] = {}
     for site in facts.sites:
-        share = facts.share(site.blocked_us_per_step)
-        sentence = _site_advice(site)
-        if share >= WORTH and sentence not in (text for _, text in found):
-            found.append((share, sentence))
-    return found
+        name = site.operator or site.api or ""
+        known = together.get(name)
+        blocked = site.blocked_us_per_step + (known.blocked_us_per_step if known else 0.0)
+        together[name] = msgspec.structs.replace(known or site, blocked_us_per_step=blocked)
+    shares = [(facts.share(site.blocked_us_per_step), _site_advice(site)) for site in together.values()]
+    return [each for each in shares if each[0] >= WORTH]
 
 
 def _site_advice(site: SyncSite) -> str:

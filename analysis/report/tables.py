@@ -9,6 +9,7 @@ from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share
 from stallscope.analysis.units import count, microseconds
 
+NO_MODULE = "(no module)"
 PLACES = 8  # rows of the table of places
 _DEFINED = "The lines are where the functions are defined: the trace does not tell the lines of the calls."
 _INSTANCE = re.compile(r"_\d+$")  # the number at the end of Linear_3
@@ -85,7 +86,7 @@ def _modules(summary: Summary) -> Table:
     rows: list[Row] = [
         (
             name,
-            microseconds(host),
+            "-" if name == NO_MODULE else microseconds(host),
             *((microseconds(forward), microseconds(backward)) if with_backward else (microseconds(forward),)),
             count(launches),
         )
@@ -128,17 +129,20 @@ def _module_class(name: str, rows: list[ModuleRow]) -> tuple[str, float, float, 
 
 
 def _kernels(summary: Summary) -> Table:
+    """Kernels by short name: those that differ in types and sizes only are one row."""
+    named: dict[str, tuple[float, float]] = {}  # (number, µs)
+    for row in summary.kernels or []:
+        number, us = named.get(row.short_name or row.name, (0.0, 0.0))
+        named[row.short_name or row.name] = (number + row.count_per_step, us + row.us_per_step)
+    ranked = sorted(named.items(), key=lambda each: (-each[1][1], each[0]))[:TOP]
     rows = [
-        (
-            row.short_name or row.name,
-            count(row.count_per_step),
-            microseconds(row.us_per_step),
-            microseconds(row.mean_us),
-            share(summary, row.us_per_step),
-        )
-        for row in (summary.kernels or [])[:TOP]
+        (name, count(number), microseconds(us), microseconds(us / number if number else None), share(summary, us))
+        for name, (number, us) in ranked
     ]
-    return Table(f"Top kernels by time, {scope(summary)}", "", ("kernel", "number", "time", "each", "share"), rows)
+    note = "Kernels of one name that differ in types and sizes only are added up."
+    title = f"Top kernels by time, {scope(summary)}"
+    return Table(title, note if len(named) < len(summary.kernels or []) else "", (
+        "kernel", "number", "time", "each", "share"), rows)  # fmt: skip
 
 
 def _devices(summary: Summary) -> Table:
