@@ -51,8 +51,8 @@ class Linking:
         if len(self.early_ns):
             median, most = (microseconds(float(ns) / 1000) for ns in (np.median(self.early_ns), self.early_ns.max()))
             advice = (
-                f"GPU work starts before the call that launched it (by {median}, at most {most}): the clocks of CPU and "
-                "GPU disagree, so delays between them are wrong by about as much."
+                f"GPU work starts before the call that launched it (by {median}, at most {most}): the clocks of CPU "
+                "and GPU disagree, so delays between them are wrong by about as much."
             )
             yield TraceIssue("clock_skew", Severity.DATA_LOSS, len(self.early_ns), advice)
 

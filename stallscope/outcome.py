@@ -16,6 +16,8 @@ INTERRUPTED = 130
 
 def exit_code(run: Callable[[], Any], argv: list[str]) -> int:  # noqa: PLR0911 - each ending has its exit code
     """Run a command; exceptions of ours and of the parser become a sentence and an exit code."""
+    if sys.stderr is None:  # closed by whoever started us: what is said goes nowhere
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as we run
     try:
         result = run()
         return int((result() if callable(result) else result) or 0)
@@ -48,8 +50,9 @@ def exit_code(run: Callable[[], Any], argv: list[str]) -> int:  # noqa: PLR0911 
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an exception says, on one line, without what could steer a terminal (names of files and from traces)."""
+    said = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
+    return said or type(error).__name__
 
 
 def _usage(error: Any) -> int:

@@ -38,8 +38,18 @@ def file_style() -> Style:
 
 
 def style_of(output: Path | None) -> Style:
-    """The style of what goes to ``output``, or to stdout."""
-    return style_for(sys.stdout) if output is None else file_style()
+    """The style of what goes to ``output``, or to stdout.
+
+    Raises:
+        BadInput: stdout is closed.
+    """
+    return style_for(_stdout()) if output is None else file_style()
+
+
+def _stdout() -> TextIO:
+    if sys.stdout is None:
+        raise BadInput("stdout is closed; name a file with -o")
+    return sys.stdout
 
 
 def must_be_free(path: Path, *, force: bool) -> None:
@@ -72,9 +82,9 @@ def emit(data: str | bytes, output: Path | None, *, force: bool) -> None:
     if output is not None:
         write_file(output, data.encode() if isinstance(data, str) else data, force=force)
     elif isinstance(data, str):
-        write_text(sys.stdout, data)
+        write_text(_stdout(), data)
     else:
-        sys.stdout.flush()
+        _stdout().flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

@@ -69,6 +69,7 @@ class Stream:
                     break
         if self._blocks.head is None:
             raise IrregularError
+        self._guard.check(self._store.counts.total)
         after = self._last(self._blocks.rest()) if after is None else after
         keys = self._keys(self._blocks.head, after)
         return self._store.finish(), keys
@@ -140,7 +141,7 @@ class Stream:
             if "truncated_json" not in self._damage:
                 self._damage.note("truncated_json")
             return parsed.value
-        trailing = text[parsed.end :].strip(b" \t\r\n\0")
+        trailing = text[parsed.end :].strip(b" \t\r\n")
         if trailing.startswith((b"{", b"[")):
             place = self._blocks.size - len(text) + text.index(trailing, parsed.end)
             raise BadInput(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,11 @@ import msgspec
 
 from stallscope.analysis.contract import Summary
 
+# Controls but for the line breaks between fields, and what is invisible or turns the direction of text.
+_INVISIBLE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff0-\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 SUMMARIES_SCHEMA = "stallscope.summaries/1"
 
 
@@ -26,7 +32,14 @@ def document(plain: list[Any], schema: str, key: str) -> bytes:
     """One plain value as a document, or several under ``key`` in one of ``schema``."""
     told = [_finite(each) for each in plain]
     whole = told[0] if len(told) == 1 else {"schema": schema, key: told}
-    return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+    text = msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()
+    return _INVISIBLE.sub(_escaped, text).encode() + b"\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A character as JSON spells it in ASCII, so that no terminal that the text is printed on obeys it."""
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 def _finite(value: Any) -> Any:

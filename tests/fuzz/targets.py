@@ -11,14 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from stallscope.traces.damage import Damage
 from stallscope.traces.errors import StallscopeError
 from stallscope.traces.lenient import TooDeepError
 from stallscope.traces.limits import Limits
 from stallscope.traces.read import read
 from stallscope.traces.scan import scan
+from stallscope.traces.stream import PLAIN
 from tests.builders import TraceBuilder
 
 WORDS = (
@@ -74,7 +73,7 @@ def fuzz_scan(data: bytes) -> None:
         found = scan(data, damage := Damage(), last=last)
     except TooDeepError:
         return
-    entries = msgspec.json.decode(found.text)
+    entries = PLAIN.decode(found.text)
     assert isinstance(entries, list)
     assert 0 <= found.used <= len(data)
     if found.ended:
