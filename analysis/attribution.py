@@ -14,6 +14,7 @@ import numpy as np
 from stallscope.analysis import nesting
 from stallscope.analysis.launches import Launches
 from stallscope.analysis.ranges import sums, sums_around
+from stallscope.analysis.rows import numbered
 from stallscope.analysis.steps import Window
 from stallscope.traces.trace import CALLS, Bools, Category, Ints, Trace
 
@@ -97,7 +98,7 @@ def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
     inside, ns = window.holds(trace.events.ts_ns[rows]), window.durations(trace, rows)
     seen = inside | (ns > 0)
     rows, inside, ns = rows[seen], inside[seen], ns[seen]
-    names, group = np.unique(trace.events.name[rows], return_inverse=True)
+    names, group = numbered(trace.events.name[rows])
     counts, rows_each = sums(group, inside, len(names)), sums(group, np.ones(len(rows)), len(names))
     times, full = sums(group, ns, len(names)), sums(group, trace.events.dur_ns[rows], len(names))
     found = [
@@ -130,7 +131,7 @@ def _totals(
     trace: Trace, window: Window, launches: Launches, rows: Ints, parent: Ints, self_ns: Ints, outermost: Bools
 ) -> tuple[tuple[OperatorTotals, ...], int, int]:
     """Totals by operator name; the device time and the launches that belong to none."""
-    names, group = np.unique(trace.events.name[rows], return_inverse=True)
+    names, group = numbered(trace.events.name[rows])
     inside, ns = window.holds(trace.events.ts_ns[rows]), window.durations(trace, rows)
     place = np.full(len(trace.events) + 1, -1, dtype=np.int64)
     place[rows] = group  # event row of an operator → position of its name; the last slot stands for "none"

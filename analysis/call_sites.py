@@ -115,7 +115,10 @@ def _by_frames(trace: Trace, operators: Operators, launches: Launches, backward:
     labels = sorted(set(names.values()))
     number = {label: i for i, label in enumerate(labels)}
     of_range = np.array([number[names[n]] for n in trace.events.name[ranges.rows].tolist()] + [len(labels)], np.int64)
-    rows = np.unique(np.concatenate((operators.rows, launches.calls, launches.work_call[launches.work_call >= 0])))
+    chosen = np.zeros(len(trace.events) + 1, dtype=np.bool_)
+    for some in (operators.rows, launches.calls, launches.work_call):
+        chosen[some] = True
+    rows = np.flatnonzero(chosen[:-1])  # a missing call, -1, marked the last slot
     position, is_backward = backward.homes(trace, ranges, rows)
     place = np.full(len(trace.events) + 1, len(labels), dtype=np.int64)
     place[rows] = of_range[position]  # position -1 is the last slot

@@ -37,7 +37,7 @@ from stallscope.analysis import intervals
 from stallscope.analysis.breakdown import is_dataloader
 from stallscope.analysis.intervals import Intervals
 from stallscope.analysis.launches import Launches
-from stallscope.analysis.rows import NameTest, grouped, rows_named
+from stallscope.analysis.rows import NameTest, grouped, numbered, rows_named
 from stallscope.analysis.steps import Window
 from stallscope.analysis.sync import LONG_WAIT_NS, long_waits_without_work
 from stallscope.traces import fields as names
@@ -175,9 +175,9 @@ def _find_gaps(trace: Trace, window: Window, launches: Launches, device: int, ho
 
 def _after_another_stream(streams: Ints, ends: Ints, moments: Ints, own: Ints) -> Bools:
     """Whether work ended at each moment, and none of it on the stream ``own``."""
-    distinct, stream = np.unique(np.concatenate((streams, own)), return_inverse=True)
+    distinct, stream = numbered(np.concatenate((streams, own)))
     _, at = np.unique(np.concatenate((ends, moments)), return_inverse=True)
-    pairs = at.reshape(-1) * len(distinct) + stream.reshape(-1)
+    pairs = at.reshape(-1) * len(distinct) + stream
     ended = np.isin(at.reshape(-1)[len(ends) :], at.reshape(-1)[: len(ends)])
     found: Bools = ended & ~np.isin(pairs[len(ends) :], pairs[: len(ends)])
     return found

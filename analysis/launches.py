@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stallscope.analysis.intervals import Intervals
-from stallscope.analysis.rows import rows_named
+from stallscope.analysis.rows import numbered, rows_named
 from stallscope.analysis.steps import Window
 from stallscope.traces import fields
 from stallscope.traces.issues import Severity, TraceIssue
@@ -104,10 +104,9 @@ def launched_at(trace: Trace, launches: Launches) -> Ints:
 
 def stream_numbers(trace: Trace) -> Ints:
     """A number for the (device, stream) of each row of ``trace.work``, counted from 0, shape (m,)."""
-    streams, by_stream = np.unique(trace.work.stream, return_inverse=True)
-    _, by_device = np.unique(trace.work.device, return_inverse=True)
-    found: Ints = (by_device.reshape(-1) * len(streams) + by_stream.reshape(-1)).astype(np.int64)
-    return found
+    streams, by_stream = numbered(trace.work.stream)
+    _, by_device = numbered(trace.work.device)
+    return by_device * len(streams) + by_stream
 
 
 def _queue_delays(trace: Trace, window: Window, work_call: Ints) -> Ints:

@@ -17,7 +17,7 @@ import numpy as np
 
 from stallscope.analysis.attribution import Operators
 from stallscope.analysis.nesting import parents
-from stallscope.analysis.rows import NameTest, matches, rows_named
+from stallscope.analysis.rows import NameTest, matches, numbered, rows_named
 from stallscope.traces.trace import Bools, Category, Ints, Trace
 
 MODULE: Final = "nn.Module: "
@@ -77,9 +77,12 @@ def _chains(trace: Trace, operators: Operators, inner: Ints) -> list[Chain]:
         levels.append(np.where(same, around, -1))
     names = [np.where(level >= 0, trace.events.name[level], -1) for level in levels]
     equal = [_equal(trace, below, above) for below, above in itertools.pairwise(levels)]
-    keys, group = np.unique(np.stack([*names, *equal], axis=1), axis=0, return_inverse=True)
-    texts = [_text(trace, key[: len(levels)], key[len(levels) :]) for key in keys.tolist()]
-    return [texts[each] for each in group.reshape(-1).tolist()]
+    group = np.zeros(len(inner), dtype=np.int64)
+    for column in (*names, *equal):
+        _, group = numbered(group * (len(trace.strings) + 1) + column)
+    _, first = np.unique(group, return_index=True)
+    texts = [_text(trace, [n[i] for n in names], [e[i] for e in equal]) for i in first.tolist()]
+    return [texts[each] for each in group.tolist()]
 
 
 def _names_around(trace: Trace, operators: Operators) -> list[int]:

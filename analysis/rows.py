@@ -19,14 +19,23 @@ def named(trace: Trace, rows: Ints, accept: NameTest) -> Bools:
     wanted = np.zeros(len(trace.strings) + 1, dtype=np.bool_)
     names = trace.events.name[rows] if len(trace.events) else np.zeros(len(rows), dtype=np.int32)
     names = np.where(rows >= 0, names, len(trace.strings))  # the last slot is always False
-    for name in np.unique(names[rows >= 0]):
-        wanted[name] = accept(trace.strings[int(name)])
+    for name in np.flatnonzero(np.bincount(names, minlength=1)[: len(trace.strings)]).tolist():
+        wanted[name] = accept(trace.strings[name])
     return wanted[names]
 
 
 def rows_named(trace: Trace, rows: Ints, accept: NameTest) -> Ints:
     """Those of ``rows`` whose name passes the test, in their order."""
     return rows[named(trace, rows, accept)]
+
+
+def numbered(keys: NDArray[np.integer[Any]]) -> tuple[NDArray[np.integer[Any]], Ints]:
+    """(the distinct keys, ascending; which of them each key is): for many keys of which few are distinct.
+
+    ``np.unique(keys, return_inverse=True)`` says the same and sorts all of them.
+    """
+    distinct = np.unique(keys)
+    return distinct, np.searchsorted(distinct, keys)
 
 
 def grouped(keys: NDArray[np.integer[Any]]) -> list[tuple[int, Ints]]:

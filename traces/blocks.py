@@ -52,7 +52,7 @@ class Blocks:
                 continue
             closing, self._opening = cut
             self._buffer, self._pending = buffer, [buffer[self._opening :]]
-            yield b"[" + buffer[:closing] + b"]"
+            yield b"".join((b"[", memoryview(buffer)[:closing], b"]"))
             size = sum(map(len, self._pending))
             enough = max(self._block_bytes, 2 * size)
 

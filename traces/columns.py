@@ -191,7 +191,8 @@ class ColumnStore:
     def _threads(self, pid: Ids, tid: Ids) -> tuple[tuple[Thread, ...], Ids]:
         pids, tids = [str(p) for p in self._pids], [str(t) for t in self._tids]
         pair = pid.astype(np.int64) * len(tids) + tid
-        used, place = np.unique(pair, return_inverse=True)
+        used = np.unique(pair)
+        place = np.searchsorted(used, pair)  # few are distinct: quicker than sorting them all
         keys = [(pids[p // len(tids)], tids[p % len(tids)]) for p in used.tolist()]
         ordered = sorted(set(keys))
         rank = {key: i for i, key in enumerate(ordered)}

@@ -226,6 +226,8 @@ def _of_type(events: list[Any], kind: type[msgspec.Struct]) -> list[Any]:
 
 
 def _memory(events: list[Any], kind: type[Instant | WholeInstant | ExactInstant]) -> list[Any]:
+    if kind not in set(map(type, events)):
+        return []
     return [event for event in events if type(event) is kind and event.name == MEMORY_EVENT]
 
 

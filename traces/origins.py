@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from stallscope.traces.decode import NO_ID, Args, integer
 from stallscope.traces.trace import Category, Ints, OptionalInts, Origins
 
-OPERATORS = (Category.CPU_OP, Category.ANNOTATION)
-
 
 class OriginStore:
     """Collects the origins block by block, in file order, until the order of the events is known."""
@@ -40,7 +38,7 @@ class OriginStore:
         frames = _picked(args, python)
         ids = _column(frames, "python_id")
         parents = np.array([NO_ID if a.python_parent is None else a.python_parent for a in frames], np.int64)
-        operators = np.flatnonzero(np.isin(kinds, OPERATORS))
+        operators = np.flatnonzero((kinds == Category.CPU_OP) | (kinds == Category.ANNOTATION))
         chosen = _picked(args, operators)
         sequence = _column(chosen, "sequence")
         numbered = np.flatnonzero(sequence >= 0)  # NO_ID is negative
@@ -57,7 +55,7 @@ class OriginStore:
 
     def _add_stacks(self, rows: Ints, args: list[Args]) -> None:
         stacks = list(map(attrgetter("call_stack"), args))
-        told = [i for i, stack in enumerate(stacks) if stack]
+        told = [i for i, stack in enumerate(stacks) if stack] if any(stacks) else []
         texts = [self._texts.setdefault(stacks[i] or "", len(self._texts)) for i in told]
         self._stacks.append((rows[told], np.array(texts, np.int64)))
 

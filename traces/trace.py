@@ -85,7 +85,9 @@ class Events:
 
     def rows(self, *categories: Category) -> Ints:
         """Indices, ascending, of the events in any of ``categories``."""
-        return np.flatnonzero(np.isin(self.category, [int(c) for c in categories]))
+        wanted = np.zeros(256, dtype=np.bool_)
+        wanted[[int(c) for c in categories]] = True
+        return np.flatnonzero(wanted[self.category])
 
     def __call__(self, *, category: str | Category) -> Events:
         """The events of one category: ``"kernel"``, ``"memcpy"``, ``"cpu_op"``, …, or as traces spell it.

@@ -97,11 +97,13 @@ def _integers(args: list[Args], key: str, otherwise: Callable[[int], int]) -> In
     """Attribute ``key`` of ``args``; ``otherwise(i)`` where it spells no integer of 64 bits."""
     values = list(map(attrgetter(key), args))
     kinds = set(map(type, values))
-    if kinds <= {int}:
-        try:
+    try:
+        if kinds <= {int}:
             return np.array(values, np.int64)
-        except OverflowError:
-            pass
+        if kinds <= {int, type(None)}:
+            return np.array([otherwise(i) if value is None else value for i, value in enumerate(values)], np.int64)
+    except OverflowError:
+        pass
     told = map(integer, values)
     return np.array([otherwise(i) if value is None else value for i, value in enumerate(told)], np.int64)
 

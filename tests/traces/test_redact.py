@@ -110,12 +110,16 @@ SITE = re.compile(r"(.+):(\d+)$")  # src/train.py:47
 
 def without_paths(values):
     """An object of a summary as that of a trace whose frames lack their folders."""
-    for key, pattern, frame in (("function", FUNCTION, r"\2(\3): \1"), ("call_site", SITE, r"\1(\2): f")):
-        found = pattern.match(values.get(key) or "")
-        if found:
-            path = without_folders(found.expand(frame)).rpartition("(")[0]
-            values[key] = values[key].replace(found[2] if key == "function" else found[1], path)
-    return {key: without_folders(each) if isinstance(each, str) else each for key, each in values.items()}
+    return {key: without_path(each) if isinstance(each, str) else each for key, each in values.items()}
+
+
+def without_path(text):
+    """A text of a summary likewise: a place as the summary shows it is turned into a frame and back."""
+    for pattern, path, frame in ((FUNCTION, 2, r"\2(\3): \1"), (SITE, 1, r"\1(\2): f")):
+        found = pattern.match(text)
+        if found and not text.startswith("/"):
+            return text.replace(found[path], without_folders(found.expand(frame)).rpartition("(")[0])
+    return without_folders(text)
 
 
 def test_the_text_of_numbers_is_copied(tmp_path):

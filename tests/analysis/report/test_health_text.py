@@ -22,7 +22,7 @@ def report(folder):
 def test_the_report_as_json(tmp_path):
     """What the file is, what it covers, its issues, links and torch's rules."""
     told = json.loads(health_text.to_json([report(tmp_path)]))
-    assert (told["schema"], told["grade"]) == ("stallscope.health/1", "ok")
+    assert (told["schema"], told["grade"]) == ("stallscope.health/1", "degraded")
     assert told["file"]["years"] == "2024 and later"
     assert (told["file"]["rank"], told["file"]["world_size"], told["file"]["recorded"]) == (1, 4, ["with_stack"])
     assert told["coverage"]["steps"] == 1
@@ -41,7 +41,7 @@ def test_the_report_as_text_fits_and_is_safe(width, tmp_path):
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
     assert "evil" in text
-    assert "Trace health: ok" in text
+    assert "Trace health: degraded" in text
 
 
 def test_the_report_as_markdown_is_a_block_of_code(tmp_path):
