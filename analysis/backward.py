@@ -62,12 +62,11 @@ def nearest(operators: Operators, marked: Ints) -> Ints:
     size = len(operators.parent)
     is_marked = np.zeros(size + 1, dtype=np.bool_)
     is_marked[marked] = True
-    parent = np.append(operators.parent, -1)
-    found = np.arange(size + 1, dtype=np.int64)
-    found[size] = -1
-    while (climbing := np.flatnonzero((found >= 0) & ~is_marked[found])).size:
-        found[climbing] = parent[found[climbing]]
-    return found
+    above = np.append(np.where(operators.parent < 0, size, operators.parent), size)  # ``size``: none
+    above = np.where(is_marked, np.arange(size + 1), above)
+    while not np.array_equal(farther := above[above], above):  # each round looks twice as far: stacks may be deep
+        above = farther
+    return np.where(above == size, -1, above)
 
 
 def _of_one_thread(trace: Trace, ahead: Ints, wanted: Ints) -> Ints:

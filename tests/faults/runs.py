@@ -116,7 +116,7 @@ def cases() -> list[Case]:
         case("E2", "memory budget", "refused", training(), says="--max-memory", limits=Limits(max_memory=1000)),
         case("E4", "3 000 names, threads and streams", "ok", varied(3000)),
         case("E4", "400 steps", "ok", training(400)),
-        case("E5", "20 000 operators in each other", "ok", deep(20_000)),
+        case("E5", "50 000 operators in each other", "ok", deep(50_000)),
         case("E5", "30 000 operators in one", "ok", wide(30_000)),
         case("E5", "30 000 operators at one instant", "ok", wide(30_000, at_once=True)),
         case("E5", "30 000 open brackets in a string", "ok", training().op("[{" * 30_000, START + 1, 1.0)),
