@@ -9,7 +9,8 @@ from typing import Any
 from stallscope.analysis import compare_contract as contract
 from stallscope.analysis.compare_contract import Change
 from stallscope.analysis.compare_runs import Run, mean, unprofiled_mean
-from stallscope.analysis.contract import KernelRow, OperatorRow, Summary
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract_rows import KernelRow, OperatorRow
 
 Pick = Callable[[Summary], float | None]
 Row = OperatorRow | KernelRow

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from stallscope.analysis.contract_rows import CallSiteRow, CostFinding, KernelRow, ModuleRow, OperatorRow, PeerRow
+
 SUMMARY_SCHEMA = "stallscope.summary/1"
 
 
@@ -285,49 +287,6 @@ class LaunchStats(msgspec.Struct, frozen=True, kw_only=True):
     operators: list[OperatorLaunches]  # most call time first; sums to the totals
 
 
-class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One operator name. Self times leave out nested operators; device time belongs to the innermost operator."""
-
-    name: str
-    calls_per_step: float
-    host_us_per_step: float  # total: outermost calls of this name
-    host_self_us_per_step: float
-    device_us_per_step: float | None  # sum of durations of the device work launched directly under it
-    launches_per_step: float | None  # directly under it
-    device_total_us_per_step: float | None = None  # the same with the work of the operators inside
-    launches_total_per_step: float | None = None
-
-
-class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One kernel name."""
-
-    name: str
-    count_per_step: float
-    us_per_step: float  # sum of durations
-    mean_us: float
-    short_name: str = ""  # function and telling template arguments of a C++ name
-
-
-class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One ``nn.Module`` instance. *Self* leaves out the modules inside, *total* does not.
-
-    Backward work counts for the module of its forward operator. The row ``(no module)`` holds what belongs to none,
-    so the self columns of device and launches sum to the step's.
-    """
-
-    name: str  # "Linear_3": class, and number of the instance in order of first call in the trace
-    parent: str | None  # the module that calls it
-    calls_per_step: float
-    host_us_per_step: float  # total time in its forward calls
-    host_self_us_per_step: float
-    device_forward_us_per_step: float | None  # totals: sum of durations
-    device_forward_self_us_per_step: float | None
-    device_backward_us_per_step: float | None
-    device_backward_self_us_per_step: float | None
-    launches_per_step: float | None  # its own, forward and backward
-    launches_total_per_step: float | None
-
-
 class Savings(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the step saved if a class of work were free. All None until the replay exists."""
 
@@ -363,40 +322,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     text: str
-
-
-class CallSiteRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One place in the program. ``(no call site)`` is what belongs to none, so that the columns sum to the step's."""
-
-    call_site: str  # "train.py:47"; with ``is_call`` false "helper (train.py:6)", where the function is defined
-    is_call: bool  # the line is that of the call
-    host_us_per_step: float  # in operators called from there, without the operators in them
-    device_forward_us_per_step: float | None  # sum of durations
-    device_backward_us_per_step: float | None
-    launches_per_step: float | None
-
-
-class CostFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that costs time, by name. The cost is what it takes now, not what removing it would save."""
-
-    name: str  # "wait_item", "wait_boolean_mask", "input", "optimizer", "launching" …
-    title: str  # in words
-    cost_us_per_step: float
-    share: float  # of the step, 0..1; at least 0.01
-    evidence: str  # the figures it stands on
-    advice: str  # one thing to do, with code
-
-
-class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure as another tool defines it, and ours."""
-
-    peer: str  # "HTA" | "torch-tb-profiler" | "TraceLens"
-    figure: str  # "idle_time_us": its own name for it, with the unit
-    what: str  # in words
-    unit: str  # "us" | "share" (0..1) | "percent" | "count"
-    value: float | None  # by its definition
-    ours: float | None  # None: we have no such figure, or withhold it
-    why: str  # why the two differ
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from stallscope.analysis import advice, intervals
-from stallscope.analysis.contract import CostFinding
+from stallscope.analysis.contract_rows import CostFinding
 from stallscope.analysis.facts import Facts
 from stallscope.analysis.memcpy import direction_and_memory
 from stallscope.analysis.places import Place, find_places

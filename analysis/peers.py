@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from stallscope.analysis.contract import PeerRow, Summary
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract_rows import PeerRow
 from stallscope.analysis.peers_hta import FULL_QUEUE, KERNEL_DELAY_US, HtaFigures, find_hta
 from stallscope.analysis.peers_tb import TbFigures, find_tb
 from stallscope.analysis.peers_tracelens import TraceLensFigures, find_tracelens

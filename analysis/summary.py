@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from stallscope.analysis import contract, intervals, ledger_rows
+from stallscope.analysis import attribution_rows, contract, intervals, ledger_rows
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
 from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
@@ -17,14 +17,13 @@ from stallscope.analysis.doubts import find_doubts
 from stallscope.analysis.facts import find_facts
 from stallscope.analysis.findings import find_findings
 from stallscope.analysis.idle import IdleCauses, find_idle
-from stallscope.analysis.kernel_names import short_name
 from stallscope.analysis.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
 from stallscope.analysis.linking import Linking, find_linking
 from stallscope.analysis.losses import Losses, find_losses
 from stallscope.analysis.memcpy import Copies, find_copies
 from stallscope.analysis.memory import find_memory
-from stallscope.analysis.modules import NO_MODULE, Modules, ModuleTotals, find_modules
+from stallscope.analysis.modules import Modules, find_modules
 from stallscope.analysis.queue import Queue, find_queue
 from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
 from stallscope.analysis.steps import Window, find_window
@@ -180,15 +179,15 @@ def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
         idle_us=ledger_rows.idle_causes(stages, stages.idle),
         sync_sites=sites,
         memcpy=rows,
-        operators=_operators(stages),
-        kernels=_kernels(stages),
-        modules=_modules(stages),
+        operators=attribution_rows.operators(stages),
+        kernels=attribution_rows.kernels(stages),
+        modules=attribution_rows.modules(stages),
         verdict=verdict,
         what_if=None,
         findings=find_run_findings(manifest),
         launches=ledger_rows.launches(stages),
         copy_sites=ledger_rows.copy_sites(stages),
-        call_sites=_call_sites(stages),
+        call_sites=attribution_rows.call_sites(stages),
         advice_findings=find_findings(stages, facts, verdict.kind),
     )
 
@@ -327,86 +326,3 @@ def _breakdown(stages: Stages) -> contract.Breakdown:
         cpu_op=stages.us(shares.cpu_op),
         other=stages.us(shares.other),
     )
-
-
-def _operators(stages: Stages) -> list[contract.OperatorRow]:
-    measured, known = stages.measured, stages.launches.known
-    return [
-        contract.OperatorRow(
-            name=each.name,
-            calls_per_step=stages.per_step(each.calls),
-            host_us_per_step=stages.us(each.host_ns),
-            host_self_us_per_step=stages.us(each.self_ns),
-            device_us_per_step=stages.us(each.device_ns) if measured and stages.linking.usable else None,
-            launches_per_step=stages.per_step(each.launches) if known else None,
-            device_total_us_per_step=stages.us(each.device_total_ns) if measured else None,
-            launches_total_per_step=stages.per_step(each.launches_total) if known else None,
-        )
-        for each in stages.operators.totals
-    ]
-
-
-def _kernels(stages: Stages) -> list[contract.KernelRow] | None:
-    if not stages.measured:
-        return None
-    return [
-        contract.KernelRow(
-            name=each.name,
-            count_per_step=stages.per_step(each.count),
-            us_per_step=stages.us(each.ns),
-            mean_us=each.mean_ns / 1000,
-            short_name=short_name(each.name),
-        )
-        for each in stages.kernels
-    ]
-
-
-def _modules(stages: Stages) -> list[contract.ModuleRow] | None:
-    """The modules and, last, what belongs to none of them."""
-    modules = stages.modules
-    if not modules.known:
-        return None
-    none = ModuleTotals(
-        name=NO_MODULE, device_forward_self_ns=modules.outside_device_ns, launches_self=modules.outside_launches
-    )
-    return [_module_row(stages, each) for each in (*modules.totals, none)]
-
-
-def _module_row(stages: Stages, each: ModuleTotals) -> contract.ModuleRow:
-    def device(ns: int) -> float | None:
-        return stages.us(ns) if stages.measured else None
-
-    def launches(number: int) -> float | None:
-        return stages.per_step(number) if stages.launches.known else None
-
-    return contract.ModuleRow(
-        name=each.name,
-        parent=each.parent,
-        calls_per_step=stages.per_step(each.calls),
-        host_us_per_step=stages.us(each.host_ns),
-        host_self_us_per_step=stages.us(each.host_self_ns),
-        device_forward_us_per_step=device(each.device_forward_ns),
-        device_forward_self_us_per_step=device(each.device_forward_self_ns),
-        device_backward_us_per_step=device(each.device_backward_ns),
-        device_backward_self_us_per_step=device(each.device_backward_self_ns),
-        launches_per_step=launches(each.launches_self),
-        launches_total_per_step=launches(each.launches),
-    )
-
-
-def _call_sites(stages: Stages) -> list[contract.CallSiteRow] | None:
-    """The places of the program and, last, what belongs to none of them."""
-    sites, measured, known = stages.call_sites, stages.measured, stages.launches.known
-    if not sites.totals:
-        return None
-    return [
-        contract.CallSiteRow(
-            call_site=each.name,
-            is_call=sites.are_calls,
-            host_us_per_step=stages.us(each.host_ns),
-            device_forward_us_per_step=stages.us(each.device_forward_ns) if measured else None,
-            device_backward_us_per_step=stages.us(each.device_backward_ns) if measured else None,
-            launches_per_step=stages.per_step(each.launches) if known else None,
-        )
-        for each in sites.totals
-    ]

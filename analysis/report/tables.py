@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stallscope.analysis.contract import ModuleRow, Summary
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract_rows import ModuleRow
 from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share
 from stallscope.analysis.units import count, microseconds
