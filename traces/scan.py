@@ -26,6 +26,7 @@ OPENING = rb'\{\s*+"(?:ph|name|cat|pid|tid|ts|dur|id|args|s|bp)"\s*+:'
 BETWEEN_EVENTS = re.compile(rb"\}[\s,]*+(?=" + OPENING + rb")")
 LAST_EVENT = re.compile(rb"\}\s*+\](?=\s*+(?:[,}]|\Z))")
 MOST_ENDINGS = 8  # arrays of objects inside an event end as the events do, but are rare
+SCALAR = re.compile(rb"(?:-?(?:0|[1-9]\d{0,17}+)|true|false|null)(?=[ \t\n\r,\]])")  # no event, and not worth parsing
 FIRST_KEY = re.compile(rb'\{\s*+"(\w+)"')
 
 _CHECK = msgspec.json.Decoder(float_hook=times.decimal)
@@ -102,6 +103,10 @@ class _Scan:
 
     def _entry(self, at: int) -> int | None:
         """Take in the entry at ``at``; the offset behind it, None: it ends in the next block, or was cut off."""
+        scalar = SCALAR.match(self._data, at)
+        if scalar is not None:
+            self._found.append(scalar[0])
+            return scalar.end()
         guess = bisect.bisect_right(self._ends, at)
         if guess < len(self._ends) and self._ends[guess] > self._tried:
             self._tried = end = self._ends[guess]
