@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stallscope.analysis.compare_runs import RunFigures
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.rank_conflicts import with_conflicts
 from stallscope.analysis.summary import summarize as summarize_trace
 from stallscope.traces.errors import BadInput
 from stallscope.traces.limits import DEFAULT, Limits
@@ -48,7 +49,7 @@ def _one_run(path: str | Path) -> Run:
 
 
 def _figures(run: Run, limits: Limits, *, peers: bool = False) -> list[RunFigures]:
-    return [
+    found = [
         RunFigures(
             summary=summarize_trace(_trace(run, worker, limits), worker.manifest, peers=peers),
             manifest=worker.manifest,
@@ -56,6 +57,8 @@ def _figures(run: Run, limits: Limits, *, peers: bool = False) -> list[RunFigure
         )
         for worker in run.workers
     ]
+    summaries = with_conflicts([figures.summary for figures in found])
+    return [replace(figures, summary=summary) for figures, summary in zip(found, summaries, strict=True)]
 
 
 def _trace(run: Run, worker: Worker, limits: Limits) -> Trace:

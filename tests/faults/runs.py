@@ -40,6 +40,18 @@ def folder(*names: str, text: str = "") -> Make:
     return make
 
 
+def ranks(*told: tuple[int, int]) -> Make:
+    """A maker of a run folder whose traces say that they are these (rank, world size)."""
+
+    def make(where: Path) -> Path:
+        for place, (rank, size) in enumerate(told):
+            trace = training().key(distributedInfo={"backend": "nccl", "rank": rank, "world_size": size})
+            written(where, trace, f"node_{place}.170000000000000000{place}.pt.trace.json")
+        return where
+
+    return make
+
+
 def deep(levels: int) -> TraceBuilder:
     """Operators nested in each other."""
     builder = TraceBuilder().step(START, 10.0 * levels)
@@ -96,6 +108,8 @@ def cases() -> list[Case]:
         case("D3", "one step only", "ok", training(1)),
         case("D4", "one step ten times as long", "ok", steps((0, 950), (1000, 950), (2000, 950), (3000, 9500))),
         case("D5", "two ranks in a folder", "ok", folder(*traces), unchanged=("steps", *HOST, *GPU)),
+        case("D5", "one rank twice", "degraded", ranks((0, 2), (0, 2)), "rank_conflict", unchanged=(*HOST, *GPU)),
+        case("D5", "two world sizes", "degraded", ranks((0, 2), (1, 4)), "rank_conflict", unchanged=(*HOST, *GPU)),
         case("D5", "rank without distributedInfo", "ok", training(), unchanged=("*",)),
         case(
             "D6",
