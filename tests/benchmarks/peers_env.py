@@ -8,7 +8,10 @@ from pathlib import Path
 
 WORK = Path(__file__).parent / "work"
 # HTA 0.5.0 breaks on pandas 3.
-PACKAGES = {"hta": ("HolisticTraceAnalysis==0.5.0", "pandas<3")}
+PACKAGES = {
+    "hta": ("HolisticTraceAnalysis==0.5.0", "pandas<3"),
+    "tb": ("torch-tb-profiler==0.4.3", "tensorboard>=2.21"),
+}
 
 
 def python_of(peer: str) -> Path:
