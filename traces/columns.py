@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stallscope.traces import fields
-from stallscope.traces.decode import NO_ID, Args, Block, integer
+from stallscope.traces.decode import Args, Block
 from stallscope.traces.origins import OriginArrays, OriginStore
 from stallscope.traces.trace import (
     Bools,
@@ -28,6 +28,7 @@ from stallscope.traces.trace import (
     Origins,
     Thread,
 )
+from stallscope.traces.values import NO_ID, integer
 from stallscope.traces.work import WorkArrays, WorkStore, ordinal
 
 WORK = frozenset({Category.KERNEL, Category.MEMCPY, Category.MEMSET})

@@ -21,10 +21,17 @@ import numpy as np
 from stallscope.traces import times
 from stallscope.traces.fields import MEMORY_EVENT
 from stallscope.traces.trace import Floats, Ints
-
-LIMIT = 2**63  # ids and sizes beyond are no numbers that a machine has
-LARGEST_EXPONENT = 307  # of a finite double, rounded down
-NO_ID = -(2**63)  # stands for "no correlation" inside a block only; ``columns.py`` turns it into a mask
+from stallscope.traces.values import (
+    NO_ID,
+    beyond_doubles,
+    double,
+    grid,
+    integer,
+    or_no_id,
+    text,
+    thread_id,
+    time,
+)
 
 
 class Args(msgspec.Struct, frozen=True, gc=False):
@@ -302,8 +309,8 @@ class _Plain:
         elif phase == "i" and event.get("name") == MEMORY_EVENT:
             self._add_memory(event)
         elif phase == "M" and event.get("name") == "thread_name":
-            name = MetaArgs(_text(_args(event).get("name")))
-            self.names.append(Meta("thread_name", _id(event.get("pid")), _id(event.get("tid")), name))
+            name = MetaArgs(text(_args(event).get("name")))
+            self.names.append(Meta("thread_name", thread_id(event.get("pid")), thread_id(event.get("tid")), name))
         elif phase in PAIRED_PHASES:
             self.paired += 1
 
@@ -311,22 +318,22 @@ class _Plain:
         """Count what is told, and read, but held by no type."""
         args = _args(event)
         for value in (event.get("ts"), event.get("dur"), *(args.get(key) for key in _READ_ARGS)):
-            if isinstance(value, Decimal) and (value.is_nan() or _beyond_doubles(value)):
+            if isinstance(value, Decimal) and (value.is_nan() or beyond_doubles(value)):
                 self.odd["non_finite"] += 1
             elif isinstance(value, int) and not NO_ID < value < 2**64:
                 self.odd["big_number"] += 1
 
     def _add_complete(self, event: dict[str, Any]) -> None:
         self._watch(event)
-        name, ts, dur = event.get("name"), _time(event.get("ts")), _time(event.get("dur"))
+        name, ts, dur = event.get("name"), time(event.get("ts")), time(event.get("dur"))
         if ts is None or dur is None or not isinstance(name, str):
             self.malformed += 1
             return
-        where = (_text(event.get("cat")) or "", _id(event.get("pid")), _id(event.get("tid")))
+        where = (text(event.get("cat")) or "", thread_id(event.get("pid")), thread_id(event.get("tid")))
         self.complete.append(ExactComplete(name, ts, dur, *where, _plain_args(_args(event))))
 
     def _add_memory(self, event: dict[str, Any]) -> None:
-        ts = _time(event.get("ts"))
+        ts = time(event.get("ts"))
         if ts is None:
             self.malformed += 1
         else:
@@ -343,81 +350,21 @@ def _args(event: dict[str, Any]) -> dict[str, Any]:
 
 def _plain_args(args: dict[str, Any]) -> Args:
     return Args(
-        correlation=_or_no_id(args.get("correlation")),
+        correlation=or_no_id(args.get("correlation")),
         device=integer(args.get("device")),
         stream=integer(args.get("stream")),
         bytes=integer(args.get("bytes")),
-        grid=_grid(args.get("grid")),
-        blocks_per_sm=_float(args.get("blocks per SM")),
-        occupancy_percent=_float(args.get("est. achieved occupancy %")),
+        grid=grid(args.get("grid")),
+        blocks_per_sm=double(args.get("blocks per SM")),
+        occupancy_percent=double(args.get("est. achieved occupancy %")),
         finished=args.get("finished") is not False,
         total_allocated=integer(args.get("Total Allocated")),
         total_reserved=integer(args.get("Total Reserved")),
         device_type=integer(args.get("Device Type")),
         device_id=integer(args.get("Device Id")),
-        sequence=_or_no_id(args.get("Sequence number")),
+        sequence=or_no_id(args.get("Sequence number")),
         forward_thread=integer(args.get("Fwd thread id")),
-        python_id=_or_no_id(args.get("Python id")),
+        python_id=or_no_id(args.get("Python id")),
         python_parent=integer(args.get("Python parent id")),
-        call_stack=_text(args.get("Call stack")),
+        call_stack=text(args.get("Call stack")),
     )
-
-
-def _or_no_id(value: Any) -> int:
-    number = integer(value)
-    return NO_ID if number is None else number
-
-
-def integer(value: Any) -> int | None:
-    """The integer that ``value`` spells (7, "616", "0x0", 3.0); None where it spells none or one beyond 64 bits."""
-    if type(value) is int:
-        return value if NO_ID < value < 2**63 else None
-    if isinstance(value, str):
-        value = value.strip()
-        try:
-            value = int(value, 0) if value.lower().startswith(("0x", "-0x")) else int(value)
-        except ValueError:
-            return None
-    elif isinstance(value, Decimal):
-        whole = value.is_finite() and -LIMIT < value < LIMIT and value == value.to_integral_value()
-        value = int(value) if whole else None  # int() of 1e999999999 would never end
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if NO_ID < value < 2**63 else None
-
-
-def _number(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        return None
-    try:
-        number = Decimal(value)
-    except ArithmeticError:
-        return None
-    return number if number.is_finite() else None
-
-
-def _time(value: Any) -> Decimal | None:
-    number = _number(value)
-    return number if number is not None and times.fits(number) else None
-
-
-def _float(value: Any) -> float | None:
-    number = _number(value)
-    return None if number is None or _beyond_doubles(number) else float(number)
-
-
-def _beyond_doubles(number: Decimal) -> bool:
-    return not number.is_zero() and number.adjusted() > LARGEST_EXPONENT
-
-
-def _grid(value: Any) -> list[int] | None:
-    whole = isinstance(value, list) and all(isinstance(n, int) for n in value)
-    return value if whole else None
-
-
-def _id(value: Any) -> int | str:
-    return value if isinstance(value, int | str) else ""
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

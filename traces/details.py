@@ -15,9 +15,9 @@ import msgspec
 from msgspec import UNSET
 
 from stallscope.traces import times
-from stallscope.traces.decode import integer
 from stallscope.traces.limits import DEFAULT, Limits
 from stallscope.traces.raw import RawEvents
+from stallscope.traces.values import integer
 
 COLLECTIVE = "record_param_comms"
 BACKWARD = "autograd::engine::evaluate_function:"

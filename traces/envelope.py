@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stallscope.traces import fields
-from stallscope.traces.decode import integer
 from stallscope.traces.trace import Device, Vendor
+from stallscope.traces.values import integer
 
 # Keys that become fields of Trace, or say nothing.
 _NOT_METADATA = frozenset({"traceEvents", "schemaVersion", "displayTimeUnit", "baseTimeNanoseconds"})

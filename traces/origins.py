@@ -13,8 +13,9 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from stallscope.traces.decode import NO_ID, Args, integer
+from stallscope.traces.decode import Args
 from stallscope.traces.trace import Category, Ints, OptionalInts, Origins
+from stallscope.traces.values import NO_ID, integer
 
 
 class OriginStore:

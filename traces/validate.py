@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from stallscope.traces.decode import integer
 from stallscope.traces.details import BACKWARD, COLLECTIVE, Args, Row
+from stallscope.traces.values import integer
 
 RECORDS_AN_EVENT = {
     "cudaEventRecord",

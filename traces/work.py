@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stallscope.traces.decode import Args, integer
+from stallscope.traces.decode import Args
 from stallscope.traces.trace import DeviceWork, Floats, Ints, OptionalInts
+from stallscope.traces.values import integer
 
 AXES = 3  # of a grid: x, y, z
 MOST_DEVICES = 2**31
