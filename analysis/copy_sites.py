@@ -18,7 +18,7 @@ from stallscope.analysis.attribution import Operators
 from stallscope.analysis.launches import Launches
 from stallscope.analysis.memcpy import Copies, direction_and_memory
 from stallscope.analysis.places import Place, find_places
-from stallscope.analysis.rows import rows_named
+from stallscope.analysis.rows import named, rows_named
 from stallscope.analysis.steps import Window
 from stallscope.traces import fields
 from stallscope.traces.trace import CALLS, Category, Ints, Trace
@@ -80,13 +80,13 @@ def _asked(trace: Trace, operators: Operators, calls: Ints) -> Ints:
     found = np.full(len(calls), -1, dtype=np.int64)
     every = trace.events.rows(*CALLS)
     synchronize = rows_named(trace, every, fields.is_sync_call)
-    followed = set(operators.parent[synchronize].tolist()) - {-1}
-    for i, call in enumerate(calls.tolist()):
-        parent = int(operators.parent[call]) if call >= 0 else -1
-        if parent >= 0 and trace.name_of(parent) == COPY:
-            name = trace.name_of(call)
-            waits = parent in followed if name.startswith("cuda") else name == "hipMemcpyWithStream"
-            found[i] = 0 if waits else 1
+    followed = operators.parent[synchronize]
+    parent = np.where(calls >= 0, operators.parent[calls], -1) if len(calls) else calls
+    of_copy = named(trace, parent, lambda name: name == COPY)
+    of_cuda = named(trace, calls, lambda name: name.startswith("cuda"))
+    always = named(trace, calls, lambda name: name == "hipMemcpyWithStream")
+    waits = np.where(of_cuda, np.isin(parent, followed), always)
+    found[of_copy] = np.where(waits, 0, 1)[of_copy]
     return found
 
 

@@ -164,30 +164,31 @@ def _of_times(excluded: Excluded) -> Iterator[TraceIssue]:
 
 def _of_events(columns: Columns) -> Iterator[TraceIssue]:
     counts = columns.counts
+    unlaunched = _unlaunched(columns)
     found = {
         "malformed_event": counts.malformed,
         "unpaired_phase": counts.paired,
         "negative_duration": counts.negative,
         "long_string": sum(len(name) >= LONGEST_NAME for name in columns.strings),
         "unfinished_event": counts.unfinished,
-        "launched_before_recording": int(_unlaunched(columns).sum()),
+        "launched_before_recording": int(unlaunched.sum()),
         "unknown_category": sum(unknown_categories(columns.categories).values()),
         "no_steps": 0 if _has_steps(columns) else 1,
     }
     for name, severity, advice in RULES:
         if found[name]:
-            share = _share(columns, name, found[name])
+            share = _share(columns, name, found[name], unlaunched)
             lost = name in FEW and share is not None and share > FEW[name]
             yield TraceIssue(name, Severity.DATA_LOSS if lost else severity, found[name], advice, share=share)
 
 
-def _share(columns: Columns, name: str, count: int) -> float | None:
+def _share(columns: Columns, name: str, count: int, unlaunched: Bools) -> float | None:
     """The part of all entries, of all rows, or of the GPU's time that an issue is about."""
     if name == "no_steps":
         return None
     if name == "launched_before_recording":
         durations = columns.events.dur_ns[columns.work.row]
-        return int(durations[_unlaunched(columns)].sum()) / max(1, int(durations.sum()))
+        return int(durations[unlaunched].sum()) / max(1, int(durations.sum()))
     return count / max(1, columns.counts.total if name in OF_ENTRIES else len(columns.events))
 
 
@@ -201,9 +202,12 @@ def _unlaunched(columns: Columns) -> Bools:
     """Which device rows have no call under their correlation, shape (m,)."""
     ids = columns.events.correlation
     calls = columns.events.rows(*CALLS)
-    of_calls = ids.values[calls][ids.known[calls]]
+    of_calls = np.sort(ids.values[calls][ids.known[calls]], kind="stable")  # nearly in order as they are
     row = columns.work.row
-    found: Bools = ~(ids.known[row] & np.isin(ids.values[row], of_calls))
+    if not len(of_calls):
+        return np.ones(len(row), np.bool_)
+    place = np.minimum(np.searchsorted(of_calls, ids.values[row]), len(of_calls) - 1)
+    found: Bools = ~(ids.known[row] & (of_calls[place] == ids.values[row]))
     return found
 
 

@@ -72,16 +72,16 @@ def suspected(columns: Columns) -> Copies | None:
     """What to look for in the text; None: nothing points to copies."""
     events = columns.events
     same = _alike(columns)
-    known, device = events.correlation.known, np.isin(events.category, DEVICE_WORK)
+    known = events.correlation.known
     calls = events.rows(*CALLS)
     graph_names = [i for i, name in enumerate(columns.strings) if fields.is_graph_launch(name)]
     graphs = calls[np.isin(events.name[calls], graph_names) & known[calls]]
     graph_ids = events.correlation.values[graphs]
-    of_graph = device & np.isin(events.correlation.values, graph_ids)
-    proven = same & known & ~of_graph
+    alike = np.flatnonzero(same & known)
+    of_graph = np.isin(events.category[alike], DEVICE_WORK) & np.isin(events.correlation.values[alike], graph_ids)
     operators = events.category == Category.CPU_OP
     many = (same & operators).sum() > SUSPICIOUS_SHARE * max(1, operators.sum())
-    if not proven.any() and not many:
+    if of_graph.all() and not many:
         return None
     return Copies(frozenset(events.ts_ns[same].tolist()), frozenset(graph_ids.tolist()))
 
