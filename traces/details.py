@@ -20,6 +20,7 @@ from stallscope.traces.raw import RawEvents
 from stallscope.traces.values import integer
 
 COLLECTIVE = "record_param_comms"
+PYTHON = "python_function"
 BACKWARD = "autograd::engine::evaluate_function:"
 
 
@@ -77,6 +78,7 @@ class Details:
     rows: list[Row] = field(default_factory=list)  # operators, calls, device rows, waits: in file order
     phases: Counter[str] = field(default_factory=Counter)
     spelled: Counter[str] = field(default_factory=Counter)  # categories of complete events as the file spells them
+    threads: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)  # one tuple for all rows of a thread
     flows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (category, phase)
     fractions: bool = False  # some start is given in fractions of a µs
     keys: frozenset[str] = frozenset()  # beside the events
@@ -122,11 +124,14 @@ def _add(found: Details, event: Event, entry: msgspec.Raw) -> None:
     args = event.args or Args()
     found.has_record_function = found.has_record_function or args.record_function is not UNSET
     found.has_external_2021 = found.has_external_2021 or args.external_2021 is not None
+    if category == PYTHON:  # the most of a trace with stacks, and no link or rule is about them
+        return
     start, length = _ns(event.ts), _ns(event.dur)
     if start is None:
         return
     external = args.external if args.external is not None else args.external_2021
     thread = (str(event.pid), str(event.tid))
+    thread = found.threads.setdefault(thread, thread)
     row = Row(
         category,
         _text(event.name),
