@@ -19,6 +19,7 @@ ALSO = 0.05  # share of the step from which another cause is worth a word …
 ALSO_BESIDE_GPU = 0.10  # … and where the GPU is the limit, and most waits are for its work
 INNOCENT = 0.15  # share of the step below which a usual suspect is "not the cause"
 SMALL_OPERATOR_US = 20.0
+MOSTLY = 0.5  # share of the step from which the time "is" in one place
 GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 FUSABLE = ("Adam", "AdamW", "SGD", "Adagrad")
 FUSED_LAUNCHES = 2  # an optimizer that starts no more than this is fused already
@@ -49,14 +50,15 @@ def not_the_cause(facts: Facts, kind: str) -> list[str]:
 
 
 def what_helps(facts: Facts, kind: str) -> list[str]:
-    """At most three pieces of advice, those for the verdict first, then by share."""
+    """At most three pieces of advice, those for the verdict first, then by share; without a GPU by share alone."""
+    if facts.vendor == "cpu":
+        found = [each for each in _input_advice(facts) + _cpu_advice(facts) if each[0] >= ALSO]
+        return [text for _, text in sorted(found, key=lambda each: -each[0])][:MOST]
     first = _FOR_KIND[kind](facts) if kind in _FOR_KIND else []
     rest: list[Advice] = []
     for name, us in (("input-bound", facts.input_us), ("sync-bound", facts.wait_cost_us)):
         if name != kind and facts.share(us) >= (ALSO_BESIDE_GPU if kind in GPU_KINDS else ALSO):
             rest += _FOR_KIND[name](facts)
-    if kind == "cpu":
-        rest = [each for each in rest if "DataLoader" in each[1]]
     chosen = [each for each in first + sorted(rest, reverse=True) if each[0] >= WORTH]
     return list(dict.fromkeys(text for _, text in chosen))[:MOST]
 
@@ -176,7 +178,9 @@ def _site_advice(site: SyncSite) -> str:
 
 
 def _input_advice(facts: Facts) -> list[Advice]:
-    share = facts.share(facts.input_us)
+    on_cpu = facts.vendor == "cpu"
+    share = facts.share(facts.dataloader_us if on_cpu else facts.input_us)
+    pinned = "" if on_cpu else ", pin_memory=True"
     if facts.loader_workers:
         return [
             (
@@ -190,7 +194,7 @@ def _input_advice(facts: Facts) -> list[Advice]:
     return [
         (
             share,
-            "Load in the background: DataLoader(..., num_workers=4, persistent_workers=True, pin_memory=True).",
+            f"Load in the background: DataLoader(..., num_workers=4, persistent_workers=True{pinned}).",
         )
     ]
 
@@ -238,10 +242,28 @@ def _compute_advice(facts: Facts) -> list[Advice]:
 
 
 def _cpu_advice(facts: Facts) -> list[Advice]:
+    """Without a GPU: the operators, and what runs between them."""
     operators = facts.share(min(facts.operator_us, facts.step_us))
-    small = facts.operators > 0 and facts.operator_us / facts.operators < SMALL_OPERATOR_US
-    if not small:
-        return [(operators, "The time is in the operators themselves: see the table below for the largest.")]
+    between = facts.share(max(0.0, facts.rest_us - facts.communication_us))
+    found: list[Advice] = []
+    if between >= MOSTLY:
+        found.append(
+            (
+                between,
+                (
+                    "Most of the time is in no recorded operator: look at what Python does between them (data "
+                    "preparation, logging), and move it out of the step."
+                ),
+            )
+        )
+    if facts.operators > 0 and facts.operator_us / facts.operators < SMALL_OPERATOR_US:
+        return found + _small_operators(facts, operators)
+    if operators >= MOSTLY:
+        found.append((operators, "The time is in the operators themselves: see the table below for the largest."))
+    return found
+
+
+def _small_operators(facts: Facts, operators: float) -> list[Advice]:
     return [
         (
             operators,

@@ -48,8 +48,8 @@ class Facts:
     communication_us: float  # collectives while nothing else runs on the GPU
     input_us: float  # in the DataLoader while the GPU idles
     dataloader_us: float  # in the DataLoader at all
-    operators: float  # outermost operator calls
-    operator_us: float  # host time in operators, all threads
+    operators: float  # outermost operator calls outside the DataLoader
+    operator_us: float  # host time in operators, all threads, outside the DataLoader: what runs inside is loading
     optimizer: str | None  # "SGD" of Optimizer.step#SGD.step
     optimizer_launches: float
     loader_workers: bool  # the DataLoader has worker processes
@@ -97,6 +97,11 @@ class Facts:
         return self.working_host_us / self.launches if self.launches else 0.0
 
     @property
+    def rest_us(self) -> float:
+        """On the host neither in an operator nor in the DataLoader: Python, and whatever was not recorded."""
+        return max(0.0, self.step_us - self.dataloader_us - self.operator_us)
+
+    @property
     def each(self) -> str:
         """What the figures are about, as it reads in a sentence."""
         return "each step" if self.from_steps else "the trace"
@@ -117,6 +122,7 @@ def find_facts(
 ) -> Facts:
     """One step of the analysed window."""
     optimizer, optimizer_launches = _optimizer(stages)
+    operators, operator_ns = _operators(stages)
     return Facts(
         vendor=stages.trace.vendor,
         measured=stages.measured,
@@ -140,8 +146,8 @@ def find_facts(
         communication_us=breakdown.communication or 0.0,
         input_us=breakdown.dataloader or 0.0,
         dataloader_us=per_step.dataloader_us or 0.0,
-        operators=stages.per_step(_outermost(stages)),
-        operator_us=stages.us(intervals.total(stages.window.cover(stages.trace, stages.operators.rows))),
+        operators=stages.per_step(operators),
+        operator_us=stages.us(operator_ns),
         optimizer=optimizer,
         optimizer_launches=stages.per_step(optimizer_launches),
         loader_workers=any(is_dataloader(name) and "_MultiProcessing" in name for name in stages.trace.strings),
@@ -150,10 +156,18 @@ def find_facts(
     )
 
 
-def _outermost(stages: Stages) -> int:
-    """Operator calls that lie in no other operator."""
-    rows = stages.operators.rows[stages.operators.parent[stages.operators.rows] < 0]
-    return int(stages.window.holds(stages.trace.events.ts_ns[rows]).sum())
+def _operators(stages: Stages) -> tuple[int, int]:
+    """Operator calls that lie in no other operator, and the ns in operators; neither counts what the DataLoader runs.
+
+    Without worker processes its fetches run operators in the training process (stacking a batch, say). The fetch's own
+    range, an operator to some versions of PyTorch, falls out with them.
+    """
+    trace, window, found = stages.trace, stages.window, stages.operators
+    host = trace.events.rows(Category.CPU_OP, Category.ANNOTATION)
+    loading = window.cover(trace, rows_named(trace, host, is_dataloader))
+    starts = trace.events.ts_ns[found.rows[found.parent[found.rows] < 0]]
+    calls = int((window.holds(starts) & ~intervals.covers(loading, starts)).sum())
+    return calls, intervals.total(intervals.subtract(window.cover(trace, found.rows), loading))
 
 
 def _optimizer(stages: Stages) -> tuple[str | None, int]:

@@ -1,6 +1,7 @@
 """Stage 9: what the step is bound by, by rule from plain shares of its time.
 
-1. No device: *cpu*. Device work not recorded: *unknown*. Figures that contradict themselves: *refused*.
+1. No device: *input-bound* where the DataLoader holds 20 % of the step and more than the operators outside it, else
+   *cpu*. Device work not recorded: *unknown*. Figures that contradict themselves: *refused*.
 2. GPU busy for 80 % of the step or more: the GPU is the limit. *communication-bound* or *copy-bound* where that
    class alone (nothing else running on the GPU) holds 20 % of the step, else *compute-bound*.
 3. Otherwise the largest of these decides, from 20 % of the step on: the DataLoader while the GPU idles
@@ -47,12 +48,18 @@ def _kind(facts: Facts) -> str:
     if facts.refused or max(facts.unexplained_share, facts.lost_share) > REFUSE:
         return "refused"
     if facts.vendor == "cpu" and facts.has_rows:
-        return "unknown" if facts.cut_short else "cpu"
+        return "unknown" if facts.cut_short else _cpu_kind(facts)
     if not (facts.has_rows and facts.measured and facts.launches_known):
         return "unknown"
     if facts.share(facts.busy_us) >= GPU_BOUND:
         return _gpu_kind(facts)
     return _idle_kind(facts)
+
+
+def _cpu_kind(facts: Facts) -> str:
+    """Without a GPU: whether loading data or computing holds more of the step."""
+    loads = facts.share(facts.dataloader_us) >= LARGE and facts.dataloader_us > facts.operator_us
+    return "input-bound" if loads else "cpu"
 
 
 def _idle_kind(facts: Facts) -> str:
@@ -132,15 +139,37 @@ def _unknown(facts: Facts) -> str:
 
 
 def _cpu(facts: Facts) -> str:
+    loads = facts.share(facts.dataloader_us) >= advice.WORTH
+    loading = f"{percent(facts.share(facts.dataloader_us))} in the DataLoader"
     if not facts.operators:
-        return f"This run used no GPU, and no operator was recorded in the {microseconds(facts.step_us)} of a step."
-    operators = min(facts.operator_us, facts.step_us)
+        whole = f"the {microseconds(facts.step_us)} of a step"
+        if not loads:
+            return f"This run used no GPU, and no operator was recorded in {whole}."
+        return f"This run used no GPU. Of {whole} it spends {loading}; outside it no operator was recorded."
     return (
         f"This run used no GPU. Of the {microseconds(facts.step_us)} of {facts.each} the CPU spends "
-        f"{percent(facts.share(operators))} in {count(facts.operators)} operators of "
-        f"{microseconds(facts.operator_us / facts.operators)} each, and "
-        f"{percent(facts.share(facts.step_us - operators))} outside them: Python, and whatever was not recorded."
+        f"{_operators(facts)}, {f'{loading}, ' if loads else ''}and {_rest(facts, 'both' if loads else 'them')}."
     )
+
+
+def _cpu_input_bound(facts: Facts) -> str:
+    operators = f"{_operators(facts)}, and " if facts.operators else ""
+    return (
+        f"Loading data is the limit, on a run without a GPU: {microseconds(facts.dataloader_us)} of the "
+        f"{microseconds(facts.step_us)} of {facts.each} ({percent(facts.share(facts.dataloader_us))}) pass in the "
+        f"DataLoader. The CPU spends {operators}{_rest(facts, 'both' if operators else 'it')}."
+    )
+
+
+def _operators(facts: Facts) -> str:
+    """What a CPU run computes."""
+    number, mean = count(facts.operators), microseconds(facts.operator_us / facts.operators)
+    each = f"{number} operator of {mean}" if number == "1" else f"{number} operators of {mean} each"
+    return f"{percent(facts.share(min(facts.operator_us, facts.step_us)))} in {each}"
+
+
+def _rest(facts: Facts, what: str) -> str:
+    return f"{percent(facts.share(facts.rest_us))} outside {what}: Python, and whatever was not recorded"
 
 
 def _launch_bound(facts: Facts) -> str:
@@ -170,6 +199,8 @@ def _sync_bound(facts: Facts) -> str:
 
 
 def _input_bound(facts: Facts) -> str:
+    if facts.vendor == "cpu":
+        return _cpu_input_bound(facts)
     return (
         f"The GPU waits for data: {microseconds(facts.input_us)} of the {microseconds(facts.step_us)} of {facts.each} "
         f"({percent(facts.share(facts.input_us))}) pass in the DataLoader while the GPU does nothing."

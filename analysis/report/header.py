@@ -22,8 +22,11 @@ _KINDS = {
 }
 
 
-def kind_label(kind: str) -> str:
-    """A verdict's kind with its meaning: ``launch-bound (starting the work takes longer than doing it)``."""
+def answer(summary: Summary) -> str:
+    """The verdict's kind with its meaning: ``launch-bound (starting the work takes longer than doing it)``."""
+    kind = summary.verdict.kind
+    if kind == "input-bound" and summary.trace.vendor == "cpu":
+        return f"{kind} (loading data is the limit; no GPU in this run)"
     return f"{kind} ({_KINDS[kind]})" if kind in _KINDS else kind
 
 
@@ -37,7 +40,10 @@ def header(summary: Summary) -> list[tuple[str, str]]:
     unprofiled = summary.steps.unprofiled_us
     if unprofiled:
         lines.append(
-            ("Unprofiled", f"{microseconds(unprofiled.mean)} a step over {unprofiled.steps} steps{_inflation(summary)}")
+            (
+                "Unprofiled",
+                f"{microseconds(unprofiled.mean)} a step over {_some(unprofiled.steps, 'step')}{_inflation(summary)}",
+            )
         )
     return lines
 
@@ -95,11 +101,15 @@ def _cpu(summary: Summary) -> str:
     machine = summary.machine
     facts = [
         machine.cpu,
-        f"{machine.cores} cores" if machine.cores else None,
-        f"{machine.threads} threads" if machine.threads else None,
+        _some(machine.cores, "core") if machine.cores else None,
+        _some(machine.threads, "thread") if machine.threads else None,
         f"torch {machine.torch}" if machine.torch else None,
     ]
     return ", ".join(fact for fact in facts if fact)
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _trace(summary: Summary) -> str:
@@ -121,4 +131,8 @@ def _steps(summary: Summary) -> str:
 
 def _inflation(summary: Summary) -> str:
     inflation = summary.steps.inflation
-    return "" if inflation is None else f"; recording made it {inflation:.2f} times as long"
+    if inflation is None:
+        return ""
+    if inflation < 1.0:  # recording cannot make a step faster: the two windows did not see the same
+        return f"; no slowdown by recording visible (the windows differ by {percent(1 - inflation)})"
+    return f"; recording made it {inflation:.2f} times as long"

@@ -6,7 +6,7 @@ import re
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text, peers_text
-from stallscope.analysis.report.header import extent, extras, header, kind_label
+from stallscope.analysis.report.header import answer, extent, extras, header
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.table import Table, step_us
 from stallscope.analysis.report.tables import tables
@@ -22,7 +22,7 @@ def render(summary: Summary) -> str:
     """The report, ending in a newline."""
     verdict = summary.verdict
     sections = [
-        [f"## Stallscope: {escape(kind_label(verdict.kind))}"],
+        [f"## Stallscope: {escape(answer(summary))}"],
         [escape(verdict.text)],
         [f"- **{label}**: {escape(value)}" for label, value in header(summary)],
         _where(summary),

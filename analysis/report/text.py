@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text
-from stallscope.analysis.report.header import extent, extras, header, kind_label
+from stallscope.analysis.report.header import answer, extent, extras, header
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
 from stallscope.analysis.report.table import Table, step_us
 from stallscope.analysis.report.tables import tables
@@ -65,7 +65,7 @@ def _labelled(label: str, value: str, style: Style, colour: Colour | None = None
 
 def _answer(summary: Summary, style: Style) -> list[str]:
     verdict = summary.verdict
-    heading = f"Answer: {kind_label(verdict.kind)}"
+    heading = f"Answer: {answer(summary)}"
     lines = [style.paint(line, "bold") for line in wrap(heading, style.width)]
     lines += _indented(verdict.text, style)
     if verdict.confidence == "rule" and verdict.kind not in ("refused", "unknown"):
@@ -102,7 +102,9 @@ def _cpu_bars(summary: Summary, whole: float) -> list[Bar]:
     each = summary.per_step
     bars: list[Bar] = []
     if summary.trace.vendor == "cpu":
-        operators = sum(row.host_self_us_per_step for row in summary.operators)
+        split = summary.breakdown_us  # what operators do inside the DataLoader is loading there
+        outside = (split.cpu_op or 0.0) + (split.communication or 0.0) + (split.runtime or 0.0)
+        operators = min(sum(row.host_self_us_per_step for row in summary.operators), outside)
         bars.append(("", "in operators", min(operators, whole - (each.dataloader_us or 0.0)), "good"))
     elif each.launch_call_us is None:
         return []

@@ -4,7 +4,11 @@ import pytest
 
 from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.facts import Facts
+from stallscope.analysis.summary import summarize
 from stallscope.analysis.verdict import judge
+from tests.builders import TraceBuilder
+
+NO_GPU = {"vendor": "cpu", "measured": False, "launches_known": False, "launches": 0.0, "kernels": 0.0, "sites": []}
 
 
 def facts(**changes) -> Facts:
@@ -130,3 +134,53 @@ def test_a_cpu_run_says_what_the_cpu_does():
         "46 % outside them: Python, and whatever was not recorded."
     )
     assert "larger batch" in verdict.advice[0]
+
+
+def test_a_cpu_run_that_loads_data_most_of_the_time_is_input_bound():
+    """69 % in the DataLoader, 29 % in operators: the sentence blames loading, and advice about it comes first."""
+    verdict = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=690.0, operator_us=290.0, operators=2.0))
+    assert verdict.kind == "input-bound"
+    assert verdict.text == (
+        "Loading data is the limit, on a run without a GPU: 690 µs of the 1.00 ms of each step (69 %) pass in the "
+        "DataLoader. The CPU spends 29 % in 2 operators of 145 µs each, and 2 % outside both: Python, and whatever was "
+        "not recorded."
+    )
+    assert verdict.advice == ["Load in the background: DataLoader(..., num_workers=4, persistent_workers=True)."]
+    assert verdict.not_the_cause == []
+
+
+@pytest.mark.parametrize(
+    ("loading_us", "operator_us", "kind"),
+    [(200.0, 199.0, "input-bound"), (199.0, 100.0, "cpu"), (300.0, 300.0, "cpu"), (300.0, 600.0, "cpu")],
+)
+def test_loading_names_a_cpu_run_from_a_fifth_of_the_step_and_above_the_operators(loading_us, operator_us, kind):
+    """Both limits, from both sides."""
+    changes = {"step_us": 1000.0, "dataloader_us": loading_us, "operator_us": operator_us}
+    assert judge(facts(**NO_GPU, **changes)).kind == kind
+
+
+def test_a_cpu_run_names_the_loader_beside_the_operators_from_one_percent_on():
+    """10 % of loading is named and is not part of the rest; 0.5 % is not worth a word."""
+    told = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=100.0, operator_us=600.0, operators=2.0))
+    assert "60 % in 2 operators of 300 µs each, 10 % in the DataLoader, and 30 % outside both: Python" in told.text
+    silent = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=5.0, operator_us=600.0, operators=2.0))
+    assert "DataLoader" not in silent.text
+
+
+def test_advice_of_a_cpu_run_is_sorted_by_share_and_blames_operators_from_half_the_step_on():
+    """Operators at 60 % before loading at 25 %; at 49 % nobody says that the time is in them."""
+    both = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=600.0, operators=2.0)).advice
+    assert ["in the operators themselves" in both[0], "num_workers" in both[1], len(both)] == [True, True, 2]
+    less = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=490.0, operators=2.0)).advice
+    assert less == ["Load in the background: DataLoader(..., num_workers=4, persistent_workers=True)."]
+
+
+def test_operators_that_the_dataloader_runs_are_loading_and_nothing_else():
+    """600 µs of loading with 500 µs of aten::stack inside, 300 µs of aten::mm after it, in a step of 1 ms."""
+    builder = (
+        TraceBuilder(gpu=None).step(0, 1000).dataloader(0, 600).op("aten::stack", 50, 500).op("aten::mm", 600, 300)
+    )
+    verdict = summarize(builder.trace()).verdict
+    assert verdict.kind == "input-bound"
+    assert "600 µs of the 1.00 ms of each step (60 %)" in verdict.text
+    assert "30 % in 1 operator of 300 µs, and 10 % outside both" in verdict.text

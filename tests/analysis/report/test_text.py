@@ -2,9 +2,12 @@
 
 import re
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
+from stallscope.analysis.contract import UnprofiledTimes
+from stallscope.analysis.report.header import header
 from stallscope.analysis.report.style import Style, safe, shorten, wrap
 from stallscope.analysis.report.text import render
 from stallscope.analysis.summary import summarize
@@ -37,6 +40,38 @@ def test_one_step_as_bars():
         "GPU  working               ███████████░░░░░░░░░░░░░░░░░░░░░░░░    302 µs    30 %",
         "     idle                  ████████████████████████░░░░░░░░░░░    698 µs    70 %",
     ]
+
+
+def test_bars_of_a_cpu_run_count_what_the_dataloader_runs_as_loading():
+    """600 µs of loading with 300 µs of operators inside, 300 µs of operators after it: 100 µs remain."""
+    builder = (
+        TraceBuilder(gpu=None).step(0, 1000).dataloader(0, 600).op("aten::stack", 50, 300).op("aten::mm", 600, 300)
+    )
+    text = render(summarize(builder.trace()), Style())
+    assert "Answer: input-bound (loading data is the limit; no GPU in this run)" in text
+    assert [line.split()[-4:] for line in text[text.index("One step") :].splitlines()[1:4]] == [
+        ["300", "µs", "30", "%"],
+        ["600", "µs", "60", "%"],
+        ["100", "µs", "10", "%"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inflation", "told"),
+    [
+        (0.87, "62.6 ms a step over 18 steps; no slowdown by recording visible (the windows differ by 13 %)"),
+        (1.25, "62.6 ms a step over 18 steps; recording made it 1.25 times as long"),
+    ],
+)
+def test_recording_is_never_said_to_make_a_step_faster(inflation, told):
+    """Below 1.0 the two windows differ by chance; one core and one thread are singular."""
+    summary = summarize(three_steps().trace())
+    whole = UnprofiledTimes(mean=62_600.0, steps=18, host_samples=None)
+    steps = msgspec.structs.replace(summary.steps, unprofiled_us=whole, inflation=inflation)
+    machine = msgspec.structs.replace(summary.machine, cpu="a CPU", cores=2, threads=1, torch=None)
+    lines = dict(header(msgspec.structs.replace(summary, steps=steps, machine=machine)))
+    assert lines["Unprofiled"] == told
+    assert lines["CPU"] == "a CPU, 2 cores, 1 thread"
 
 
 def test_a_simulated_trace_says_so_at_the_top():
