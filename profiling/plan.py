@@ -81,9 +81,18 @@ def unusual(held: list[tuple[int, int]]) -> list[int]:
         return []
     middle = len(held) // 2
     forwards = sorted(each[0] for each in held)[middle]
-    fetches = sorted(each[1] for each in held)[middle]
-    return [
-        position
-        for position, each in enumerate(held)
-        if each[0] > forwards or (fetches and each[0] == 0 and each[1] > fetches + 1)
-    ]
+    found, owed = [], 0
+    usual = _usual_fetches(held)
+    for position, (gradient_free, fetched) in enumerate(held):
+        owed += usual - fetched  # fetches that were only counted are noticed together, some steps later
+        by_fetches = usual > 0 and gradient_free == 0 and -owed > 1
+        owed = max(owed, 0)
+        if gradient_free > forwards or by_fetches:
+            found.append(position)
+    return found
+
+
+def _usual_fetches(held: list[tuple[int, int]]) -> int:
+    """Return how many fetches a step makes, by the median of the steps that made any; 0: there is no DataLoader."""
+    fetches = sorted(fetched for _, fetched in held if fetched)
+    return fetches[len(fetches) // 2] if fetches else 0

@@ -28,6 +28,7 @@ from stallscope.profiling.hooks import Hooks
 from stallscope.profiling.imports import when_imported
 from stallscope.profiling.progress import to_stderr
 from stallscope.profiling.recorder import TorchRecorder, memory_peaks, rank_and_world
+from stallscope.profiling.sentences import NO_OPTIMIZER, SHORT_ROUND, USER_PROFILER, no_steps
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.errors import BadInput
 from stallscope.traces.manifest import Finding, Machine, Manifest, Steps
@@ -250,7 +251,9 @@ class _Session:
             self._folder.write_manifest()
         messages = [finding.text for finding in self._findings] + self._folder.problems
         if self._folder.path is not None:
-            messages.append(f"{steps.count} steps; recorded in {_shown(self._folder.path)}")
+            recorded = self._capture is not None and self._capture.windows
+            what = f"{steps.count} steps; recorded in" if recorded else "no trace; what is known of the run is in"
+            messages.append(f"{what} {_shown(self._folder.path)}")
         return messages
 
     def _findings_of_run(self, steps: Steps) -> list[Finding]:
@@ -258,10 +261,16 @@ class _Session:
         if self._torch is None:
             found.append(Finding(name="no_torch", text="the script never imported torch; there was nothing to record"))
         elif steps.count == 0 and self._hooks.trackers is not None:
-            found.append(Finding(name="no_steps", text=NO_STEPS))
+            found.append(Finding(name="no_steps", text=no_steps(self._exit_code, self._options.args)))
         if self._trained_by_hand():
             found.append(Finding(name="no_optimizer", text=NO_OPTIMIZER))
         capture = self._capture
+        if steps.count and self._exit_code and capture is not None:
+            found.append(Finding(name="script_failed", text=f"the script ended with exit code {self._exit_code}"))
+        if capture is not None and capture.windows and all(each.round == "short" for each in capture.windows):
+            found.append(
+                Finding(name="short_round", text=f"{SHORT_ROUND} ({self._options.steps} steps were asked for)")
+            )
         if capture is not None and steps.count:
             if capture.lost_to_others:
                 found.append(Finding(name="user_profiler", text=USER_PROFILER))
@@ -303,7 +312,7 @@ class _Session:
             root_forwards=None if self._hidden_once else sum(each.root_forwards for each in trackers),
             dataloader_fetches=sum(each.fetches for each in trackers),
             scaler_updates=sum(each.scaler_updates for each in trackers),
-            evaluation_forwards=sum(each.evaluation_forwards for each in trackers),
+            evaluation_forwards=None if self._hidden_once else sum(each.evaluation_forwards for each in trackers),
             period=longest.period.length or 1,
         )
 
@@ -375,16 +384,6 @@ class _Session:
 
 
 NO_MACHINE = Machine(os=sys.platform, python=sys.version.split()[0], cpu="unknown", cores=0, threads=None, torch=None)
-NO_STEPS = (
-    "no training step was found: no optimizer stepped and no module was called (call model(x), not model.forward(x)); "
-    "nothing was recorded"
-)
-NO_OPTIMIZER = (
-    "no torch.optim.Optimizer ever stepped although gradients were on: each call of the model counts as one step"
-)
-USER_PROFILER = (
-    "the script runs a profiler of its own: ours gave way, and recorded only while the script's was not running"
-)
 
 
 def _shown(folder: Path | None) -> Path | None:

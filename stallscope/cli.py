@@ -183,18 +183,19 @@ def redact(
     trace: Annotated[Path, typer.Argument(help="The trace file; it stays as it is.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")],
     drop_shapes: Annotated[bool, typer.Option("--drop-shapes", help="Leave out tensor shapes and types too.")] = False,
+    force: Force = False,
 ) -> Any:
     """Write a copy of a trace that may be shown: without paths, host and user names, environment and metadata.
 
     The figures stay the same. Operator, kernel, range, module and function names are kept: look at them first.
-    An existing file is never replaced.
+    An existing file is replaced only with --force.
     """
     from stallscope.output import gzipped, write_pieces
     from stallscope.traces import redact as redacting
 
-    _must_be_free(output, force=False)
+    _must_be_free(output, force=force)
     pieces = redacting.redact(trace, drop_shapes=drop_shapes)
-    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=False)
+    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
     return 0
 
 

@@ -18,7 +18,7 @@ Writer = Literal[
     "torch's Python exporter",
     "torch's profiler without Kineto",
     "stallscope redact",
-    "a tool that saved it again",
+    "another tool, or saved again",
 ]
 Times = Literal["whole microseconds", "fractions, absolute", "fractions after a base time", "fractions"]
 
@@ -27,7 +27,8 @@ BASE_TIME: Final = "baseTimeNanoseconds"
 REDACTED: Final = "redacted"
 ABSOLUTE_NS: Final = 10**18  # 2001: nobody traces for so long, and no base time lies so far back
 
-_KINETO: Final = re.compile(r'\{\s*\n\s*"ph": "X", "cat": "[^"]*", ?\n?\s*"name": ')
+# Kineto indents by two, then four blanks; torch 2.13 writes one key a line, older ones several.
+_KINETO: Final = re.compile(r'\{\s*\n {4}"ph": "X",\s*"cat": "[^"]*",\s*"name": "')
 _PYTHON: Final = re.compile(r'\{"ph":"X","cat":"[^"]*","name":".*"args":\{"[^"]*": ', re.DOTALL)
 
 
@@ -60,7 +61,11 @@ def _writer(details: Details) -> Writer:
         return "torch's profiler without Kineto"
     if _KINETO.match(details.first):
         return "Kineto"
-    return "torch's Python exporter" if _PYTHON.match(details.first) else "a tool that saved it again"
+    return (
+        "torch's Python exporter"
+        if _PYTHON.match(details.first)
+        else "another tool, or saved again"
+    )
 
 
 def _times(trace: Trace, details: Details) -> Times:

@@ -83,7 +83,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     root_forwards: int | None = None  # None: not counted throughout
     dataloader_fetches: int = 0
     scaler_updates: int = 0
-    evaluation_forwards: int = 0
+    evaluation_forwards: int | None = 0  # None: not counted throughout
     period: int = 1  # optimizer steps per training step
 
 

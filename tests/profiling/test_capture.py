@@ -328,4 +328,7 @@ def test_unusual_steps():
     assert unusual([(1, 1), (1, 1), (1, 1), (5, 1)]) == [3]
     assert unusual([(0, 1), (0, 9), (0, 1)]) == [1]
     assert unusual([(0, 0)] * 5) == []
+    counted_late = [(0, 1), *[(0, 0)] * 12, (0, 14), (0, 1), (0, 5), (0, 1)]
+    assert unusual(counted_late) == [15]
+    assert unusual([(0, 1), (0, 0), (0, 3), (0, 1), (0, 1)]) == []
     assert unusual([]) == []
