@@ -135,6 +135,11 @@ def test_make_runs_what_the_table_says() -> None:
         assert f".venv/bin/{command}" in shown
 
 
+def test_no_placeholder_is_left() -> None:
+    """Nothing of the form @WORD@ waits to be filled in."""
+    assert re.findall(r"@[A-Z]+@", README) == []
+
+
 def test_no_machine_paths_in_tracked_files() -> None:
     """Nothing in the repository names a folder of the machine it was written on."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():

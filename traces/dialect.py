@@ -61,11 +61,7 @@ def _writer(details: Details) -> Writer:
         return "torch's profiler without Kineto"
     if _KINETO.match(details.first):
         return "Kineto"
-    return (
-        "torch's Python exporter"
-        if _PYTHON.match(details.first)
-        else "another tool, or saved again"
-    )
+    return "torch's Python exporter" if _PYTHON.match(details.first) else "another tool, or saved again"
 
 
 def _times(trace: Trace, details: Details) -> Times:
