@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict
@@ -32,8 +33,24 @@ def write(name: str, rows: list[dict[str, str]]) -> None:
     """Keep the rows of one benchmark, with what they ran on."""
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
-    ran_on = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
+    ran_on = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # of others too, at the end
+    }
     (folder / f"{name}.json").write_text(json.dumps({"ran_on": ran_on, "rows": rows}, indent=2) + "\n")
+
+
+def cpu_name() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":
