@@ -74,6 +74,31 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     forward_hooks: bool = False  # forward hooks were in place: a few percent slower than without
 
 
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the user's program that was calling."""
+
+    file: str
+    line: int  # of the call
+    function: str
+
+
+class CallSite(msgspec.Struct, frozen=True, kw_only=True):
+    """One place of a marked call. Its number in the list is the N of ranges named ``stallscope.site#N``."""
+
+    kind: str  # what was called: "item", "tolist", "__bool__", "forward", "backward", "optimizer", "index" …
+    frames: list[Frame]  # the user's own frames, innermost first; never empty
+    exact: bool = True  # False: the line is that of a function that holds the call, not of the call
+    would_synchronize: bool = False  # the call makes the host wait wherever its tensor is on a GPU
+
+
+class NamedModule(msgspec.Struct, frozen=True, kw_only=True):
+    """One ``nn.Module``. Its number in the list is the N of ranges named ``stallscope.module#N``."""
+
+    name: str  # qualified, from its root: "encoder.layers.3.attn"; the root's is ""
+    type: str  # class name
+    root: str = ""  # class name of the root
+
+
 class Steps(msgspec.Struct, frozen=True, kw_only=True):
     """How many steps the run had and how they were found."""
 
@@ -102,6 +127,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     steps: Steps
     windows: list[Window] = []
     findings: list[Finding] = []
+    call_sites: list[CallSite] = []  # of the attribution window
+    modules: list[NamedModule] = []  # of the attribution window
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     alloc_retries: int | None = None
