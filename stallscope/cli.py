@@ -13,7 +13,7 @@ from stallscope import __version__
 from stallscope.outcome import exit_code, one_line
 
 if TYPE_CHECKING:
-    from stallscope.profiling.session import Options
+    from stallscope.profiling.options import Options
     from stallscope.traces.limits import Limits
 
 OPTIONS_FIRST = {"allow_interspersed_args": False}  # what follows SCRIPT is the script's
@@ -95,7 +95,7 @@ def profile(
     The script sees what `python SCRIPT ARGS` would give it; stdout and exit code are the script's own.
     Everything stallscope has to say goes to stderr. Options go before SCRIPT.
     """
-    from stallscope.profiling.session import Options
+    from stallscope.profiling.options import Options
 
     options = Options(
         target=target,

@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from stallscope.profiling.session import Options, profile
+from stallscope.profiling.options import Options
+from stallscope.profiling.session import profile
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import threading
 import msgspec
 import pytest
 
+from stallscope.profiling.account import NO_MACHINE
 from stallscope.profiling.export import RunFolder, make_run_folder, manifest_name, what_is_wrong, worker_name
-from stallscope.profiling.session import NO_MACHINE
 from stallscope.traces.manifest import Manifest, Steps
 
 

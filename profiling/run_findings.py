@@ -1,0 +1,58 @@
+"""What the user should know of a run that has ended: why little or nothing was recorded, and what was in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stallscope.profiling.account import Account
+from stallscope.profiling.capture import Capture
+from stallscope.profiling.sentences import NO_OPTIMIZER, SHORT_ROUND, USER_PROFILER, no_steps
+from stallscope.profiling.steps import StepTracker
+from stallscope.traces.manifest import Finding, Steps
+
+
+def findings_of_run(account: Account, steps: Steps, *, unwritable: bool) -> list[Finding]:
+    """Return the findings, in the order in which they are told. ``unwritable``: a trace could not be written."""
+    found = _of_steps(account, steps)
+    capture = account.capture
+    if steps.count and account.exit_code and capture is not None:
+        found.append(Finding(name="script_failed", text=f"the script ended with exit code {account.exit_code}"))
+    if capture is not None and capture.windows and all(each.round == "short" for each in capture.windows):
+        text = f"{SHORT_ROUND} ({account.options.steps} steps were asked for)"
+        found.append(Finding(name="short_round", text=text))
+    if capture is not None and steps.count:
+        if capture.lost_to_others:
+            found.append(Finding(name="user_profiler", text=USER_PROFILER))
+        if not capture.windows and not unwritable:
+            found.append(_why_nothing(capture, steps.count))
+    return found
+
+
+def _of_steps(account: Account, steps: Steps) -> list[Finding]:
+    found = []
+    if account.torch is None:
+        found.append(Finding(name="no_torch", text="the script never imported torch; there was nothing to record"))
+    elif steps.count == 0:
+        found.append(Finding(name="no_steps", text=no_steps(account.exit_code, account.options.args)))
+    if _trained_by_hand(account.hooks.trackers):
+        found.append(Finding(name="no_optimizer", text=NO_OPTIMIZER))
+    return found
+
+
+def _why_nothing(capture: Capture, count: int) -> Finding:
+    shortest = capture.plan.shortest
+    if count < shortest:
+        text = (
+            f"the script ran {count} steps, too short for a recording: that takes {shortest} steps "
+            f"(the first {capture.plan.skip} are left alone, see --skip); let it run longer"
+        )
+        return Finding(name="too_short", text=text)
+    if capture.lost_to_others:
+        text = f"no {shortest} steps in a row were left between the script's own recordings: nothing was recorded"
+    else:
+        text = "no window could be recorded: the steps never repeated regularly"
+    return Finding(name="not_recorded", text=text)
+
+
+def _trained_by_hand(trackers: Sequence[StepTracker]) -> bool:
+    return any(each.used_gradients for each in trackers) and not any(each.optimizer_steps for each in trackers)
