@@ -2,8 +2,9 @@
 
 The breakdown gives each instant of the window to the first of kernel > memcpy > memset > communication > runtime >
 dataloader > cpu_op > other that was active, as torch-tb-profiler's last source does. As there, *kernel* leaves out
-communication kernels, and *cpu_op* takes in annotations (except steps and DataLoader fetches). *Communication* here is
-NCCL and RCCL kernels, by name, and the host ranges of collectives (``nccl:all_reduce``, ``gloo:…``).
+communication kernels, and *cpu_op* takes in annotations (except steps, DataLoader fetches, and the marks of an
+attribution window). *Communication* here is NCCL and RCCL kernels, by name, and the host ranges of collectives
+(``nccl:all_reduce``, ``gloo:…``).
 
 torch-tb-profiler differs in its steps, not in this rule: it moves a step's end to the end of the last device work
 launched in it, and drops the last step when that has far fewer kernels. Its release 0.4.3 knows no ``cuda_runtime``
@@ -133,7 +134,7 @@ def _shares(trace: Trace, window: Window, host: Ints, fetches: Ints) -> tuple[Sh
     collective = named(trace, kernels, is_collective_kernel)
     is_range = named(trace, host, is_collective_range)
     is_step = named(trace, host, lambda name: fields.step_number(name) is not None)
-    is_fetch = np.isin(host, fetches)
+    is_fetch, is_mark = np.isin(host, fetches), named(trace, host, fields.is_mark)
     classes = (
         kernels[~collective],
         trace.events.rows(Category.MEMCPY),
@@ -141,7 +142,7 @@ def _shares(trace: Trace, window: Window, host: Ints, fetches: Ints) -> tuple[Sh
         np.concatenate((kernels[collective], host[is_range])),
         trace.events.rows(*CALLS),
         fetches,
-        host[~is_range & ~is_step & ~is_fetch],
+        host[~is_range & ~is_step & ~is_fetch & ~is_mark],
     )
     free = intervals.span(window.start, window.end)
     taken: list[int] = []

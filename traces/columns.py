@@ -6,6 +6,7 @@ the events in the file never shows.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -187,6 +188,10 @@ class ColumnStore:
         if operator is not None:
             annotation = np.array([fields.is_annotation(text) for text in strings], np.bool_)[rank]
             category[(cat == operator) & annotation[name]] = Category.ANNOTATION
+        first, last = bisect_left(strings, fields.MARK_PREFIX), bisect_left(strings, fields.BEYOND_MARKS)
+        if first < last:  # marks made by _RecordFunctionFast have the category of operators
+            place = rank[name]
+            category[(place >= first) & (place < last) & (category == Category.CPU_OP)] = Category.ANNOTATION
         return category
 
     def _threads(self, pid: Ids, tid: Ids) -> tuple[tuple[Thread, ...], Ids]:

@@ -54,6 +54,8 @@ class Args(msgspec.Struct, frozen=True, gc=False):
     python_id: int = msgspec.field(name="Python id", default=NO_ID)
     python_parent: int | None = msgspec.field(name="Python parent id", default=None)
     call_stack: str | None = msgspec.field(name="Call stack", default=None)
+    wait_on_stream: int | None = None
+    event_recorded: int | None = msgspec.field(name="wait_on_cuda_event_record_corr_id", default=None)
 
 
 class MetaArgs(msgspec.Struct, frozen=True, gc=False):
@@ -367,4 +369,6 @@ def _plain_args(args: dict[str, Any]) -> Args:
         python_id=or_no_id(args.get("Python id")),
         python_parent=integer(args.get("Python parent id")),
         call_stack=text(args.get("Call stack")),
+        wait_on_stream=integer(args.get("wait_on_stream")),
+        event_recorded=integer(args.get("wait_on_cuda_event_record_corr_id")),
     )

@@ -54,6 +54,10 @@ CATEGORIES: dict[str, Category] = {
 
 OPERATOR_2021 = "Operator"
 ANNOTATION_NAME = re.compile(r"(ProfilerStep#|enumerate\(DataLoader\)#|Optimizer\.(step|zero_grad)#)")
+MARK_PREFIX = "stallscope."  # ranges that an attribution window puts around calls: annotations in any category
+BEYOND_MARKS = MARK_PREFIX[:-1] + chr(ord(MARK_PREFIX[-1]) + 1)  # what comes after them in order of text
+SITE_MARK = "stallscope.site#"  # followed by a number in ``Manifest.call_sites``
+MODULE_MARK = "stallscope.module#"  # followed by a number in ``Manifest.modules``
 PROFILER_STEP = re.compile(r"ProfilerStep#(\d+)")
 
 MEMORY_EVENT = "[memory]"
@@ -101,6 +105,17 @@ def is_sync_call(name: str) -> bool:
 def is_annotation(name: str) -> bool:
     """Whether a 2021 ``Operator`` row of this name is an annotation (step, DataLoader fetch, optimizer range)."""
     return ANNOTATION_NAME.match(name) is not None
+
+
+def is_mark(name: str) -> bool:
+    """Whether a range of this name is a mark of an attribution window: part of no figure."""
+    return name.startswith(MARK_PREFIX)
+
+
+def mark_number(name: str, prefix: str) -> int | None:
+    """The N of a mark ``stallscope.site#N`` or ``stallscope.module#N``; None for any other name."""
+    number = name.removeprefix(prefix)
+    return int(number) if number != name and number.isascii() and number.isdigit() else None
 
 
 def step_number(name: str) -> int | None:

@@ -61,6 +61,7 @@ def select(columns: Columns, keep: Bools) -> Columns:
     events, work, origins = columns.events, columns.work, columns.origins
     kept_work, kept = keep[work.row], keep[origins.python_row]
     autograd, stacked, waited = keep[origins.autograd_row], keep[origins.stack_row], keep[origins.sync_row]
+    on_event = keep[origins.event_row]
     return replace(
         columns,
         events=Events(
@@ -92,6 +93,9 @@ def select(columns: Columns, keep: Bools) -> Columns:
             origins.stacks,
             place[origins.sync_row[waited]],
             origins.sync_stream[waited],
+            place[origins.event_row[on_event]],
+            origins.event_stream[on_event],
+            origins.event_recorded[on_event],
         ),
     )
 

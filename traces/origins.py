@@ -27,6 +27,7 @@ class OriginStore:
         self._autograd: list[tuple[Ints, Ints, Ints]] = []  # row, sequence number, forward thread
         self._stacks: list[tuple[Ints, Ints]] = []  # row, stack
         self._syncs: list[tuple[Ints, Ints]] = []  # row, stream
+        self._events: list[tuple[Ints, Ints, Ints]] = []  # row, stream, correlation of the record call
 
     def add(self, kinds: NDArray[np.uint8], args: list[Args], first: int) -> None:
         """Take in a block whose events are of the categories ``kinds`` and become rows from ``first`` on.
@@ -45,13 +46,17 @@ class OriginStore:
         numbered = np.flatnonzero(sequence >= 0)  # NO_ID is negative
         threads = np.array([a.forward_thread or 0 for a in _picked(chosen, numbered)], np.int64)
         syncs = np.flatnonzero(kinds == Category.DEVICE_SYNC)
-        streams = [integer(a.stream) for a in _picked(args, syncs)]
+        waits = _picked(args, syncs)
+        streams = [integer(a.stream) for a in waits]
         told = [i for i, stream in enumerate(streams) if stream is not None]
         awaited = np.array([streams[i] for i in told], np.int64)
+        on_events = [i for i, a in enumerate(waits) if a.wait_on_stream is not None and a.event_recorded is not None]
+        recorded = np.array([(waits[i].wait_on_stream, waits[i].event_recorded) for i in on_events], np.int64)
         # Nothing is kept before everything is known to fit.
         self._python.append((python + first, ids, parents))
         self._autograd.append((operators[numbered] + first, sequence[numbered], threads))
         self._syncs.append((syncs[told] + first, awaited))
+        self._events.append((syncs[on_events] + first, *recorded.reshape(-1, 2).T))
         self._add_stacks(operators + first, chosen)
 
     def _add_stacks(self, rows: Ints, args: list[Args]) -> None:
@@ -67,7 +72,8 @@ class OriginStore:
         for place, text in enumerate(texts):
             rank[self._texts[text]] = place
         row, stack = _joined(self._stacks, 2)
-        groups = _joined(self._python, 3), _joined(self._autograd, 3), (row, rank[stack]), _joined(self._syncs, 2)
+        origins = _joined(self._python, 3), _joined(self._autograd, 3), (row, rank[stack])
+        groups = *origins, _joined(self._syncs, 2), _joined(self._events, 3)
         return OriginArrays(groups, tuple(texts))
 
 
@@ -83,7 +89,7 @@ class OriginArrays:
 
     def ordered(self, place: Ints) -> Origins:
         """The origins, renumbered (``place[i]`` is the new number of row i) and sorted by row."""
-        python, autograd, stacks, syncs = (_renumbered(group, place) for group in self._groups)
+        python, autograd, stacks, syncs, events = (_renumbered(group, place) for group in self._groups)
         return Origins(
             python_row=python[0],
             python_id=_optional(python[1]),
@@ -96,6 +102,9 @@ class OriginArrays:
             stacks=self._texts,
             sync_row=syncs[0],
             sync_stream=syncs[1],
+            event_row=events[0],
+            event_stream=events[1],
+            event_recorded=events[2],
         )
 
 

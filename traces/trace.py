@@ -151,6 +151,9 @@ class Origins:
     stacks: tuple[str, ...]  # as in the file: ``path(line): function;path(line): function``, caller last
     sync_row: Ints  # (y,) cuda_sync rows that say which stream was waited for
     sync_stream: Ints  # (y,) as the file gives it: -1, or 4294967295 in 2023, for a whole device or an event
+    event_row: Ints  # (v,) cuda_sync rows, of waits for an event, that say where it was recorded
+    event_stream: Ints  # (v,) the stream it was recorded on
+    event_recorded: Ints  # (v,) correlation of the call that recorded it; -1, told by the file: before the recording
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from stallscope.analysis.breakdown import Shares, find_activity, is_collective_kernel, is_collective_range
 from stallscope.analysis.steps import find_window
+from stallscope.analysis.summary import summarize
 from tests.builders import TraceBuilder
 
 
@@ -69,3 +70,11 @@ def test_overlapping_streams_count_once_in_busy_and_work_is_clipped_to_the_windo
     window, found = activity_of(builder)
     assert (found.devices[0].busy_ns, found.devices[0].kernel_sum_ns) == (60_000, 80_000)
     assert found.devices[0].conserved(window)
+
+
+def test_marks_of_an_attribution_window_are_in_no_class():
+    """100 µs of marks over a step of 200: 30 are an operator's, the rest is other, as if the marks were not there."""
+    builder = TraceBuilder().step(0, 200).op("stallscope.module#0", 10, 100).annotation("stallscope.site#0", 20, 80)
+    summary = summarize(builder.op("aten::mm", 30, 30).trace())
+    assert (summary.breakdown_us.cpu_op, summary.breakdown_us.other) == (30.0, 170.0)
+    assert [row.name for row in summary.operators] == ["aten::mm"]

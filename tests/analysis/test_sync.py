@@ -218,3 +218,31 @@ def test_the_profilers_closing_synchronize_of_a_real_trace(real_traces):
     """The 158 ms with which the recommender's recording ends lie outside its steps, and are nobody's wait."""
     stages = analyse(read(real_traces / "a100" / "recommender_rank0_of_16.json.gz"))
     assert {site.api for site in stages.syncs.sites} == {"cudaMemcpyAsync", "cudaStreamSynchronize", "cudaGraphLaunch"}
+
+
+def event_wait(**told):
+    """`first` ends at 30 µs on stream 7, `second`, launched after the event was recorded there, at 31 on stream 20."""
+    builder = TraceBuilder().step(0, 100).launch(2, 2, kernel=("first", 20, 10))
+    builder.call("cudaEventRecord", 5, 1).launch(7, 2, kernel=("second", 12, 19), stream=20)
+    builder.sync(10, 22, name="cudaEventSynchronize")
+    ids = {"correlation": 4, "stream": -1, **told}
+    builder.complete("cuda_sync", "Event Sync", 10, 22, pid=0, tid=-1, **ids)
+    return summarize(builder.trace()).sync_sites[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "waited_for", "lag_us"),
+    [
+        ({}, "second", 21.0),
+        ({"wait_on_stream": 7, "wait_on_cuda_event_record_corr_id": 2}, "first", 20.0),
+        ({"wait_on_stream": 20, "wait_on_cuda_event_record_corr_id": 2}, None, None),
+        ({"wait_on_stream": 9, "wait_on_cuda_event_record_corr_id": 2}, None, None),
+        ({"wait_on_stream": 7, "wait_on_cuda_event_record_corr_id": -1}, None, None),
+        ({"wait_on_stream": 7, "wait_on_cuda_event_record_corr_id": 99}, "second", 21.0),
+    ],
+    ids=["not told", "told", "nothing before it", "a stream without work", "recorded earlier", "no record call"],
+)
+def test_a_wait_for_an_event_waits_for_what_came_before_the_event(told, waited_for, lag_us):
+    """By the ids of the cuda_sync row; only where they are missing for all that was launched before the call."""
+    site = event_wait(**told)
+    assert (site.waited_for, site.lag_us) == (waited_for, lag_us)

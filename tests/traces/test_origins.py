@@ -53,6 +53,18 @@ def test_the_stream_of_a_wait_is_kept():
     assert (origins.sync_row.tolist(), origins.sync_stream.tolist()) == ([0, 1, 3], [7, -1, 0])
 
 
+def test_where_the_event_of_a_wait_was_recorded_is_kept():
+    """Event waits name the stream and the call that recorded their event; -1 where that came before the recording."""
+    builder = TraceBuilder()
+    told = {"wait_on_stream": 20, "wait_on_cuda_event_id": 3, "wait_on_cuda_event_record_corr_id": 55}
+    early = {"wait_on_stream": 7, "wait_on_cuda_event_record_corr_id": -1}
+    for start, args in ((1, {"stream": -1, **told}), (2, {"stream": 7}), (3, early), (4, {"wait_on_stream": 7})):
+        builder.complete("cuda_sync", "Event Sync", start, 1, pid=0, tid=-1, **args)
+    origins = builder.trace().origins
+    assert origins.event_row.tolist() == [0, 2]
+    assert (origins.event_stream.tolist(), origins.event_recorded.tolist()) == ([20, 7], [55, -1])
+
+
 def test_a_number_beyond_64_bits_loses_only_itself(tmp_path):
     """One id that fits no column: its row says nothing of its origin, every other row stays once."""
     builder = TraceBuilder().op("a", 1, 1, **{"Sequence number": 7})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stallscope.traces.read import read
-from stallscope.traces.trace import Device, Thread, Trace
+from stallscope.traces.trace import Category, Device, Thread, Trace
 from tests.builders import TraceBuilder
 from tests.traces.plain import plain, rows
 
@@ -97,6 +97,23 @@ def test_memory_samples_written_as_complete_events():
     assert trace.memory.allocated_bytes.values.tolist() == [7]
     assert rows(trace) == [("CPU_OP", "a", 0, 1_000)]
     assert issues(trace) == {}
+
+
+def test_the_marks_of_an_attribution_window_are_annotations():
+    """`stallscope.…` is never an operator, whatever its category; names that only look alike are what they were."""
+    builder = TraceBuilder().op("stallscope.site#3", 1, 9).annotation("stallscope.module#0", 2, 5)
+    builder.op("stallscope", 3, 1).op("stallscope/x", 4, 1).op("aten::mm", 5, 1)
+    builder.complete("gpu_user_annotation", "stallscope.site#3", 6, 1, pid=0, tid=7)
+    trace = builder.trace()
+    found = [(trace.name_of(i), Category(c)) for i, c in enumerate(trace.events.category.tolist())]
+    assert found == [
+        ("stallscope.site#3", Category.ANNOTATION),
+        ("stallscope.module#0", Category.ANNOTATION),
+        ("stallscope", Category.CPU_OP),
+        ("stallscope/x", Category.CPU_OP),
+        ("aten::mm", Category.CPU_OP),
+        ("stallscope.site#3", Category.DEVICE_ANNOTATION),
+    ]
 
 
 def test_the_2021_dialect(tmp_path: Path):
