@@ -74,11 +74,11 @@ class IdleCauses:
 
 
 CAUSES: Final = tuple(field.name for field in fields(IdleCauses) if field.name != "device")
-_ON_HOST: Final = ("unexplained", "sync", "memcpy", "dataloader", "launch", "host_operator")  # in order of rank
+ON_HOST: Final = ("unexplained", "sync", "memcpy", "dataloader", "launch", "host_operator")  # in order of rank
 
 
 @dataclass(frozen=True, slots=True)
-class _Gaps:
+class Gaps:
     """The idle gaps of one device, g of them, and what ended each."""
 
     starts: Ints
@@ -97,17 +97,17 @@ def find_idle(
 
     ``blocking`` are the event rows of calls in which the host waited; ``lost`` the stretches without device rows.
     """
-    host = _Host(trace, window, launches, blocking)
+    host = Host(trace, window, launches, blocking)
     rows = trace.work.row
     active = window.holds(trace.events.ts_ns[rows]) | (window.durations(trace, rows) > 0)
     lost = intervals.empty() if lost is None else lost
     devices = np.unique(trace.work.device[active]).tolist()
     if not devices:  # no device worked: one that was idle throughout
-        return (_account(0, host, _endless(window, host), lost),)
-    return tuple(_account(d, host, _find_gaps(trace, window, launches, d, host), lost) for d in devices)
+        return (_account(0, host, endless(window, host), lost),)
+    return tuple(_account(d, host, find_gaps(trace, window, launches, d, host), lost) for d in devices)
 
 
-def _account(device: int, host: _Host, gaps: _Gaps, lost: Intervals) -> IdleCauses:
+def _account(device: int, host: Host, gaps: Gaps, lost: Intervals) -> IdleCauses:
     """Divide the gaps of one device."""
     known, launched = gaps.launch_start >= 0, np.clip(gaps.launch_start, gaps.starts, gaps.ends)
     launched = np.where(known, launched, gaps.starts)
@@ -123,13 +123,13 @@ def _account(device: int, host: _Host, gaps: _Gaps, lost: Intervals) -> IdleCaus
     for name, chosen in (("memcpy", gaps.is_copy), ("launch", ~gaps.is_copy)):
         found[name] = int(starting[known & chosen].sum() + late[short & chosen & ~gaps.waits].sum())
     found["unrecorded"] = int(_measure(lost, gaps.starts, gaps.ends).sum())
-    for thread, mine in _by_thread(gaps.thread, np.flatnonzero(known & (launched > gaps.starts)), host.main):
+    for thread, mine in by_thread(gaps.thread, np.flatnonzero(known & (launched > gaps.starts)), host.main):
         for name, ns in host.divide(thread, gaps.starts[mine], launched[mine], lost).items():
             found[name] += ns
     return IdleCauses(device=device, **found)
 
 
-def _by_thread(thread: Ints, chosen: Ints, main: int) -> list[tuple[int, Ints]]:
+def by_thread(thread: Ints, chosen: Ints, main: int) -> list[tuple[int, Ints]]:
     """The chosen gaps by the thread that ended them; those of the threads with fewest as the main thread's."""
     groups = sorted(grouped(thread[chosen]), key=lambda group: (-len(group[1]), group[0]))
     kept = [(number, chosen[members]) for number, members in groups[:MOST_THREADS]]
@@ -142,14 +142,14 @@ def _measure(held: Intervals, starts: Ints, ends: Ints) -> Ints:
     return intervals.covered_before(held, ends) - intervals.covered_before(held, starts)
 
 
-def _endless(window: Window, host: _Host) -> _Gaps:
+def endless(window: Window, host: Host) -> Gaps:
     """The whole window as one gap that nothing ends."""
     bounds = intervals.span(window.start, window.end)
     never, no = np.full(len(bounds), NEVER), np.zeros(len(bounds), dtype=np.bool_)
-    return _Gaps(bounds.starts, bounds.ends, never, never, np.full(len(bounds), host.main), no, no)
+    return Gaps(bounds.starts, bounds.ends, never, never, np.full(len(bounds), host.main), no, no)
 
 
-def _find_gaps(trace: Trace, window: Window, launches: Launches, device: int, host: _Host) -> _Gaps:
+def find_gaps(trace: Trace, window: Window, launches: Launches, device: int, host: Host) -> Gaps:
     """The gaps of one device and what ended each."""
     work = np.flatnonzero(trace.work.device == device)  # ascending in time
     rows = trace.work.row[work]
@@ -162,7 +162,7 @@ def _find_gaps(trace: Trace, window: Window, launches: Launches, device: int, ho
     waits = _after_another_stream(trace.work.stream[work], ends, idle.starts, trace.work.stream[ender])
     launch_start = np.where(exists, np.where(call >= 0, trace.events.ts_ns[call], -1), NEVER)
     ready = np.maximum(trace.events.end_ns[call], trace.events.ts_ns[call] + START_NS)
-    return _Gaps(
+    return Gaps(
         starts=idle.starts,
         ends=idle.ends,
         launch_start=launch_start,
@@ -183,7 +183,7 @@ def _after_another_stream(streams: Ints, ends: Ints, moments: Ints, own: Ints) -
     return found
 
 
-class _Host:
+class Host:
     """What each host thread was doing."""
 
     def __init__(self, trace: Trace, window: Window, launches: Launches, blocking: Ints) -> None:
@@ -226,22 +226,30 @@ class _Host:
             found[here] = np.searchsorted(waits, calls[here]) > np.searchsorted(waits, since, side="right")
         return found
 
+    @property
+    def rest(self) -> str:
+        """The cause of time in which no thread was in anything that was recorded."""
+        return "host_python" if len(self._operators) else "unexplained"
+
+    def others(self, thread: int) -> list[int]:
+        """The threads that launch work, fetch data or hold the steps, but for ``thread``."""
+        return [other for other in self._threads if other != thread]
+
     def divide(self, thread: int, starts: Ints, ends: Ints, lost: Intervals) -> dict[str, int]:
         """The time of the stretches that nobody lost, by what ``thread``, else another thread, was doing."""
         taken, held = lost, int(_measure(lost, starts, ends).sum())
-        found = dict.fromkeys((*_ON_HOST, "host_python"), 0)
-        for threads in ([thread], [other for other in self._threads if other != thread]):
-            for name, doing in zip(_ON_HOST, self._doing(threads), strict=True):
+        found = dict.fromkeys((*ON_HOST, "host_python"), 0)
+        for threads in ([thread], self.others(thread)):
+            for name, doing in zip(ON_HOST, self.doing(threads), strict=True):
                 taken = intervals.join(taken, doing)
                 now = int(_measure(taken, starts, ends).sum())
                 found[name] += now - held
                 held = now
-        rest = "host_python" if len(self._operators) else "unexplained"
-        found[rest] += int((ends - starts).sum()) - held
+        found[self.rest] += int((ends - starts).sum()) - held
         return found
 
-    def _doing(self, threads: list[int]) -> list[Intervals]:
-        """When any of the threads was in each of the kinds of ``_ON_HOST``."""
+    def doing(self, threads: list[int]) -> list[Intervals]:
+        """When any of the threads was in each of the kinds of ``ON_HOST``."""
         covers = [self._cover(rows, threads) for rows in self._kinds]
         return [intervals.intersect(covers[0], self._hollow), *covers]
 

@@ -54,6 +54,14 @@ def find_queue(trace: Trace, window: Window, launches: Launches) -> Queue:
     return Queue(deepest, median, np.maximum(at_ends, 0).astype(np.int64), depth, blocked, beyond)
 
 
+def depth_over_time(trace: Trace, launches: Launches) -> tuple[Ints, Ints]:
+    """(times in ns, ascending, the depth from each of them to the next) of all streams together."""
+    entered, started, _, _ = _passes(trace, launches)
+    times, at = np.unique(np.concatenate((entered, started)), return_inverse=True)
+    change = np.bincount(at.reshape(-1), np.concatenate((np.ones(len(entered)), -np.ones(len(started)))), len(times))
+    return times, np.cumsum(change).astype(np.int64)
+
+
 def _passes(trace: Trace, launches: Launches) -> tuple[Ints, Ints, Ints, Ints]:
     """(entered the queue, left it, event row of the call or -1, stream) of each launch, in launch order.
 

@@ -199,6 +199,30 @@ def redact(
     return 0
 
 
+@app.command(short_help="A copy of a trace with the answer painted into it.")
+def annotate(
+    trace: Annotated[Path, typer.Argument(help="The trace file; it stays as it is.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")],
+    force: Force = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
+) -> Any:
+    """Write a copy of a trace with tracks that say what each step waits for, for Perfetto and chrome://tracing.
+
+    Added, as a process named Stallscope: the verdict over each step, why each GPU idles, where each thread waits for
+    it, and counters of queued launches and of copy speed. The trace's own events are copied byte for byte.
+    """
+    from stallscope.annotating import annotated
+    from stallscope.output import gzipped, write_pieces
+
+    _must_be_free(output, force=force)
+    pieces = annotated(trace, _limits(max_size, max_ratio, max_depth, max_memory))
+    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
+    return 0
+
+
 @app.command(short_help="This machine: CPU, GPU, driver, torch build.")
 def env(
     format: Annotated[PlainFormat, typer.Option("--format", help="Output format.")] = PlainFormat.TEXT,  # noqa: A002

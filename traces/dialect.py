@@ -18,6 +18,7 @@ Writer = Literal[
     "torch's Python exporter",
     "torch's profiler without Kineto",
     "stallscope redact",
+    "stallscope annotate",
     "another tool, or saved again",
 ]
 Times = Literal["whole microseconds", "fractions, absolute", "fractions after a base time", "fractions"]
@@ -29,6 +30,7 @@ ABSOLUTE_NS: Final = 10**18  # 2001: nobody traces for so long, and no base time
 
 # Kineto indents by two, then four blanks; torch 2.13 writes one key a line, older ones several.
 _KINETO: Final = re.compile(r'\{\s*\n {4}"ph": "X",\s*"cat": "[^"]*",\s*"name": "')
+_OURS: Final = '"cat":"stallscope"'
 _PYTHON: Final = re.compile(r'\{"ph":"X","cat":"[^"]*","name":".*"args":\{"[^"]*": ', re.DOTALL)
 
 
@@ -57,6 +59,8 @@ def _years(details: Details) -> Years:
 def _writer(details: Details) -> Writer:
     if REDACTED in details.keys:
         return "stallscope redact"
+    if _OURS in details.first:
+        return "stallscope annotate"
     if details.is_list:
         return "torch's profiler without Kineto"
     if _KINETO.match(details.first):

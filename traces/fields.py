@@ -50,6 +50,7 @@ CATEGORIES: dict[str, Category] = {
     "mtia_counters": Category.OTHER,
     "mtia_insight": Category.OTHER,
     "xpu_scope_profiler": Category.OTHER,
+    "stallscope": Category.OTHER,  # what `stallscope annotate` painted in
 }
 
 OPERATOR_2021 = "Operator"

@@ -1,0 +1,114 @@
+"""`stallscope annotate`: the answer painted into a trace that stays what it was."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter, defaultdict
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from stallscope import cli
+from stallscope.analysis.summary import summarize
+from stallscope.traces.read import read
+from tests.builders import TraceBuilder
+from tests.conftest import real_trace_files, real_trace_ids
+
+CATEGORY = '"cat":"stallscope"'
+
+
+def annotate(path: Path, output: Path) -> str:
+    """The text of the annotated copy."""
+    assert cli._execute(["annotate", str(path), "-o", str(output)]) == 0
+    return text_of(output)
+
+
+def text_of(path: Path) -> str:
+    """The text of a trace file, plain or compressed."""
+    data = path.read_bytes()
+    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "surrogateescape")
+
+
+def exact(text: str):
+    """JSON with its numbers as they are written: a time since 1970 in µs with decimals fits no float."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def overlaps(events: list[dict]) -> int:
+    """How often a slice begins before the one before it on its track has ended, in ns as the file spells them."""
+    tracks = defaultdict(list)
+    for event in events:
+        if event["ph"] == "X":
+            tracks[event["pid"], event["tid"]].append((int(1000 * event["ts"]), int(1000 * event["dur"])))
+    pairs = [(a, b) for track in tracks.values() for a, b in zip(sorted(track), sorted(track)[1:], strict=False)]
+    return sum(a[0] + a[1] > b[0] for a, b in pairs)
+
+
+def hostile() -> TraceBuilder:
+    """A step with an operator whose name is markup and steers a terminal."""
+    builder = TraceBuilder().step(0, 100).launch(2, 5, kernel=("k", 10, 30))
+    return builder.op('</script>"\\\u202e\x1b[31m', 18, 30).sync(20, 25).launch(80, 5, kernel=("k", 90, 10))
+
+
+def test_the_copy_of_a_small_trace(tmp_path: Path):
+    """Our events lie in a process of their own, parse, do not overlap, and the file was not touched."""
+    path = hostile().write(tmp_path)
+    before = path.read_bytes()
+    text = annotate(path, tmp_path / "out.json")
+    ours = [event for event in exact(text)["traceEvents"] if event.get("cat") == "stallscope"]
+    assert path.read_bytes() == before
+    assert Counter(event["ph"] for event in ours) == {"M": 8, "X": 8, "C": 4}
+    assert {event["pid"] for event in ours} == {700_000_000}
+    assert overlaps(ours) == 0
+
+
+def test_its_writer_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The health of the copy says that it is one."""
+    annotate(hostile().write(tmp_path), tmp_path / "out.json")
+    assert cli._execute(["summary", "--health", str(tmp_path / "out.json")]) == 0
+    assert "stallscope annotate" in capsys.readouterr().out
+
+
+def test_an_output_that_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """One sentence, exit code 2, and the file as it was."""
+    path, output = hostile().write(tmp_path), tmp_path / "mine.json"
+    output.write_text("mine")
+    assert cli._execute(["annotate", str(path), "-o", str(output)]) == 2
+    assert output.read_text() == "mine"
+    assert "--force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
+def test_real_traces(path: Path, tmp_path: Path):
+    """Without our lines the text is the original's; with them every figure is as before, and no slice overlaps."""
+    output = tmp_path / "out.json.gz"
+    text, original = annotate(path, output), text_of(path)
+    lines = [line for line in text.splitlines() if CATEGORY in line]
+    added = "\n" + "\n".join(lines)
+    assert text.replace(added, "", 1) == original
+    assert overlaps([exact(line.rstrip(",")) for line in lines]) == 0
+    assert summary_of(output) == summary_of(path)
+
+
+def summary_of(path: Path) -> object:
+    """The summary but for what names or counts the file."""
+    found = msgspec.to_builtins(summarize(read(path)))
+    del found["trace"]["path"], found["trace"]["events"]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", real_trace_files()[:4], ids=real_trace_ids()[:4])
+def test_torchs_validator(path: Path, tmp_path: Path):
+    """Torch's own trace validator finds in the copy what it found in the original."""
+    from torch.profiler._trace_validator import validate_trace
+
+    annotate(path, tmp_path / "out.json.gz")
+
+    def broken(file: Path) -> Counter:
+        return Counter(found.rule_name for found in validate_trace(str(file))[1])
+
+    assert broken(tmp_path / "out.json.gz") == broken(path)
