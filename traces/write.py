@@ -38,7 +38,7 @@ def with_events(path: str | Path, events: Iterable[bytes], limits: Limits = DEFA
         separator = b",\n"
     first = _FIRST.search(after)
     if separator.startswith(b",") and (first is None or first[0] != b"]"):
-        yield b","
+        yield b",\n"
     yield after
     yield from pieces
 
