@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.simulator import Instruction, Launch, OnThread, Op, Simulator, Sync, Work, item, steps
-from tests.simulator_trace import BASE_NS, trace_bytes
+from tests.sample_simulator import Instruction, Launch, OnThread, Op, Simulator, Sync, Work, item, steps
+from tests.sample_trace import BASE_NS, trace_bytes
 
 STEPS, WARMUP, FIRST_STEP = 20, 5, 25
 START_NS = 3_600_000_000_000  # after BASE_NS

@@ -5,9 +5,9 @@ import itertools
 import json
 from collections import Counter
 
+from tests.sample_simulator import Copy, Hardware, Launch, OnThread, Op, Simulator, Span, Sync, Work, item, steps
+from tests.sample_trace import trace_bytes
 from tests.simulated_iris import SAMPLE, sample_bytes
-from tests.simulator import Copy, Hardware, Launch, OnThread, Op, Simulator, Span, Sync, Work, item, steps
-from tests.simulator_trace import trace_bytes
 
 EXACT = Hardware(
     launch_call_ns=4_000,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
-from tests.simulator import MAIN, Span
+from tests.sample_simulator import MAIN, Span
 
 PID = 4242
 SMS = 80
