@@ -157,7 +157,7 @@ def test_every_kth_step_runs_its_body() -> None:
 
 
 def test_an_item_of_a_drained_stream_costs_its_own_time_only() -> None:
-    """Launch-bound, it adds the 28 µs of its own work, copy and wait; with long kernels the host also loses its lead."""
+    """Launch-bound, it adds 28 µs of its own work, copy and wait; with long kernels the host also loses its lead."""
     small, large = (Work(20.0), kernel(2.0)) * 20, (Work(1.0), kernel(40.0)) * 20
     assert 27_000 < step_ns(*small, item()) - step_ns(*small) < 29_000
     assert 20_000 < step_ns(*large, item()) - step_ns(*large) < 60_000
