@@ -43,9 +43,7 @@ class Awaited:
 
 def find_awaited(trace: Trace, launches: Launches, synchronize: Ints) -> Awaited:
     """What each Synchronize call (event rows) waited for."""
-    scope, until = _scopes(trace, launches, synchronize), trace.events.ts_ns[synchronize].copy()
-    by_event, streams, recorded = _told_events(trace, synchronize)
-    scope[by_event], until[by_event] = streams, recorded
+    scope, until = scopes(trace, launches, synchronize)
     work, lag, known = _last_before(trace, launches, synchronize, scope, until)
     durations = trace.events.dur_ns[synchronize]
     own = _own_cost(trace, synchronize, work, lag, known)
@@ -79,7 +77,15 @@ def _own_row(launches: Launches, calls: Ints) -> Ints:
     return np.where((place >= 0) & (launches.work_call[found] == calls), found, -1) if len(order) else found - 1
 
 
-def _scopes(trace: Trace, launches: Launches, calls: Ints) -> Ints:
+def scopes(trace: Trace, launches: Launches, calls: Ints) -> tuple[Ints, Ints]:
+    """(stream number that each Synchronize call waits for, or ALL, or NO_STREAM; the moment before which, ns)."""
+    scope, until = _streams_or_all(trace, launches, calls), trace.events.ts_ns[calls].copy()
+    by_event, streams, recorded = _told_events(trace, calls)
+    scope[by_event], until[by_event] = streams, recorded
+    return scope, until
+
+
+def _streams_or_all(trace: Trace, launches: Launches, calls: Ints) -> Ints:
     """The stream number each call waits for, or ALL."""
     scope = np.full(len(calls), ALL, dtype=np.int64)
     if not len(trace.work) or not len(calls):

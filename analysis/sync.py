@@ -88,6 +88,8 @@ class Syncs:
     sites: tuple[Site, ...]  # most time first, the profiler's own last
     ledger_ns: int  # sum of the durations of everything listed, inside the window
     idle_ns: int  # no device works, and the host fetches no data
+    ledger: Entries  # every call that the sites are made of, trace-wide
+    by_profiler: Ints  # event rows of the profiler's own Synchronize calls
 
     def conserved(self) -> bool:
         """Whether the sites account for the whole stall, every call listed, and no more idling than there is."""
@@ -111,8 +113,8 @@ def find_syncs(
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
     busy = intervals.join(window.cover(trace, trace.work.row), window.cover(trace, fetches))
     idle = intervals.gaps(busy, window.start, window.end)
-    entries = _entries(trace, launches, synchronize, copies.blocking_calls, queue)
-    entries = entries.seen(trace, window)
+    ledger = _entries(trace, launches, synchronize, copies.blocking_calls, queue)
+    entries = ledger.seen(trace, window)
     idle_after = np.zeros(len(entries.rows), dtype=np.int64)
     leaves_idle = np.isin(entries.rows, blocking) | ((entries.kind == "allocation") & (entries.waits.work >= 0))
     idle_after[leaves_idle] = _idle_after(trace, window, entries.rows[leaves_idle], idle)
@@ -125,6 +127,8 @@ def find_syncs(
         sites=tuple(sorted(sites, key=_rank)),
         ledger_ns=int(window.durations(trace, entries.rows).sum()),
         idle_ns=intervals.total(idle),
+        ledger=ledger,
+        by_profiler=own,
     )
 
 
@@ -168,25 +172,25 @@ def _profilers_own(trace: Trace, window: Window, calls: Ints, operators: Operato
 
 
 @dataclass(frozen=True, slots=True)
-class _Entries:
+class Entries:
     """The calls of the ledger, k of them, ascending."""
 
     rows: Ints
     kind: np.ndarray[tuple[int], np.dtype[np.str_]]
     waits: Awaited
 
-    def of(self, chosen: Ints | Bools) -> _Entries:
+    def of(self, chosen: Ints | Bools) -> Entries:
         """Those of the entries, in this order."""
         lag = OptionalInts(self.waits.lag_ns.values[chosen], self.waits.lag_ns.known[chosen])
         waits = Awaited(self.waits.work[chosen], lag, self.waits.waited_ns[chosen])
-        return _Entries(self.rows[chosen], self.kind[chosen], waits)
+        return Entries(self.rows[chosen], self.kind[chosen], waits)
 
-    def seen(self, trace: Trace, window: Window) -> _Entries:
+    def seen(self, trace: Trace, window: Window) -> Entries:
         """Those that start in the window, or last into it."""
         return self.of(window.holds(trace.events.ts_ns[self.rows]) | (window.durations(trace, self.rows) > 0))
 
 
-def _entries(trace: Trace, launches: Launches, synchronize: Ints, copies: Ints, queue: Queue) -> _Entries:
+def _entries(trace: Trace, launches: Launches, synchronize: Ints, copies: Ints, queue: Queue) -> Entries:
     """Every call of the ledger, trace-wide, with what it waited for. No call is in it twice."""
     calls = trace.events.rows(*CALLS)
     allocations = rows_named(trace, calls, _is_allocation)
@@ -210,7 +214,7 @@ def _entries(trace: Trace, launches: Launches, synchronize: Ints, copies: Ints, 
     )
     rows = (synchronize, copies, allocations, full, graphs)
     kinds = ("synchronize", "copy", "allocation", "queue_full", "graph_launch")
-    made = _Entries(np.concatenate(rows), np.repeat(kinds, [len(each) for each in rows]), waits)
+    made = Entries(np.concatenate(rows), np.repeat(kinds, [len(each) for each in rows]), waits)
     return made.of(np.argsort(made.rows, kind="stable"))
 
 
@@ -235,7 +239,7 @@ def _idle_after(trace: Trace, window: Window, rows: Ints, idle: Intervals) -> In
 
 
 def _sites(
-    trace: Trace, window: Window, operators: Operators, entries: _Entries, idle_after: Ints, own: Ints
+    trace: Trace, window: Window, operators: Operators, entries: Entries, idle_after: Ints, own: Ints
 ) -> list[Site]:
     """The ledger's calls grouped by kind, call and place."""
     places = find_places(trace, operators, entries.rows)
