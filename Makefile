@@ -10,7 +10,7 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/.installed ## profile the Iris training before and after a change, and explain it
-	$(BIN)/stallscope demo iris-mlp
+	$(BIN)/stallscope demo iris-mlp --quick
 
 test: $(VENV)/.installed-dev ## run all tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
@@ -36,7 +36,7 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e .
+	$(PIP) install -c constraints.txt -e ".[plot]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -246,16 +246,31 @@ def env(
 @app.command(short_help="Run and explain a built-in training script.")
 def demo(
     name: Annotated[str | None, typer.Argument(help="Which workload; without it, they are listed.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Training length.  [default: some thousand]")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each variant, interleaved.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="A short form: fewer variants, seconds a run.")] = False,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each variant, in turn.  [default: 3 or 5]")
+    ] = None,
     logdir: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs/demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page, plot and figures.  [default: beside the runs]")
+    ] = None,
+    again: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="Run nothing: make page and plot of these figures again.")
+    ] = None,
 ) -> Any:
-    """Run a built-in training script in two variants, profile each, and compare them."""
+    """Run a built-in training script in its variants, profile each, and explain what they measured.
+
+    Ends in a table, a plot (PNG, SVG; needs matplotlib) and an explanation made of the figures. Progress goes to
+    stderr. Variants that need a GPU are run where there is one.
+    """
     from stallscope import demo as workloads
     from stallscope.output import write_text
 
     return workloads.run(
-        name, epochs=epochs, repeats=repeats, logdir=logdir, echo=lambda line: write_text(sys.stdout, line + "\n")
+        name,
+        workloads.Request(quick=quick, repeats=repeats, logdir=logdir, out=out, again=again),
+        echo=lambda line: write_text(sys.stdout, line + "\n"),
+        say=lambda line: write_text(sys.stderr, line + "\n"),
     )
 
 

@@ -1,5 +1,6 @@
-"""`stallscope demo`: both variants in turn, into folders that the other commands take, explained and compared."""
+"""`stallscope demo`: the variants in turn, into folders that the other commands take, measured and explained."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,21 +11,28 @@ from pathlib import Path
 import pytest
 
 from stallscope import demo
+from stallscope.demo import plot, running
+from stallscope.demo.catalog import WORKLOADS
+from stallscope.demo.results import load
 from stallscope.traces.errors import BadInput, StallscopeError
 from stallscope.traces.runs import find_runs
 from tests.simulated_iris import SAMPLE
 
+FIGURES = {"us_per_epoch": 365.0, "epochs": 1000, "item_us": 0.2, "append_us": 0.07, "print_us": 0.8,
+           "nothing_us": 0.06, "accuracy": 0.9, "loss": 0.5, "curve": [[10, 1.1], [1000, 0.5]]}  # fmt: skip
 
-def run(tmp_path: Path, name: str | None = "iris-mlp", **options: int) -> tuple[int, str]:
-    """Run a demo below ``tmp_path``; its exit code and everything it said."""
+
+def run(tmp_path: Path, name: str | None = "iris-mlp", repeats: int = 2) -> tuple[int, str, str]:
+    """Run a demo in its short form below ``tmp_path``; its exit code, what it showed and its progress."""
+    shown: list[str] = []
     said: list[str] = []
-    arguments: dict[str, int | None] = {"epochs": 300, "repeats": 2, **options}
-    code = demo.run(name, logdir=tmp_path / "runs", echo=said.append, **arguments)  # type: ignore[arg-type]
-    return code, "\n".join(said)
+    request = demo.Request(quick=True, repeats=repeats, logdir=tmp_path / "runs", out=None)
+    code = demo.run(name, request, echo=shown.append, say=said.append)
+    return code, "\n".join(shown), "\n".join(said)
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
-    """Make each run leave the sample trace in its folder instead of training; returns the commands as they come."""
+    """Make each run leave the sample trace and figures instead of training; returns the commands as they come."""
     commands: list[Sequence[str]] = []
 
     def record(command: Sequence[str]) -> str:
@@ -32,18 +40,20 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
         folder = Path(command[command.index("--logdir") + 1]) / command[command.index("--name") + 1]
         folder.mkdir(parents=True)
         shutil.copy(SAMPLE, folder)
+        Path(command[command.index("--json") + 1]).write_text(json.dumps(FIGURES))
         return "done"
 
-    monkeypatch.setattr(demo, "record", record)
+    monkeypatch.setattr(running, "record", record)
+    monkeypatch.setattr(running, "may_use_gpu", lambda _: False)
     return commands
 
 
 def test_without_a_name_the_workloads_are_listed(tmp_path: Path) -> None:
     """Nothing is run; each workload has a line, and the last line says how to run one."""
-    code, said = run(tmp_path, None)
+    code, shown, _ = run(tmp_path, None)
     assert code == 0
-    assert "iris-mlp" in said
-    assert said.endswith("Run one with: stallscope demo NAME")
+    assert all(name in shown for name in WORKLOADS)
+    assert shown.endswith("Run one with: stallscope demo NAME")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -55,16 +65,16 @@ def test_an_unknown_name_names_the_known(tmp_path: Path) -> None:
 
 
 def test_variants_are_run_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A B A B: a drift of the machine meets both; options go to the script, the folder to each side and run."""
+    """A B, B A: a drift of the machine meets both; options go to the script, the folder to each side and run."""
     commands = recorded(monkeypatch)
-    code, _ = run(tmp_path)
+    code, _, _ = run(tmp_path)
     assert code == 0
-    assert [command[-1] for command in commands] == ["1", "100", "1", "100"]
+    assert [command[command.index("--record-every") + 1] for command in commands] == ["1", "100", "100", "1"]
     places = [Path(command[command.index("--logdir") + 1]).name for command in commands]
     names = [command[command.index("--name") + 1] for command in commands]
-    assert places == ["record-every-1", "record-every-100"] * 2
+    assert places == ["cpu-record-1", "cpu-record-100", "cpu-record-100", "cpu-record-1"]
     assert names == ["run-1", "run-1", "run-2", "run-2"]
-    assert all(command[command.index("--epochs") + 1] == "300" for command in commands)
+    assert all(command[command.index("--device") + 1] == "cpu" for command in commands)
 
 
 def test_the_folders_are_what_the_other_commands_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,38 +85,73 @@ def test_the_folders_are_what_the_other_commands_take(tmp_path: Path, monkeypatc
     first, second = sorted((tmp_path / "runs").iterdir())
     for folder in (first, second):
         assert [found.name for found in find_runs(folder)] == [
-            "record-every-1/run-1",
-            "record-every-1/run-2",
-            "record-every-100/run-1",
-            "record-every-100/run-2",
+            "cpu-record-1/run-1",
+            "cpu-record-1/run-2",
+            "cpu-record-100/run-1",
+            "cpu-record-100/run-2",
         ]
-        assert len(find_runs(folder / "record-every-1")) == 2
+        assert len(find_runs(folder / "cpu-record-1")) == 2
 
 
 def test_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress first, then a summary of each side, the comparison, and the commands that go on from here."""
+    """A summary, the comparison, table and explanation, the commands that go on from here; progress goes elsewhere."""
     recorded(monkeypatch)
-    _, said = run(tmp_path)
+    _, shown, said = run(tmp_path)
     order = [
-        "run 1 of 4: loss read in every epoch, 300 epochs",
-        "run 4 of 4: loss read every 100 epochs, 300 epochs",
-        "loss read in every epoch: one run",
-        "loss read every 100 epochs: one run",
+        "CPU, record every 1: one run",
         "before and after: all runs",
+        "what was measured",
+        "Not measured here (no GPU): GPU, record every 1; GPU, record every 100.",
         "tensorboard --logdir",
         "stallscope compare",
     ]
-    places = [said.index(words) for words in order]
+    places = [shown.index(words) for words in order]
     assert places == sorted(places)
-    assert "record-every-1/run-1 (+1)" in said
-    assert "record-every-100/run-1 (+1)" in said
-    assert "No GPU was used here" not in said
+    assert "run 1 of 4: CPU, record every 1" in said
+    assert "run 4 of 4: CPU, record every 1" in said
+    assert "run 1 of 4" not in shown
+
+
+def test_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page, figures and both plots; from the figures alone the same page and plots come again."""
+    recorded(monkeypatch)
+    run(tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    names = ["iris-mlp.json", "iris-mlp.md", "iris-mlp.png", "iris-mlp.svg"]
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == names
+    result = load(folder / "iris-mlp.json")
+    assert result.quick
+    assert [len(variant.repeats) for variant in result.variants] == [2, 2]
+    again = demo.Request(quick=False, repeats=None, logdir=tmp_path, out=tmp_path, again=folder / "iris-mlp.json")
+    assert demo.run("iris-mlp", again, echo=lambda _: None, say=lambda _: None) == 0
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_without_matplotlib_all_but_the_plot_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence says what is missing and how to get it; the page names no picture."""
+    recorded(monkeypatch)
+    monkeypatch.setattr(plot, "available", lambda: False)
+    code, shown, _ = run(tmp_path)
+    assert code == 0
+    assert "matplotlib is not installed; python -m pip install matplotlib" in shown
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["iris-mlp.json", "iris-mlp.md"]
+    assert ".png" not in (folder / "iris-mlp.md").read_text(encoding="utf-8")
+
+
+def test_another_file_is_no_result(tmp_path: Path) -> None:
+    """`--again` with something else says so in one sentence."""
+    (tmp_path / "x.json").write_text('{"schema": "other"}')
+    request = demo.Request(quick=False, repeats=None, logdir=tmp_path, out=None, again=tmp_path / "x.json")
+    with pytest.raises(BadInput, match="no result of a demo"):
+        demo.run("iris-mlp", request, echo=lambda _: None, say=lambda _: None)
 
 
 def test_without_a_gpu_the_sample_is_introduced_as_simulated(capsys: pytest.CaptureFixture[str]) -> None:
     """The reader learns that no hardware made it before the first figure."""
     said: list[str] = []
-    demo.show_sample(demo.WORKLOADS["iris-mlp"], demo.Style(), said.append)
+    demo.show_sample(WORKLOADS["iris-mlp"], demo.Style(), said.append)
     text = "\n".join(said)
     assert text.index("(simulated)") < text.index("no hardware") < text.index("launch")
     assert capsys.readouterr().out == ""
@@ -117,7 +162,7 @@ def test_a_measured_sample_is_preferred(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("iris_mlp_simulated.1.pt.trace.json.gz", "iris_mlp_h200.1.pt.trace.json.gz"):
         (tmp_path / name).touch()
     monkeypatch.setattr(demo.resources, "files", lambda _: tmp_path)
-    found = demo.sample_path(demo.WORKLOADS["iris-mlp"])
+    found = demo.sample_path(WORKLOADS["iris-mlp"])
     assert found is not None
     assert found.name == "iris_mlp_h200.1.pt.trace.json.gz"
 
@@ -132,7 +177,7 @@ def test_waiting_threads_do_not_spin_unless_asked(
     if chosen is not None:
         monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
     command = [sys.executable, "-c", "import os, sys; sys.stderr.write(os.environ['OMP_WAIT_POLICY'])"]
-    assert demo.record(command) == expected
+    assert running.record(command) == expected
 
 
 @pytest.mark.slow
@@ -140,13 +185,13 @@ def test_a_failed_run_says_its_last_line() -> None:
     """The demo ends with the reason, not with a missing folder."""
     command = [sys.executable, "-c", "import sys; sys.exit('the disk is full')"]
     with pytest.raises(StallscopeError, match="exit code 1: the disk is full"):
-        demo.record(command)
+        running.record(command)
 
 
-def test_a_run_that_recorded_nothing_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 0 without a run folder is an error at once, with what the run said last."""
-    monkeypatch.setattr(demo, "record", lambda _: "the script trained nothing")
-    with pytest.raises(StallscopeError, match="recorded nothing: the script trained nothing"):
+def test_a_run_that_measured_nothing_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0 without figures is an error at once, with what the run said last."""
+    monkeypatch.setattr(running, "record", lambda _: "the script trained nothing")
+    with pytest.raises(StallscopeError, match="measured nothing: the script trained nothing"):
         run(tmp_path)
 
 
@@ -157,23 +202,32 @@ def test_commands_can_be_pasted() -> None:
 
 
 @pytest.mark.slow
-def test_the_real_thing(tmp_path: Path) -> None:
-    """From the command line, once each: four hundred epochs in both variants end in a comparison."""
-    command = [sys.executable, "-m", "stallscope", "demo", "iris-mlp", "--epochs", "400", "--repeats", "1"]
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_each_workload_in_short(name: str, tmp_path: Path) -> None:
+    """From the command line, once each variant: every variant of the CPU is measured, and all is written and told."""
+    command = [sys.executable, "-m", "stallscope", "demo", name, "--quick", "--repeats", "1"]
     done = subprocess.run(
-        [*command, "--logdir", "runs"],
+        [*command, "--logdir", "runs", "--out", "out"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": "1"},  # on a busy machine, waiting threads make it 100 times slower
         timeout=240,
-        check=True,
+        check=False,
     )
-    (stamp,) = (tmp_path / "runs").iterdir()
-    for variant in ("record-every-1", "record-every-100"):
-        folder = stamp / variant / "run-1"
-        assert list(folder.glob("*.pt.trace.json.gz"))
-        assert (folder / "stallscope.json").is_file()
-    assert f"tensorboard --logdir {Path('runs') / stamp.name}" in done.stdout
-    assert "before and after" in done.stdout
+    assert done.returncode == 0, done.stderr
+    result, quick = load(tmp_path / "out" / f"{name}.json"), True
+    wanted = WORKLOADS[name].variants(quick)
+    assert {variant.title for variant in wanted} == {*(v.title for v in result.variants), *result.not_measured}
+    assert {v.key for v in wanted if running.needs(v) == 0} <= {v.key for v in result.variants}
+    assert f"run 1 of {len(result.variants)}: " in done.stderr
+    assert f"{name}: what was measured" in done.stdout
+    for ending in (".md", ".png", ".svg"):
+        assert (tmp_path / "out" / f"{name}{ending}").stat().st_size > 500
+    for sentence in WORKLOADS[name].tell(result).sentences:
+        assert sentence in (tmp_path / "out" / f"{name}.md").read_text(encoding="utf-8")
+    if WORKLOADS[name].compared is not None:
+        (stamp,) = (tmp_path / "runs").iterdir()
+        assert f"tensorboard --logdir {Path('runs') / stamp.name}" in done.stdout
+        assert "before and after" in done.stdout

@@ -129,7 +129,7 @@ def test_make_runs_what_the_table_says() -> None:
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is not installed")
-    for target, command in (("demo", "stallscope demo iris-mlp"), ("test", "python -m pytest")):
+    for target, command in (("demo", "stallscope demo iris-mlp --quick"), ("test", "python -m pytest")):
         assert f"| `make {target}` | `.venv/bin/{command}`" in README
         shown = subprocess.run([make, "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert f".venv/bin/{command}" in shown
