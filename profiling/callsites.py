@@ -1,0 +1,100 @@
+"""The table of call sites: which lines of the user's program made the calls that are marked."""
+
+from __future__ import annotations
+
+import os
+from types import CodeType, FrameType
+
+from stallscope.profiling.function_mode import is_disguise
+from stallscope.profiling.usercode import UserCode, module_of
+from stallscope.traces.manifest import CallSite, Frame
+
+MAX_FRAMES = 64  # of the user's, kept per site
+MAX_STACKS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
+OPTIMIZERS_ON_THE_DEVICE = ("lbfgs.py", "_adafactor.py")  # the rest read only their step counters, which live in RAM
+
+Stack = tuple[object, ...]
+
+
+class CallSites:
+    """Numbers call sites in the order in which they are first seen; equal chains of user frames are one site."""
+
+    def __init__(self, *, on_gpu: bool) -> None:
+        self.sites: list[CallSite] = []
+        self._on_gpu = on_gpu  # the script uses one: devices tell which calls wait, nothing has to be guessed
+        self._user = UserCode()
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._stacks: dict[Stack, int | None] = {}
+        self._codes: list[CodeType] = []  # whose ids ``_stacks`` holds
+
+    def number(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
+        """Number the site of a call of ``kind`` made by ``frame``; None for one that is nobody's business.
+
+        ``waits``: it makes the host wait wherever its tensor is on a GPU. A stack seen before costs one look-up.
+        """
+        key: list[object] = [kind, waits]
+        each = frame
+        while each is not None:
+            key += (id(each.f_code), each.f_lasti)
+            each = each.f_back
+        stack = tuple(key)
+        try:
+            return self._stacks[stack]
+        except KeyError:
+            found = self._stacks[stack] = self._number(kind, frame, waits=waits)
+            return found
+
+    def _number(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
+        if len(self._stacks) > MAX_STACKS:
+            self._stacks.clear()
+            self._codes.clear()
+        chain = _chain(frame)
+        self._codes += [each.f_code for each in chain]
+        if not chain or module_of(chain[0]).partition(".")[0] == "stallscope":  # our own waiting for the device
+            return None
+        if kind == "item" and not self._on_gpu and _reads_a_counter(chain[0]):
+            return None
+        waits = waits and (self._on_gpu or not any(_loads_data(each) for each in chain))
+        frames = self._users_frames(chain)
+        value = (kind, waits, tuple((each.file, each.line, each.function) for each in frames))
+        if value not in self._numbers:
+            self._numbers[value] = len(self.sites)
+            self.sites.append(CallSite(kind=kind, frames=frames, would_synchronize=waits))
+        return self._numbers[value]
+
+    def _users_frames(self, chain: list[FrameType]) -> list[Frame]:
+        users = [each for each in chain if self._user.owns(each)][:MAX_FRAMES]
+        if not users:  # a thread of a library's: its outermost line is the best that can be said
+            others = [each for each in chain if module_of(each).partition(".")[0] not in ("torch", "stallscope")]
+            users = others[-1:] or chain[:1]
+        return [_frame(each) for each in users]
+
+
+def _chain(frame: FrameType | None) -> list[FrameType]:
+    chain = []
+    while frame is not None:
+        if not is_disguise(frame.f_code):
+            chain.append(frame)
+        frame = frame.f_back
+    return chain
+
+
+def _frame(frame: FrameType) -> Frame:
+    code = frame.f_code
+    return Frame(file=printable(code.co_filename), line=frame.f_lineno or 0, function=printable(code.co_qualname))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what UTF-8 cannot say (file names that are not text) written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _reads_a_counter(frame: FrameType) -> bool:
+    """Whether an optimizer asks for the number of its step, which lies in host memory on any machine."""
+    own_file = os.path.basename(frame.f_code.co_filename)  # noqa: PTH119
+    return module_of(frame).startswith("torch.optim") and own_file not in OPTIMIZERS_ON_THE_DEVICE
+
+
+def _loads_data(frame: FrameType) -> bool:
+    """Whether a DataLoader is at work: what data sets and samplers read is in host memory by nature."""
+    return module_of(frame).startswith("torch.utils.data")

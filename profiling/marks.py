@@ -1,0 +1,255 @@
+"""Marks of the attribution window: ranges that say which line called, and which module ran. Times are not its business.
+
+Ranges are called ``stallscope.site#N`` and ``stallscope.module#N``; N indexes the tables ``call_sites`` and
+``modules``, since names in a trace survive only as ASCII. Call sites are seen in one of two ways:
+
+- by a ``TorchFunctionMode`` (see ``function_mode``), which sees masks in indexing too, where nothing is compiled:
+  compiled code checks which modes are on, and would be compiled again;
+- else by replacing a few methods of ``Tensor`` (see ``patches``) until the window ends. Masks are not seen then.
+
+Root module calls, backward passes and optimizer steps are sites as well. All is taken away at the window's end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType, ModuleType
+from typing import Any
+
+from stallscope.profiling import patches, synchronizing
+from stallscope.profiling.callsites import CallSites
+from stallscope.profiling.device import find_device
+from stallscope.profiling.function_mode import FunctionMode
+from stallscope.profiling.module_ranges import ModuleRanges
+from stallscope.profiling.optimizer_ranges import OptimizerRanges
+from stallscope.profiling.patches import Patches
+from stallscope.traces.manifest import CallSite, Finding, NamedModule
+
+_all: weakref.WeakSet[Marks] = weakref.WeakSet()
+
+
+class Marks:
+    """Marks one window, on the thread that installs it (modules: on every thread). Used once."""
+
+    def __init__(self, torch: ModuleType, *, module_ranges: bool = True, call_sites: bool = True) -> None:
+        self.active = False
+        self._torch: Any = torch
+        self._call_sites = call_sites
+        self._problems: list[Finding] = []
+        self._devices = _devices(torch, on_gpu=find_device(torch).queues)
+        self._sites = CallSites(on_gpu=self._devices.on_gpu)
+        self._calls = synchronizing.calls(torch) if call_sites else {}
+        self._mode: FunctionMode | None = None
+        self._suspended = 0
+        self._owner = 0
+        self._patches = Patches(torch, self)
+        self._modules = ModuleRanges(torch, self, ranges=module_ranges, sites=call_sites)
+        self._optimizers = OptimizerRanges(torch, self)
+        self._new_range = _range_maker(torch)
+        self._unwatched = torch._C.DisableTorchFunction  # noqa: SLF001
+
+    # --- what there is to read -------------------------------------------------------------------
+
+    @property
+    def call_sites(self) -> list[CallSite]:
+        """The N-th is that of ranges named ``stallscope.site#N``."""
+        return self._sites.sites
+
+    @property
+    def modules(self) -> list[NamedModule]:
+        """The N-th is that of ranges named ``stallscope.module#N``."""
+        return self._modules.names.modules
+
+    @property
+    def notes(self) -> list[Finding]:
+        """What should be said about the marks."""
+        return [*self._problems, *self._modules.findings()]
+
+    # --- in and out ------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Begin to mark. Called on the thread that trains, once the recorder runs. Does not raise."""
+        try:
+            self._install()
+        except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
+            self.fail(error)
+            self.remove()
+
+    def remove(self) -> None:
+        """Take everything away again. Does not raise; may be called more than once."""
+        self.active = False
+        for step in (
+            self._take_mode_off,
+            self._patches.take_off,
+            self._optimizers.close,
+            self._modules.close,
+            self._remove_hooks,
+        ):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001
+                self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Mark nothing any more after a failure of ours."""
+        self.active = False
+        if not any(each.name == "marks_failed" for each in self._problems):
+            text = f"call sites and modules were not marked to the end: {type(error).__name__}: {error}"
+            self._problems.append(Finding(name="marks_failed", text=text))
+
+    def _install(self) -> None:
+        self._owner = threading.get_ident()
+        _disable_in_children(self)
+        compiled = anything_compiled()
+        self._modules.install()
+        if not compiled:  # compiled optimizers check for hooks, too
+            self._optimizers.install()
+        if self._call_sites:
+            self._install_call_sites(compiled=compiled)
+        self.active = True
+
+    def _install_call_sites(self, *, compiled: bool) -> None:
+        self._patches.put_on(patches.waits_without_tensors(self._torch), by_rule=False)
+        self._patches.replace(self._torch.autograd, "_engine_run_backward", self._around_backward)
+        if compiled:
+            self._patches.put_on(patches.tensor_methods(self._torch), by_rule=True)
+            return
+        self._mode = FunctionMode(self._torch, self)
+        self._mode.put_on()
+        self._patches.replace(self._torch, "compile", self._around_compile)
+
+    def _take_mode_off(self) -> None:
+        if self._mode is not None and threading.get_ident() == self._owner:
+            self._mode.take_off()
+
+    def _remove_hooks(self) -> None:
+        if not anything_compiled():  # else they stay, and do nothing
+            self._modules.remove()
+            self._optimizers.remove()
+
+    # --- what is around calls --------------------------------------------------------------------
+
+    def range_of_call(self, function: Any, args: Any, kwargs: Any, caller: FrameType) -> Any:
+        """Return the range of a call into torch that can synchronize, None for others."""
+        try:
+            call = self._calls.get(function)
+            if call is None:
+                return None
+            with self._unwatched():  # rules look at tensors; no mode or subclass of the user's sees that
+                waits = call.rule(self._devices, args, kwargs)
+            return None if waits is None else self.range_of(call.kind, caller, waits=waits)
+        except Exception as error:  # noqa: BLE001
+            self.fail(error)
+            return None
+
+    def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
+        """Return the range of a call site, None where it is nobody's."""
+        try:
+            number = self._sites.number(kind, caller, waits=waits)
+        except Exception as error:  # noqa: BLE001
+            self.fail(error)
+            return None
+        return None if number is None else self._new_range(f"stallscope.site#{number}")
+
+    def range_named(self, name: str) -> Any:
+        """Return a range to be entered once."""
+        return self._new_range(name)
+
+    def suspend(self) -> None:
+        """Take the mode off for a module that computes in another way where it sees one."""
+        if self._mode is not None and threading.get_ident() == self._owner:
+            self._suspended += 1
+            self._mode.take_off()
+
+    def resume(self) -> None:
+        """Put it on again after the outermost such module."""
+        if self._mode is not None and threading.get_ident() == self._owner and self._suspended:
+            self._suspended -= 1
+            if not self._suspended and self.active and not self._mode.on:
+                self._mode.put_on()
+
+    def _around_backward(self, original: Any) -> Any:
+        @wraps(original)
+        def _engine_run_backward(*args: Any, **kwargs: Any) -> Any:
+            if not self.active or self._torch.compiler.is_compiling():
+                return original(*args, **kwargs)
+            caller = sys._getframe(1)  # noqa: SLF001
+            kind = "grad" if caller.f_code.co_name == "grad" else "backward"
+            mark = self.range_of(kind, caller, waits=False)
+            del caller
+            return self._run_backward(original, args, kwargs, mark)
+
+        return _engine_run_backward
+
+    def _run_backward(self, original: Any, args: Any, kwargs: Any, mark: Any) -> Any:
+        """Run a backward pass with the mode on: hooks of the user's and recomputed forwards run in it."""
+        mode = self._mode
+        hidden = mode is not None and not self._suspended and threading.get_ident() == self._owner and not mode.on
+        if mark is not None:
+            mark.__enter__()
+        if hidden and mode is not None:
+            mode.put_on()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            if hidden and mode is not None:
+                mode.take_off()
+            if mark is not None:
+                mark.__exit__(None, None, None)
+
+    def _around_compile(self, original: Any) -> Any:
+        """Take the mode off for good once the script begins to compile; methods are replaced instead."""
+
+        @wraps(original)
+        def compile(*args: Any, **kwargs: Any) -> Any:  # noqa: A001
+            if self.active and self._mode is not None:
+                try:
+                    self._take_mode_off()
+                    self._mode = None
+                    self._patches.put_on(patches.tensor_methods(self._torch), by_rule=True)
+                except Exception as error:  # noqa: BLE001
+                    self.fail(error)
+            return original(*args, **kwargs)
+
+        return compile
+
+
+def anything_compiled() -> bool:
+    """Whether ``torch.compile`` has been asked to compile anything in this process."""
+    frames, utils = sys.modules.get("torch._dynamo.eval_frame"), sys.modules.get("torch._dynamo.utils")
+    backends: Any = getattr(frames, "cached_backends", None) or {}
+    counters: Any = getattr(utils, "counters", None)
+    compiled = bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))
+    return compiled or any(each is not None for each in backends.values())
+
+
+def _devices(torch: Any, *, on_gpu: bool) -> synchronizing.Devices:
+    masks = frozenset({torch.bool, torch.uint8})
+    return synchronizing.Devices(torch.Tensor, torch.device, masks, on_gpu)
+
+
+def _range_maker(torch: Any) -> Callable[[str], Any]:
+    """Return what makes a range of a name: torch's cheap one, or else its public one."""
+    fast = getattr(getattr(torch._C, "_profiler", None), "_RecordFunctionFast", None)  # noqa: SLF001
+    return fast if fast is not None else torch.profiler.record_function  # type: ignore[no-any-return]
+
+
+def _disable_in_children(marks: Marks) -> None:
+    """See to it that a forked child marks nothing."""
+    if hasattr(os, "register_at_fork") and not _registered:
+        _registered.append(True)
+        os.register_at_fork(after_in_child=_disable_all)
+    _all.add(marks)
+
+
+_registered: list[bool] = []
+
+
+def _disable_all() -> None:
+    for each in list(_all):
+        each.active = False

@@ -1,0 +1,217 @@
+"""A range around each call of a module, through global forward hooks: nothing of the script's is touched.
+
+Forward hooks run on the ``Module.__call__`` path only. Backward passes need nothing here: each of their nodes bears the
+sequence number of the operator that it belongs to. Backward hooks would break in-place modules.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from typing import Any, NamedTuple, Protocol
+
+from stallscope.profiling.callsites import printable
+from stallscope.profiling.function_mode import has_fast_path
+from stallscope.profiling.module_names import SHOWN, ModuleNames
+from stallscope.traces.manifest import Finding
+
+LAZY = (GeneratorType, CoroutineType, AsyncGeneratorType)
+MAX_LOOK_UP = 40  # frames above a call that are searched for a ``forward`` that was called directly
+
+
+class Marker(Protocol):
+    """Who makes ranges, and is told of what the hooks see."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is to be marked still."""
+
+    def range_named(self, name: str) -> Any:
+        """Return a range to be entered."""
+
+    def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
+        """Return the range of a call site, or None."""
+
+    def suspend(self) -> None:
+        """Let torch compute as if nobody watched."""
+
+    def resume(self) -> None:
+        """Watch again."""
+
+    def fail(self, error: Exception) -> None:
+        """Switch off after a failure of ours."""
+
+
+class _Entry(NamedTuple):
+    """A module call that is running. ``ranges``: to be left in this order."""
+
+    module: Any
+    frame: int  # identity of the frame that runs the call
+    ranges: tuple[Any, ...]
+    suspends: bool
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[_Entry] = []
+
+
+class ModuleRanges:
+    """The hooks, what they have open, and what they have learnt."""
+
+    def __init__(self, torch: Any, marker: Marker, *, ranges: bool, sites: bool) -> None:
+        self.names = ModuleNames()
+        self._torch = torch
+        self._marker = marker
+        self._ranges, self._sites = ranges, sites
+        self._thread = _Thread()
+        self._direct: dict[str, str] = {}  # class of a module whose ``forward`` was called → where
+        self._lazy: set[int] = set()  # numbers of modules whose calls return before their bodies run
+        self._undo: list[Callable[[], None]] = []
+
+    def install(self) -> None:
+        """Hang the hooks in."""
+        module = self._torch.nn.modules.module
+        called, left = _hooks(self._torch, self, self._marker)
+        self._undo.append(module.register_module_forward_pre_hook(called).remove)
+        self._undo.append(module.register_module_forward_hook(left, always_call=True).remove)
+
+    def remove(self) -> None:
+        """Take the hooks out. Where something is compiled they must stay, or it would be compiled again."""
+        while self._undo:
+            self._undo.pop()()
+
+    def close(self) -> None:
+        """Leave what is open on this thread."""
+        self._unwind(lambda _entry: True)
+
+    def findings(self) -> list[Finding]:
+        """Return what should be said about the modules."""
+        found = []
+        for kind, where in self._direct.items():
+            text = (
+                f"{kind}.forward(…) is called directly at {where}: call the module itself, model(x) instead of "
+                f"model.forward(x); only __call__ runs hooks, so this call is not seen as a step or a module"
+            )
+            found.append(Finding(name="direct_forward", text=printable(text)))
+        if self.names.shared:
+            shown = "; ".join(f"{other} is {first}" for first, other in self.names.shared[:SHOWN])
+            more = len(self.names.shared) - SHOWN
+            text = f"modules in several places are listed under their first name: {shown}"
+            found.append(Finding(name="shared_modules", text=printable(text + (f"; {more} more" if more > 0 else ""))))
+        if self._lazy:
+            shown = ", ".join(_shown(self.names.modules[each]) for each in sorted(self._lazy)[:SHOWN])
+            text = f"forward is a generator or a coroutine, whose body runs after the call: {shown} cannot be timed"
+            found.append(Finding(name="lazy_forward", text=text))
+        return found
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def called(self, module: Any, frame: FrameType) -> None:
+        """Note a call; ``frame`` is torch's that runs it."""
+        stack = self._thread.stack
+        root = stack[0].module if stack else None
+        site = None
+        if root is None:
+            root = self._called_directly(frame)
+            site = self._marker.range_of("forward", frame, waits=False) if self._sites else None
+        ranges = []
+        if site is not None:
+            ranges.append(site)
+        if self._ranges:
+            number = self.names.number(module, root)
+            if number not in self._lazy:
+                ranges.append(self._marker.range_named(f"stallscope.module#{number}"))
+        suspends = has_fast_path(self._torch, module)
+        if suspends:
+            self._marker.suspend()
+        for each in ranges:
+            each.__enter__()
+        stack.append(_Entry(module, id(frame), tuple(reversed(ranges)), suspends))
+
+    def left(self, module: Any, output: Any) -> None:
+        """Note the end of a call, and of the calls in it whose ends an interrupt kept from us."""
+        stack = self._thread.stack
+        if not any(each.module is module for each in reversed(stack)):
+            return
+        while stack:
+            entry = stack.pop()
+            self._leave(entry)
+            if entry.module is module:
+                break
+        if isinstance(output, LAZY) and self._ranges:
+            self._lazy.add(self.names.number(module, None))
+
+    def settle(self, frame: FrameType) -> None:
+        """Leave calls that an interrupt has ended: those that run no longer."""
+        if self._thread.stack:
+            alive = set()
+            each: FrameType | None = frame
+            while each is not None:
+                alive.add(id(each))
+                each = each.f_back
+            self._unwind(lambda entry: entry.frame not in alive)
+
+    def _unwind(self, ended: Callable[[_Entry], bool]) -> None:
+        stack = self._thread.stack
+        while stack and ended(stack[-1]):
+            self._leave(stack.pop())
+
+    def _leave(self, entry: _Entry) -> None:
+        for each in entry.ranges:
+            each.__exit__(None, None, None)
+        if entry.suspends:
+            self._marker.resume()
+
+    def _called_directly(self, frame: FrameType) -> Any | None:
+        """Return the outermost module whose ``forward`` is running without its ``__call__``; note it."""
+        found, caller = None, None
+        each: FrameType | None = frame.f_back
+        for _ in range(MAX_LOOK_UP):
+            if each is None:
+                break
+            if each.f_code.co_name == "forward":
+                module = _itself(each)
+                if isinstance(module, self._torch.nn.Module):
+                    found, caller = module, each.f_back
+            each = each.f_back
+        if found is not None and caller is not None and self._torch._C._current_graph_task_id() == -1:  # noqa: SLF001
+            where = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+            self._direct.setdefault(type(found).__name__, where)
+        return found
+
+
+def _itself(frame: FrameType) -> Any:
+    """Return the first argument of a function that is running."""
+    code = frame.f_code
+    return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+
+
+def _shown(module: Any) -> str:
+    return f"{module.name} ({module.type})" if module.name else module.type
+
+
+def _hooks(torch: Any, ranges: ModuleRanges, marker: Marker) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return the two global forward hooks. Under ``torch.compile`` they vanish: their first line is all it sees."""
+
+    def called(module: Any, _args: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if marker.active:
+            try:
+                ranges.called(module, sys._getframe(1))  # noqa: SLF001
+            except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
+                marker.fail(error)
+
+    def left(module: Any, _args: Any, output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if marker.active:
+            try:
+                ranges.left(module, output)
+            except Exception as error:  # noqa: BLE001
+                marker.fail(error)
+
+    return called, left

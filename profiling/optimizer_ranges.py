@@ -1,0 +1,98 @@
+"""A range around each optimizer step, through torch's global step hooks."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+
+class Marker(Protocol):
+    """Who makes ranges."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is to be marked still."""
+
+    def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
+        """Return the range of a call site, or None."""
+
+    def fail(self, error: Exception) -> None:
+        """Switch off after a failure of ours."""
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.running: list[tuple[int, Any]] = []  # frame and range of each step; wrappers step inside each other
+
+
+class OptimizerRanges:
+    """The two hooks and what they have open."""
+
+    def __init__(self, torch: Any, marker: Marker) -> None:
+        self._torch, self._marker = torch, marker
+        self._thread = _Thread()
+        self._undo: list[Callable[[], None]] = []
+
+    def install(self) -> None:
+        """Hang the hooks in."""
+        optimizer = importlib.import_module("torch.optim.optimizer")  # torch.optim hides the name
+        compiler, marker = self._torch.compiler, self._marker
+
+        def before(_optimizer: Any, _args: Any, _kwargs: Any) -> None:
+            if compiler.is_compiling():
+                return
+            if marker.active:
+                try:
+                    self._starts(sys._getframe(1))  # noqa: SLF001
+                except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
+                    marker.fail(error)
+
+        def after(_optimizer: Any, _args: Any, _kwargs: Any) -> None:
+            if compiler.is_compiling():
+                return
+            if marker.active:
+                try:
+                    self._ends(sys._getframe(1))  # noqa: SLF001
+                except Exception as error:  # noqa: BLE001
+                    marker.fail(error)
+
+        self._undo.append(optimizer.register_optimizer_step_pre_hook(before).remove)
+        self._undo.append(optimizer.register_optimizer_step_post_hook(after).remove)
+
+    def remove(self) -> None:
+        """Take the hooks out."""
+        while self._undo:
+            self._undo.pop()()
+
+    def close(self) -> None:
+        """Leave what is open on this thread."""
+        while self._thread.running:
+            self._leave()
+
+    def _starts(self, frame: FrameType) -> None:
+        alive = _identities(frame)
+        while self._thread.running and self._thread.running[-1][0] not in alive:  # a step that raised
+            self._leave()
+        mark = self._marker.range_of("optimizer", frame, waits=False)
+        if mark is not None:
+            mark.__enter__()
+            self._thread.running.append((id(frame), mark))
+
+    def _ends(self, frame: FrameType) -> None:
+        while any(each[0] == id(frame) for each in self._thread.running):
+            self._leave()
+
+    def _leave(self) -> None:
+        self._thread.running.pop()[1].__exit__(None, None, None)
+
+
+def _identities(frame: FrameType | None) -> set[int]:
+    found = set()
+    while frame is not None:
+        found.add(id(frame))
+        frame = frame.f_back
+    return found

@@ -1,0 +1,115 @@
+"""Marks of the attribution window: the line of each synchronizing call, the name of each module."""
+
+import pytest
+
+from tests.profiling.marking import run_marked
+
+pytestmark = pytest.mark.slow
+
+SIX_LINES = """
+    # 1
+    x = torch.arange(-2.0, 3.0)
+    loss = torch.tensor(2.0)
+
+    def helper(value):
+        scaled = value * 2
+        return scaled.item()
+
+    #
+    loss.item()
+    total = x.sum().item()
+    #
+    #
+    #
+    #
+    #
+    #
+    #
+    results = [
+        helper(loss),
+    ]
+    #
+    #
+    #
+    print(f"loss {loss:.2f}")
+    #
+    #
+    #
+    #
+    if loss > x.max():
+        print("never")
+    #
+    #
+    #
+    kept = x[x > 0]
+"""
+
+
+def test_six_lines_are_named(tmp_path, capsys):
+    """``item`` on 10 and 11, one on 7 called from 20, an f-string on 25, an ``if`` on 30, a mask on 35; each once."""
+    marked = run_marked(tmp_path, SIX_LINES)
+    assert [(each.kind, marked.chain(each)) for each in marked.marks.call_sites] == [
+        ("item", [10]),
+        ("item", [11]),
+        ("item", [7, 20]),
+        ("__format__", [25]),
+        ("__bool__", [30]),
+        ("index", [35]),
+    ]
+    assert all(each.would_synchronize and each.exact for each in marked.marks.call_sites)
+    assert marked.ranges == {f"stallscope.site#{number}": 1 for number in range(6)}
+    assert (capsys.readouterr().out, marked.marks.notes) == ("loss 2.00\n", [])
+
+
+TRAINING = """
+    for _ in range(3):
+        opt.zero_grad()
+        loss = model(x).sum()
+        loss.backward()
+        opt.step()
+"""
+MODEL = """
+    from torch import nn
+    torch.manual_seed(0)
+    attention = nn.ModuleDict({"attn": nn.Linear(4, 4), "norm": nn.LayerNorm(4)})
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([attention])
+        def forward(self, x):
+            return self.layers[0]["norm"](self.layers[0]["attn"](x))
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = Encoder()
+            self.head = nn.Linear(4, 2)
+        def forward(self, x):
+            return self.head(self.encoder(x))
+    model = Net()
+    opt = torch.optim.Adam(model.parameters())
+    x = torch.randn(8, 4)
+"""
+
+
+def test_modules_bear_their_qualified_names(tmp_path):
+    """Three steps of a nested model: each module once in the table, under its path from the root, three ranges each."""
+    marked = run_marked(tmp_path, TRAINING, before=MODEL)
+    assert [(each.name, each.type, each.root) for each in marked.marks.modules] == [
+        ("", "Net", "Net"),
+        ("encoder", "Encoder", "Net"),
+        ("encoder.layers.0.attn", "Linear", "Net"),
+        ("encoder.layers.0.norm", "LayerNorm", "Net"),
+        ("head", "Linear", "Net"),
+    ]
+    assert all(marked.ranges[f"stallscope.module#{number}"] == 3 for number in range(5))
+
+
+def test_root_calls_backward_and_optimizer_are_sites(tmp_path):
+    """The model's call on line 3, ``backward`` on 4 and ``step`` on 5, three times each; Adam's own reads are not."""
+    marked = run_marked(tmp_path, TRAINING, before=MODEL)
+    assert [(each.kind, marked.chain(each), each.would_synchronize) for each in marked.marks.call_sites] == [
+        ("forward", [3], False),
+        ("backward", [4], False),
+        ("optimizer", [5], False),
+    ]
+    assert [marked.ranges[f"stallscope.site#{number}"] for number in range(3)] == [3, 3, 3]
