@@ -41,6 +41,9 @@ REAL = (
     "a100/alexnet.json.gz",
 )
 
+# MB/s of json.load on the machine for which goals in MB/s were set: a speed there is our ratio to json.load times this.
+REFERENCE_JSON_LOAD = {"plain": 487 / 9.5, "stacks": 512 / 9.1}
+
 JSON_LOAD = "import gzip, json, sys; json.load(gzip.open(sys.argv[1]))"
 HTA = """
 import sys, warnings
@@ -184,7 +187,9 @@ def goals_of(found: Subject) -> list[Row]:
         rows.append(goal(f"{found.name}: json.load >= {least:g}x CPU", json_load[0], "x", met=json_load[0] >= least))
     if 450 <= size < 900:
         least, fast = (7, 105) if stacks else (10, 140)
-        rows.append(goal(f"{found.name}: >= {fast} MB/s", speed, " MB/s", met=speed >= fast))
+        reference = REFERENCE_JSON_LOAD["stacks" if stacks else "plain"] * json_load[0]
+        what = f"{found.name}: >= {fast} MB/s on a machine whose json.load is as fast as the reference's"
+        rows.append(goal(f"{what} (here {speed:.0f})", reference, " MB/s", met=reference >= fast))
         if hta:
             rows.append(goal(f"{found.name}: HTA >= {least}x CPU", hta[0], "x", met=hta[0] >= least))
     return rows
