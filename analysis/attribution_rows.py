@@ -54,10 +54,12 @@ def modules(stages: Stages) -> list[contract_rows.ModuleRow] | None:
     none = ModuleTotals(
         name=NO_MODULE, device_forward_self_ns=modules.outside_device_ns, launches_self=modules.outside_launches
     )
-    return [_module_row(stages, each) for each in (*modules.totals, none)]
+    joined = stages.places.joined
+    types = dict(zip(joined.module_names, joined.module_types, strict=True)) if joined else {}
+    return [_module_row(stages, each, types) for each in (*modules.totals, none)]
 
 
-def _module_row(stages: Stages, each: ModuleTotals) -> contract_rows.ModuleRow:
+def _module_row(stages: Stages, each: ModuleTotals, types: dict[str, str]) -> contract_rows.ModuleRow:
     def device(ns: int) -> float | None:
         return stages.us(ns) if stages.measured else None
 
@@ -76,6 +78,7 @@ def _module_row(stages: Stages, each: ModuleTotals) -> contract_rows.ModuleRow:
         device_backward_self_us_per_step=device(each.device_backward_self_ns),
         launches_per_step=launches(each.launches_self),
         launches_total_per_step=launches(each.launches),
+        type=types.get(each.name),
     )
 
 
@@ -84,14 +87,21 @@ def call_sites(stages: Stages) -> list[contract_rows.CallSiteRow] | None:
     sites, measured, known = stages.call_sites, stages.measured, stages.launches.known
     if not sites.totals:
         return None
+    joined = stages.places.joined
+    callers: dict[str, list[str]] = {}
+    for name in joined.site_names if joined else ():
+        if name.callers and name.callers[0] not in callers.setdefault(name.line, []):
+            callers[name.line].append(name.callers[0])
     return [
         contract_rows.CallSiteRow(
             call_site=each.name,
-            is_call=sites.are_calls,
+            is_call=each.site.exact if each.site else sites.are_calls and stages.places.joined is None,
             host_us_per_step=stages.us(each.host_ns),
             device_forward_us_per_step=stages.us(each.device_forward_ns) if measured else None,
             device_backward_us_per_step=stages.us(each.device_backward_ns) if measured else None,
             launches_per_step=stages.per_step(each.launches) if known else None,
+            called=each.site.called if each.site else None,
+            callers=callers.get(each.name, []),
         )
         for each in sites.totals
     ]

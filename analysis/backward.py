@@ -34,7 +34,7 @@ class Backward:
         node = self.node[rows]
         forward = self.forward[node]
         starts = trace.events.ts_ns
-        begun = np.append(starts[ranges.rows], np.iinfo(np.int64).min)[around]  # the last slot stands for "none"
+        begun = np.append(ranges.starts, np.iinfo(np.int64).min)[around]  # the last slot stands for "none"
         is_backward: Bools = (forward >= 0) & (starts[node] >= begun)
         return np.where(is_backward, ranges.at(trace, np.where(is_backward, forward, -1)), around), is_backward
 

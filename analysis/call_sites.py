@@ -3,23 +3,29 @@
 Where operators carry a ``Call stack`` (files of 2021, and of builds that write it) a place is the *line of the call*,
 ``train.py:47``: the innermost frame that is not PyTorch's or Python's. Where the file holds Python frames
 (``with_stack=True``) it is the *function*, with the line on which it is defined: ``helper (train.py:6)``. Work of a
-backward node belongs to the place of its forward operator.
+backward node belongs to the place of its forward operator. Where an attribution trace was joined (``join.py``), a
+place is the line that its marks tell; what no mark holds belongs to the function, if its stacks tell that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stallscope.analysis.attribution import Operators
 from stallscope.analysis.backward import Backward, nearest
 from stallscope.analysis.launches import Launches
-from stallscope.analysis.places import user_frame
+from stallscope.analysis.places import function_name, user_frame
 from stallscope.analysis.ranges import nest, sums
 from stallscope.analysis.rows import rows_named
 from stallscope.analysis.steps import Window
 from stallscope.traces.trace import Bools, Category, Ints, Trace
+
+if TYPE_CHECKING:
+    from stallscope.analysis.join import Joined
+    from stallscope.analysis.site_names import SiteName
 
 NO_CALL_SITE = "(no call site)"
 
@@ -33,6 +39,7 @@ class CallSiteTotals:
     device_forward_ns: int = 0
     device_backward_ns: int = 0
     launches: int = 0
+    site: SiteName | None = None  # where an attribution window told the place
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,21 @@ class CallSites:
 
 
 def find_call_sites(
-    trace: Trace, window: Window, launches: Launches, operators: Operators, backward: Backward
+    trace: Trace,
+    window: Window,
+    launches: Launches,
+    operators: Operators,
+    backward: Backward,
+    joined: Joined | None = None,
 ) -> CallSites:
-    """Give device work, launches and operator time to places."""
+    """Give device work, launches and operator time to places: those of ``joined``, else of the trace."""
     labels, home = _by_stacks(trace, operators, backward)
     are_calls = bool(labels)
-    if not labels:
+    told: dict[str, SiteName] = {}
+    if joined is not None and len(joined.sites.labels):
+        told = site_by_line(joined)
+        labels, home = _by_marks(trace, operators, launches, backward, joined, told)
+    elif not labels:
         labels, home = _by_frames(trace, operators, launches, backward)
     if not labels:
         return CallSites(are_calls=False, totals=())
@@ -73,7 +89,10 @@ def find_call_sites(
         sums(place[launches.calls], np.ones(len(launches.calls), dtype=np.int64), size),
     )
     found = [
-        CallSiteTotals(name, *(int(column[i]) for column in columns)) for i, name in enumerate((*labels, NO_CALL_SITE))
+        CallSiteTotals(name, host, forward, back, started, told.get(name))
+        for name, host, forward, back, started in zip(
+            (*labels, NO_CALL_SITE), *(column.tolist() for column in columns), strict=True
+        )
     ]
     seen = [each for each in found if each.host_ns or each.launches or each.device_forward_ns + each.device_backward_ns]
     return CallSites(are_calls, tuple(sorted(seen, key=_rank)))
@@ -107,26 +126,60 @@ def _line(stack: str) -> str | None:
     return None if found is None else f"{found[0]}:{found[1]}"
 
 
+def site_by_line(joined: Joined) -> dict[str, SiteName]:
+    """The sites by their lines; of several on one line the one marked most often."""
+    order = sorted(range(len(joined.site_names)), key=lambda i: (int(joined.site_calls[i]), -i))
+    return {joined.site_names[i].line: joined.site_names[i] for i in order}
+
+
+def _by_marks(
+    trace: Trace,
+    operators: Operators,
+    launches: Launches,
+    backward: Backward,
+    joined: Joined,
+    told: dict[str, SiteName],
+) -> tuple[list[str], Home]:
+    """The places by the marks of an attribution window: lines of calls, and outside of them functions."""
+    labels = sorted({*told, *joined.function_names})
+    number = {label: i for i, label in enumerate(labels)}
+    lines = np.array([*(number[site.line] for site in joined.site_names), len(labels)], dtype=np.int64)
+    functions = np.array([*(number[name] for name in joined.function_names), len(labels)], dtype=np.int64)
+    rows = _rows_asked(trace, operators, launches)
+    position, as_backward = backward.homes(trace, joined.sites, rows)
+    site = np.append(joined.sites.labels, -1)[position]
+    outside = np.flatnonzero(position < 0)
+    site[outside] = joined.site_of(trace, rows[outside])  # backward()'s, seen from autograd's threads
+    within, _ = backward.homes(trace, joined.functions, rows)
+    found = np.where(site >= 0, lines[site], functions[np.append(joined.functions.labels, -1)[within]])
+    return labels, _home(trace, rows, found, as_backward, len(labels))
+
+
+def _rows_asked(trace: Trace, operators: Operators, launches: Launches) -> Ints:
+    """The event rows whose place is asked for: operators, launches, calls that caused device work."""
+    chosen = np.zeros(len(trace.events) + 1, dtype=np.bool_)
+    for some in (operators.rows, launches.calls, launches.work_call):
+        chosen[some] = True
+    return np.flatnonzero(chosen[:-1])  # a missing call, -1, marked the last slot
+
+
+def _home(trace: Trace, rows: Ints, found: Ints, is_backward: Bools, nowhere: int) -> Home:
+    """Places and ways of ``rows``, spread over all events."""
+    place = np.full(len(trace.events) + 1, nowhere, dtype=np.int64)
+    place[rows] = found
+    as_backward = np.zeros(len(trace.events) + 1, dtype=np.bool_)
+    as_backward[rows] = is_backward
+    return place, as_backward
+
+
 def _by_frames(trace: Trace, operators: Operators, launches: Launches, backward: Backward) -> tuple[list[str], Home]:
     """The places by the functions around operators and calls."""
     frames = rows_named(trace, trace.events.rows(Category.PYTHON), lambda name: user_frame(name) is not None)
     ranges = nest(trace, frames)
-    names = {name: _function(trace.strings[name]) for name in np.unique(trace.events.name[frames]).tolist()}
+    names = {i: function_name(trace.strings[i]) or "" for i in np.unique(ranges.labels).tolist()}
     labels = sorted(set(names.values()))
     number = {label: i for i, label in enumerate(labels)}
-    of_range = np.array([number[names[n]] for n in trace.events.name[ranges.rows].tolist()] + [len(labels)], np.int64)
-    chosen = np.zeros(len(trace.events) + 1, dtype=np.bool_)
-    for some in (operators.rows, launches.calls, launches.work_call):
-        chosen[some] = True
-    rows = np.flatnonzero(chosen[:-1])  # a missing call, -1, marked the last slot
+    of_range = np.array([*(number[names[i]] for i in ranges.labels.tolist()), len(labels)], dtype=np.int64)
+    rows = _rows_asked(trace, operators, launches)
     position, is_backward = backward.homes(trace, ranges, rows)
-    place = np.full(len(trace.events) + 1, len(labels), dtype=np.int64)
-    place[rows] = of_range[position]  # position -1 is the last slot
-    as_backward = np.zeros(len(trace.events) + 1, dtype=np.bool_)
-    as_backward[rows] = is_backward
-    return labels, (place, as_backward)
-
-
-def _function(name: str) -> str:
-    found = user_frame(name)
-    return name if found is None else f"{found[2]} ({found[0]}:{found[1]})"
+    return labels, _home(trace, rows, of_range[position], is_backward, len(labels))  # position -1 is the last slot

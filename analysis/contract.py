@@ -9,8 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from stallscope.analysis.contract_rows import CallSiteRow, CostFinding, KernelRow, ModuleRow, OperatorRow, PeerRow
+from stallscope.analysis.contract_run import Attribution, PeriodicWork
 
 SUMMARY_SCHEMA = "stallscope.summary/1"
+WOULD_SYNCHRONIZE = "would synchronize on a GPU"
 
 
 class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +94,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     wall_us: WallTimes
     unprofiled_us: UnprofiledTimes | None
     inflation: float | None  # profiled mean step ÷ unprofiled mean step
+    periodic: list[PeriodicWork] = msgspec.field(default_factory=list)  # most of the time first
 
 
 class QueueDelay(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +189,12 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the host waited, or was held up by a call: one kind of call from one place."""
+    """Where the host waited, or was held up by a call: one kind of call from one place.
+
+    Where an attribution window told the lines of the script, a line is one row: its waits are added up, ``api`` and
+    ``kind`` are those of the call that took most time. Without a GPU the lines that would wait on one have rows of
+    kind ``would_synchronize``, without ``api`` and time.
+    """
 
     call_site: str | None  # "train.py:47", where the trace holds the line of the call
     operator: str | None
@@ -205,6 +213,12 @@ class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
     waited_for: str | None = None  # the device work that most often ended the wait
     lag_us: float | None = None  # median of: end of the last work launched before the call − the call's start
     drained_share: float | None = None  # of the calls: the queue was empty already (lag ≤ 0)
+    called: str | None = None  # what the line calls, by an attribution window: "item", "__bool__", "index" …
+    exact: bool | None = None  # False: ``call_site`` is a function, with the line on which it is defined
+    callers: list[str] = msgspec.field(default_factory=list)  # lines that called the function of ``call_site``
+    stack: list[str] = msgspec.field(default_factory=list)  # from ``call_site`` outwards, of the most frequent caller
+    apis: list[str] = msgspec.field(default_factory=list)  # all calls of the line, where these are several
+    note: str | None = None  # WOULD_SYNCHRONIZE: nothing blocked here, on a GPU it would
 
 
 class MemcpyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -351,3 +365,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     advice_findings: list[CostFinding] = msgspec.field(default_factory=list)  # most cost first
     call_sites: list[CallSiteRow] | None = None  # None: the trace holds neither call stacks nor Python frames
     peers: list[PeerRow] | None = None  # with ``--peers`` only
+    attribution: Attribution | None = None  # None: no attribution trace was joined

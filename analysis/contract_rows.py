@@ -46,6 +46,7 @@ class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):
     device_backward_self_us_per_step: float | None
     launches_per_step: float | None  # its own, forward and backward
     launches_total_per_step: float | None
+    type: str | None = None  # class; then ``name`` is qualified, "encoder.layers.3.attn", or a root's class
 
 
 class CallSiteRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ class CallSiteRow(msgspec.Struct, frozen=True, kw_only=True):
     device_forward_us_per_step: float | None  # sum of durations
     device_backward_us_per_step: float | None
     launches_per_step: float | None
+    called: str | None = None  # what is called there: "forward", "backward", "item", "optimizer" …
+    callers: list[str] = msgspec.field(default_factory=list)  # lines that called the function of the place
 
 
 class CostFinding(msgspec.Struct, frozen=True, kw_only=True):

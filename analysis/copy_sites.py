@@ -17,7 +17,7 @@ from stallscope.analysis import intervals
 from stallscope.analysis.attribution import Operators
 from stallscope.analysis.launches import Launches
 from stallscope.analysis.memcpy import Copies, direction_and_memory
-from stallscope.analysis.places import Place, find_places
+from stallscope.analysis.places import Place, Places
 from stallscope.analysis.rows import named, rows_named
 from stallscope.analysis.steps import Window
 from stallscope.traces import fields
@@ -50,7 +50,7 @@ class CopySite:
 
 
 def find_copy_sites(
-    trace: Trace, window: Window, launches: Launches, operators: Operators, copies: Copies
+    trace: Trace, window: Window, launches: Launches, places: Places, copies: Copies
 ) -> tuple[CopySite, ...]:
     """Every copy of the window by kind and place, most time first."""
     work = np.flatnonzero(trace.events.category[trace.work.row] == Category.MEMCPY)
@@ -58,17 +58,17 @@ def find_copy_sites(
     work = work[window.holds(trace.events.ts_ns[rows]) | (window.durations(trace, rows) > 0)]
     calls = launches.work_call[work]
     known = calls >= 0
-    places: list[Place | None] = [None] * len(work)
-    for i, place in zip(np.flatnonzero(known).tolist(), find_places(trace, operators, calls[known]), strict=True):
-        places[i] = place
+    made_at: list[Place | None] = [None] * len(work)
+    for i, place in zip(np.flatnonzero(known).tolist(), places.of(calls[known]), strict=True):
+        made_at[i] = place
     kinds = {
         n: direction_and_memory(trace.strings[n]) for n in np.unique(trace.events.name[trace.work.row[work]]).tolist()
     }
     names = trace.events.name[trace.work.row[work]].tolist()
     with_host = np.array([kinds[name][0] in ("HtoD", "DtoH") for name in names], dtype=np.bool_)
-    asked = np.where(with_host, _asked(trace, operators, calls), -1)
+    asked = np.where(with_host, _asked(trace, places.operators, calls), -1)
     groups: dict[tuple[tuple[str, str], Place | None, Answer], list[int]] = {}
-    for i, key in enumerate(zip((kinds[name] for name in names), places, asked.tolist(), strict=True)):
+    for i, key in enumerate(zip((kinds[name] for name in names), made_at, asked.tolist(), strict=True)):
         groups.setdefault(key, []).append(i)
     columns = _Columns(trace, window, work, calls, copies)
     found = [columns.site(*key, np.array(members, dtype=np.int64)) for key, members in groups.items()]

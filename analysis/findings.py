@@ -5,7 +5,8 @@ wait it is the time the host is blocked; where the GPU is the limit, only the ti
 host does it is the GPU's idle time meanwhile. Nothing below 1 % of the step is a finding. Costs may overlap.
 
 Hidden waits are known by the operators around the call: ``aten::is_nonzero`` is ``if tensor``, ``aten::nonzero`` inside
-``aten::index`` a boolean mask; printing and ``.tolist()`` only where the trace holds Python frames.
+``aten::index`` a boolean mask; printing and ``.tolist()`` only where the trace holds Python frames, or an attribution
+window has told what was called.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,11 +22,12 @@ from stallscope.analysis import advice, intervals
 from stallscope.analysis.contract_rows import CostFinding
 from stallscope.analysis.facts import Facts
 from stallscope.analysis.memcpy import direction_and_memory
-from stallscope.analysis.places import Place, find_places
+from stallscope.analysis.places import Place
 from stallscope.analysis.ranges import nest
 from stallscope.analysis.rows import matches, rows_named
 from stallscope.analysis.sync import STALLS, Site
 from stallscope.analysis.units import count, microseconds
+from stallscope.analysis.wait_causes import BY_CALL, CAUSES
 from stallscope.traces.trace import Category
 
 if TYPE_CHECKING:
@@ -46,65 +47,6 @@ _FRAMES: Final = {
     "cpu": re.compile(r"<built-in method cpu of Tensor"),
     "tensor": re.compile(r"<built-in method (tensor|as_tensor) of type"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A kind of wait as a user knows it."""
-
-    title: str
-    advice: str
-
-
-CAUSES: Final = {
-    "boolean_mask": Cause(
-        "x[mask], a boolean mask: how many elements it picks only the GPU knows",
-        "Keep the size fixed: torch.where(mask, x, 0.0), or multiply by the mask.",
-    ),
-    "nonzero": Cause(
-        "nonzero(), unique() or masked_select(): results of a size that only the GPU knows",
-        "Keep sizes fixed: torch.where(condition, x, y) with three arguments, or a mask product.",
-    ),
-    "if_tensor": Cause(
-        "a tensor in `if`, `while` or bool(): Python must know its value",
-        "Decide on the GPU, x = torch.where(loss > limit, a, b), or test every 100 steps: "
-        "if step % 100 == 0 and loss > limit.",
-    ),
-    "print": Cause(
-        "printing or formatting a tensor, print(loss) or an f-string",
-        'Print every 100 steps: if step % 100 == 0: print(f"{loss.item():.3f}").',
-    ),
-    "tolist": Cause(
-        ".tolist()", "Call it once after the loop, on the tensors kept until then: torch.stack(kept).tolist()."
-    ),
-    "item": Cause(
-        ".item(), float() or int() of a GPU tensor",
-        "Keep loss.detach() in a list and read it once per 100 steps: torch.stack(losses).tolist().",
-    ),
-    "tensor_to_device": Cause(
-        "making a GPU tensor of Python values, torch.tensor(values, device=...)",
-        "Make it once before the loop and reuse it, or build it on the GPU: torch.full((n,), value, device=device).",
-    ),
-    "to_device": Cause(
-        "copying to the GPU from pageable memory, x.to(device)",
-        'Pin it and do not wait: DataLoader(..., pin_memory=True) and x.to("cuda", non_blocking=True).',
-    ),
-    "to_host": Cause(
-        "copying results to the CPU, .cpu(), .numpy() or .to('cpu')",
-        "Bring results back less often, several at once; or into pinned memory: "
-        "out.copy_(x, non_blocking=True), read after a later event.synchronize().",
-    ),
-    "synchronize": Cause(
-        "torch.cuda.synchronize() or a stream's or event's",
-        "If it is left from timing code, remove it from the loop; time with torch.cuda.Event(enable_timing=True).",
-    ),
-    "cudnn": Cause(
-        "cuDNN trying out algorithms, torch.backends.cudnn.benchmark = True",
-        "It does so once for each new shape: keep shapes the same, DataLoader(..., drop_last=True), and let the first "
-        "steps pass before measuring.",
-    ),
-    "other_wait": Cause("waiting for the GPU", "Ask for its result less often, or later in the step."),
-}  # fmt: skip
 
 
 def find_findings(stages: Stages, facts: Facts, kind: str) -> list[CostFinding]:
@@ -151,6 +93,9 @@ def _waits(stages: Stages, facts: Facts, kind: str) -> Iterator[CostFinding]:
 def _cause(site: Site, by_frame: str | None, direction: str | None) -> str:
     """Which of ``CAUSES`` a site is: the first rule that holds."""
     chain = set((site.place.chain or "").split(" < "))
+    called = site.place.site.called if site.place.site else ""
+    if called in BY_CALL and not (BY_CALL[called] == "to_device" and direction == "DtoH"):
+        return BY_CALL[called]
     rules = (
         ("boolean_mask", "aten::nonzero" in chain and chain & {"aten::index", "aten::index_put_"}),
         ("nonzero", chain & _SIZED),
@@ -179,7 +124,7 @@ def _directions(stages: Stages) -> dict[tuple[Place, str], str]:
     around = np.setdiff1d(operators.parent[stages.syncs.blocking], [-1])
     near = np.flatnonzero((calls >= 0) & (waits | np.isin(operators.parent[calls], around)))
     found: dict[tuple[Place, str], Counter[str]] = {}
-    for place, at in zip(find_places(trace, operators, calls[near]), near.tolist(), strict=True):
+    for place, at in zip(stages.places.of(calls[near]), near.tolist(), strict=True):
         way = direction_and_memory(trace.name_of(int(rows[at])))[0]
         for kind in ("synchronize", "copy") if waits[at] else ("synchronize",):
             found.setdefault((place, kind), Counter())[way] += 1
@@ -212,11 +157,9 @@ def _python_causes(stages: Stages) -> dict[Place, str]:
         return {}
     ranges = nest(trace, frames)
     counts: dict[Place, Counter[str]] = {}
-    for place, position in zip(
-        find_places(trace, stages.operators, rows), ranges.at(trace, rows).tolist(), strict=True
-    ):
+    for place, position in zip(stages.places.of(rows), ranges.at(trace, rows).tolist(), strict=True):
         if position >= 0:
-            kind = kinds[int(trace.events.name[ranges.rows[position]])]
+            kind = kinds[int(ranges.labels[position])]
             counts.setdefault(place, Counter())[kind] += 1
     return {place: _most(seen) for place, seen in counts.items()}
 

@@ -4,7 +4,8 @@ A trace recorded with stacks holds a row ``nn.Module: Linear_3`` for each call o
 number tells the instances of a class apart, in order of their first call, and is no path: the tree comes from which
 call lies in which. Work belongs to the innermost module open on its thread when its call starts; work of a backward
 node belongs to the module of its forward operator, as backward. *Self* leaves out the modules inside, *total* does
-not. Annotations of the same form count alike.
+not. Annotations of the same form count alike. Where an attribution trace was joined (``join.py``) its modules stand in
+their place, with qualified names; a call then lasts from its first operator to its last.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,9 +21,12 @@ from stallscope.analysis import intervals
 from stallscope.analysis.backward import Backward
 from stallscope.analysis.launches import Launches
 from stallscope.analysis.ranges import Ranges, nest, sums, sums_around
-from stallscope.analysis.rows import matches, rows_named
+from stallscope.analysis.rows import grouped, matches, rows_named
 from stallscope.analysis.steps import Window
 from stallscope.traces.trace import Bools, Category, Ints, Trace
+
+if TYPE_CHECKING:
+    from stallscope.analysis.join import Joined
 
 NO_MODULE: Final = "(no module)"
 PREFIX: Final = "nn.Module: "
@@ -61,19 +65,13 @@ class Modules:
         """Whether the trace tells of any module."""
         return len(self.names) > 0
 
-    def of(self, trace: Trace, backward: Backward, row: int) -> str | None:
-        """The module that an operator or call row belongs to."""
-        position = int(backward.homes(trace, self.calls, np.array([row]))[0][0])
-        return None if position < 0 else self.names[position]
-
     def conserved(self, trace: Trace, window: Window, launches: Launches) -> bool:
         """Whether self figures and what lies outside sum to the totals of the window."""
         device = sum(m.device_forward_self_ns + m.device_backward_self_ns for m in self.totals)
         own = sum(m.host_self_ns for m in self.totals)
-        threads = trace.events.thread[self.calls.rows]
-        covered = sum(
-            intervals.total(window.cover(trace, self.calls.rows[threads == t])) for t in np.unique(threads).tolist()
-        )
+        calls = self.calls
+        unions = (intervals.union(calls.starts[mine], calls.ends[mine]) for _, mine in grouped(calls.threads))
+        covered = sum(intervals.total(intervals.clip(union, window.start, window.end)) for union in unions)
         return (
             device + self.outside_device_ns == int(window.durations(trace, trace.work.row).sum())
             and sum(m.launches_self for m in self.totals) + self.outside_launches == len(launches.calls)
@@ -81,16 +79,15 @@ class Modules:
         )
 
 
-def find_modules(trace: Trace, window: Window, launches: Launches, backward: Backward) -> Modules:
-    """Give the window's device work, launches and host time to modules."""
-    rows = rows_named(trace, trace.events.rows(Category.PYTHON, Category.ANNOTATION), _is_module)
-    calls = nest(trace, rows)
-    strings = {name: trace.strings[name].removeprefix(PREFIX) for name in np.unique(trace.events.name[rows]).tolist()}
-    names = tuple(strings[name] for name in trace.events.name[calls.rows].tolist())
+def find_modules(
+    trace: Trace, window: Window, launches: Launches, backward: Backward, joined: Joined | None = None
+) -> Modules:
+    """Give the window's device work, launches and host time to modules: those of ``joined``, else of the trace."""
+    calls, names = _calls(trace, joined)
     work, is_backward = backward.homes(trace, calls, launches.work_call)
     started, _ = backward.homes(trace, calls, launches.calls)
     device_ns = window.durations(trace, trace.work.row)
-    totals = _totals(trace, window, calls, names, (work, is_backward, device_ns), started)
+    totals = _totals(window, calls, names, (work, is_backward, device_ns), started)
     return Modules(
         calls,
         names,
@@ -100,12 +97,20 @@ def find_modules(trace: Trace, window: Window, launches: Launches, backward: Bac
     )
 
 
+def _calls(trace: Trace, joined: Joined | None) -> tuple[Ranges, tuple[str, ...]]:
+    """The calls of modules and the name of each."""
+    if joined is not None and len(joined.modules.labels):
+        return joined.modules, tuple(joined.module_names[i] for i in joined.modules.labels.tolist())
+    calls = nest(trace, rows_named(trace, trace.events.rows(Category.PYTHON, Category.ANNOTATION), _is_module))
+    strings = {i: trace.strings[i].removeprefix(PREFIX) for i in np.unique(calls.labels).tolist()}
+    return calls, tuple(strings[i] for i in calls.labels.tolist())
+
+
 def _own_most(module: ModuleTotals) -> tuple[int, int, str]:
     return -(module.device_forward_self_ns + module.device_backward_self_ns), -module.host_self_ns, module.name
 
 
 def _totals(
-    trace: Trace,
     window: Window,
     calls: Ranges,
     names: tuple[str, ...],
@@ -116,7 +121,7 @@ def _totals(
     number_of = {label: i for i, label in enumerate(labels)}
     group, size = np.array([number_of[name] for name in names], dtype=np.int64), len(labels)
     position, is_backward, ns = work
-    inside, host_ns = window.holds(trace.events.ts_ns[calls.rows]), window.durations(trace, calls.rows)
+    inside, host_ns = window.holds(calls.starts), window.inside(calls.starts, calls.ends)
 
     def shared(of: Ints, values: Ints) -> tuple[Ints, Ints]:
         """(self, total) by name of ``values`` that belong to the positions ``of``."""

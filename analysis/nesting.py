@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stallscope.traces.trace import Bools, Ints
 
-Names = NDArray[np.int32]
+Names = NDArray[np.int32] | Ints
 
 MOST_JUMPS = 40  # more than the logarithm of any number of siblings and the depth of most programs
 NEVER = np.iinfo(np.int64).min

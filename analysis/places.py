@@ -11,16 +11,21 @@ import itertools
 import re
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from stallscope.analysis.attribution import Operators
-from stallscope.analysis.nesting import parents
-from stallscope.analysis.rows import NameTest, matches, numbered, rows_named
+from stallscope.analysis.backward import Backward
+from stallscope.analysis.modules import Modules
+from stallscope.analysis.ranges import nest
+from stallscope.analysis.rows import numbered, rows_named
 from stallscope.traces.trace import Bools, Category, Ints, Trace
 
-MODULE: Final = "nn.Module: "
+if TYPE_CHECKING:
+    from stallscope.analysis.join import Joined
+    from stallscope.analysis.site_names import SiteName
+
 DEEPEST: Final = 64  # operators around a call that are looked at
 CHAIN: Final = " < "  # aten::to < aten::_to_copy < aten::copy_: the outer operator first
 _FRAME: Final = re.compile(r"(?P<path>[^;]+)\((?P<line>\d{1,9})\): (?P<function>[^;]+)$")
@@ -30,7 +35,6 @@ _NOT_THE_CAUSE: Final = frozenset(
     {"torch", "numpy", "PIL", "scipy"}
 )  # packages that are called, and call nobody's code
 Chain = tuple[str | None, str | None]
-_is_module: Final[NameTest] = matches(re.compile(MODULE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +43,54 @@ class Place:
 
     operator: str | None  # as the user wrote it: "aten::to"
     chain: str | None  # from that operator to the innermost: "aten::to < aten::_to_copy < aten::copy_"
-    module: str | None  # innermost nn.Module in whose forward call it lies: "Linear_3"
+    module: str | None  # innermost nn.Module to whose forward or backward it belongs: "Linear_3", "encoder.layers.3"
     function: str | None  # innermost function of the user's: "helper (train.py:6)", the line of its definition
     call_site: str | None  # "train.py:47", the line of the call
     thread: str
+    site: SiteName | None = None  # of ``call_site``, where an attribution window told it
 
 
 NOWHERE: Final = Place(None, None, None, None, None, "")
 
 
-def find_places(trace: Trace, operators: Operators, rows: Ints) -> list[Place]:
-    """The place of each of the given calls (event rows), in their order."""
-    parents = operators.parent[rows].tolist()
-    chains = _chains(trace, operators, operators.parent[rows])
-    lines = _lines(trace, operators, set(parents))
-    modules, functions = _modules(trace, rows), _functions(trace, rows)
-    threads = [_thread_name(trace, thread) for thread in trace.events.thread[rows].tolist()]
-    return [
-        Place(*chain, module, function, lines.get(parent), thread)
-        for chain, parent, module, function, thread in zip(chains, parents, modules, functions, threads, strict=True)
-    ]
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Tells the places of calls: by the trace's own rows, and by the marks of an attribution trace joined to it."""
+
+    trace: Trace
+    operators: Operators
+    modules: Modules
+    backward: Backward
+    joined: Joined | None = None
+
+    def of(self, rows: Ints) -> list[Place]:
+        """The place of each of the given calls (event rows), in their order."""
+        trace, operators = self.trace, self.operators
+        parents = operators.parent[rows].tolist()
+        chains = _chains(trace, operators, operators.parent[rows])
+        told = _lines(trace, operators, set(parents))
+        threads = [_thread_name(trace, thread) for thread in trace.events.thread[rows].tolist()]
+        modules, functions, sites = self._modules(rows), self._functions(rows), self._sites(rows)
+        lines = [site.line if site else told.get(parent) for site, parent in zip(sites, parents, strict=True)]
+        columns = zip(chains, modules, functions, lines, threads, sites, strict=True)
+        return [Place(outer, chain, *rest) for (outer, chain), *rest in columns]
+
+    def _modules(self, rows: Ints) -> list[str | None]:
+        names = (*self.modules.names, None)  # position -1 is the last
+        return [names[i] for i in self.backward.homes(self.trace, self.modules.calls, rows)[0].tolist()]
+
+    def _functions(self, rows: Ints) -> list[str | None]:
+        if self.joined is not None and len(self.joined.functions.rows):
+            found, names = self.joined.functions, (*self.joined.function_names, None)
+            labels = np.append(found.labels, -1)[found.at(self.trace, rows)]
+            return [names[i] for i in labels.tolist()]
+        return _functions(self.trace, rows)
+
+    def _sites(self, rows: Ints) -> list[SiteName | None]:
+        if self.joined is None:
+            return [None] * len(rows)
+        names = (*self.joined.site_names, None)
+        return [names[i] for i in self.joined.site_of(self.trace, rows).tolist()]
 
 
 def _chains(trace: Trace, operators: Operators, inner: Ints) -> list[Chain]:
@@ -122,29 +154,20 @@ def _thread_name(trace: Trace, number: int) -> str:
     return thread.name or f"thread {thread.tid}"
 
 
-def _modules(trace: Trace, rows: Ints) -> list[str | None]:
-    ranges = rows_named(trace, trace.events.rows(Category.PYTHON, Category.ANNOTATION), _is_module)
-    return [None if name is None else name.removeprefix(MODULE) for name in _innermost(trace, ranges, rows)]
-
-
 def _functions(trace: Trace, rows: Ints) -> list[str | None]:
-    frames = rows_named(trace, trace.events.rows(Category.PYTHON), lambda name: user_frame(name) is not None)
-    found = []
-    for name in _innermost(trace, frames, rows):
-        frame = None if name is None else user_frame(name)
-        found.append(None if frame is None else f"{frame[2]} ({frame[0]}:{frame[1]})")
-    return found
+    """The innermost function of the user's around each row, where the trace holds Python frames."""
+    frames = nest(
+        trace, rows_named(trace, trace.events.rows(Category.PYTHON), lambda name: user_frame(name) is not None)
+    )
+    labels = np.append(frames.labels, -1)[frames.at(trace, rows)].tolist()
+    names = {i: function_name(trace.strings[i]) for i in set(labels) if i >= 0}
+    return [names.get(i) for i in labels]
 
 
-def _innermost(trace: Trace, ranges: Ints, rows: Ints) -> list[str | None]:
-    """The name of the innermost of the ranges that is open on its thread when each row starts."""
-    together = np.concatenate((ranges, rows))
-    order = np.lexsort((together, trace.events.thread[together]))
-    events, ordered = trace.events, together[order]
-    inner = parents(events.thread[ordered], events.ts_ns[ordered], events.end_ns[ordered], order < len(ranges))
-    around = np.empty(len(order), dtype=np.int64)
-    around[order] = np.where(inner >= 0, ordered[inner], -1) if len(inner) else inner
-    return [None if row < 0 else trace.name_of(row) for row in around[len(ranges) :].tolist()]
+def function_name(frame: str) -> str | None:
+    """``train.py(6): helper`` → ``helper (train.py:6)``; None where the frame is not the user's."""
+    found = user_frame(frame)
+    return None if found is None else f"{found[2]} ({found[0]}:{found[1]})"
 
 
 def user_frame(name: str) -> tuple[str, int, str] | None:

@@ -59,8 +59,12 @@ class Window:
     def durations(self, trace: Trace, rows: Ints) -> Ints:
         """Duration of each given event row inside the window, ns, shape of ``rows``."""
         starts, ends = trace.events.ts_ns[rows], trace.events.ts_ns[rows] + trace.events.dur_ns[rows]
-        inside: Ints = np.maximum(np.minimum(ends, self.end) - np.maximum(starts, self.start), 0)
-        return inside
+        return self.inside(starts, ends)
+
+    def inside(self, starts: Ints, ends: Ints) -> Ints:
+        """How much of each stretch lies inside the window, ns."""
+        found: Ints = np.maximum(np.minimum(ends, self.end) - np.maximum(starts, self.start), 0)
+        return found
 
     def issues(self) -> list[TraceIssue]:
         """Steps that overlap, or look cut short."""

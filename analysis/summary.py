@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from stallscope.analysis import attribution_rows, contract, intervals, ledger_rows
+from stallscope.analysis import attribution_rows, contract, intervals, ledger_rows, sync_rows
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
+from stallscope.analysis.attribution_health import attribution_issues, attribution_of
 from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
 from stallscope.analysis.call_sites import CallSites, find_call_sites
@@ -24,6 +26,7 @@ from stallscope.analysis.losses import Losses, find_losses
 from stallscope.analysis.memcpy import Copies, find_copies
 from stallscope.analysis.memory import find_memory
 from stallscope.analysis.modules import Modules, find_modules
+from stallscope.analysis.places import Places
 from stallscope.analysis.queue import Queue, find_queue
 from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
 from stallscope.analysis.steps import Window, find_window
@@ -34,6 +37,9 @@ from stallscope.analysis.verdict import DOUBT, REFUSE, judge
 from stallscope.traces.issues import Severity, TraceIssue, grade
 from stallscope.traces.manifest import Manifest
 from stallscope.traces.trace import Trace
+
+if TYPE_CHECKING:
+    from stallscope.analysis.join import Joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Stages:
     launch_costs: LaunchCosts
     copy_sites: tuple[CopySite, ...]
     queue: Queue
+    places: Places
     syncs: Syncs
     activity: Activity
     idle: tuple[IdleCauses, ...]  # by device
@@ -111,8 +118,8 @@ class Stages:
         return [name for name, holds in laws.items() if not holds]
 
 
-def analyse(trace: Trace) -> Stages:
-    """Run the stages in order."""
+def analyse(trace: Trace, manifest: Manifest | None = None, attribution: Trace | None = None) -> Stages:
+    """Run the stages in order; ``attribution`` with the tables of ``manifest`` tells lines and modules."""
     window = find_window(trace)
     launches = find_launches(trace, window)
     copies = find_copies(trace, window, launches)
@@ -121,7 +128,10 @@ def analyse(trace: Trace) -> Stages:
     queue = find_queue(trace, window, launches)
     linking = find_linking(trace, launches)
     losses = find_losses(trace, recorded=launches.recorded and linking.usable)
-    syncs = find_syncs(trace, window, launches, copies, operators, queue)
+    joined = None if attribution is None or manifest is None else _joined(trace, window, attribution, manifest)
+    modules = find_modules(trace, window, launches, backward, joined)
+    places = Places(trace, operators, modules, backward, joined)
+    syncs = find_syncs(trace, window, launches, copies, places, queue)
     return Stages(
         trace=trace,
         window=window,
@@ -132,23 +142,33 @@ def analyse(trace: Trace) -> Stages:
         operators=operators,
         kernels=find_kernels(trace, window),
         backward=backward,
-        modules=find_modules(trace, window, launches, backward),
-        call_sites=find_call_sites(trace, window, launches, operators, backward),
+        modules=modules,
+        call_sites=find_call_sites(trace, window, launches, operators, backward, joined),
         launch_costs=find_launch_costs(trace, launches, operators),
-        copy_sites=find_copy_sites(trace, window, launches, operators, copies),
+        copy_sites=find_copy_sites(trace, window, launches, places, copies),
         queue=queue,
+        places=places,
         syncs=syncs,
         activity=find_activity(trace, window),
         idle=find_idle(trace, window, launches, syncs.blocking, losses.stretches),
     )
 
 
-def summarize(trace: Trace, manifest: Manifest | None = None, *, peers: bool = False) -> contract.Summary:
+def _joined(trace: Trace, window: Window, attribution: Trace, manifest: Manifest) -> Joined | None:
+    from stallscope.analysis.join import join  # noqa: PLC0415 - a bare trace has nothing to join
+
+    return join(trace, window, attribution, manifest)
+
+
+def summarize(
+    trace: Trace, manifest: Manifest | None = None, attribution: Trace | None = None, *, peers: bool = False
+) -> contract.Summary:
     """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks.
 
-    ``peers`` adds the figures as other tools define them.
+    ``attribution`` is another trace of the same loop, with the marks to which the manifest has the tables: it adds
+    lines of the script and names of modules. ``peers`` adds the figures as other tools define them.
     """
-    summary = _summarize(trace, manifest)
+    summary = _summarize(trace, manifest, attribution)
     if not peers:
         return summary
     from stallscope.analysis.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
@@ -156,12 +176,12 @@ def summarize(trace: Trace, manifest: Manifest | None = None, *, peers: bool = F
     return msgspec.structs.replace(summary, peers=find_peers(trace, summary))
 
 
-def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
-    stages = analyse(trace)
+def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | None) -> contract.Summary:
+    stages = analyse(trace, manifest, attribution)
     health = _health(stages)
     steps = _steps(stages, manifest)
     per_step, breakdown = _per_step(stages), _breakdown(stages)
-    sites, rows = ledger_rows.sync_sites(stages), ledger_rows.memcpy(stages)
+    sites, rows = sync_rows.sync_sites(stages), ledger_rows.memcpy(stages)
     facts = find_facts(
         stages, refused=health.grade == "refused", per_step=per_step, breakdown=breakdown, sites=sites, copies=rows
     )
@@ -189,6 +209,7 @@ def _summarize(trace: Trace, manifest: Manifest | None) -> contract.Summary:
         copy_sites=ledger_rows.copy_sites(stages),
         call_sites=attribution_rows.call_sites(stages),
         advice_findings=find_findings(stages, facts, verdict.kind),
+        attribution=attribution_of(stages),
     )
 
 
@@ -201,6 +222,7 @@ def _health(stages: Stages) -> contract.Health:
         *stages.linking.issues(),
         *stages.losses.issues(stages.trace, stages.window),
         *find_doubts(stages.trace, stages.launches, stages.operators),
+        *attribution_issues(stages),
     ]
     if share is not None and share > DOUBT:
         severity = Severity.DATA_LOSS if share > REFUSE else Severity.NOTICE

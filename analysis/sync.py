@@ -36,7 +36,7 @@ from stallscope.analysis.breakdown import is_dataloader
 from stallscope.analysis.intervals import Intervals
 from stallscope.analysis.launches import Launches
 from stallscope.analysis.memcpy import Copies
-from stallscope.analysis.places import Place, find_places
+from stallscope.analysis.places import Place, Places
 from stallscope.analysis.queue import Queue
 from stallscope.analysis.rows import matches, rows_named
 from stallscope.analysis.steps import Window
@@ -102,13 +102,11 @@ class Syncs:
         )
 
 
-def find_syncs(
-    trace: Trace, window: Window, launches: Launches, copies: Copies, operators: Operators, queue: Queue
-) -> Syncs:
+def find_syncs(trace: Trace, window: Window, launches: Launches, copies: Copies, places: Places, queue: Queue) -> Syncs:
     """The synchronizing calls, blocking copies and other calls of the window that held the host up."""
     calls = trace.events.rows(*CALLS)
     synchronize = rows_named(trace, calls, fields.is_sync_call)
-    own = _profilers_own(trace, window, calls, operators)
+    own = _profilers_own(trace, window, calls, places.operators)
     blocking = np.union1d(np.setdiff1d(synchronize, own), copies.blocking_calls)
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
     busy = intervals.join(window.cover(trace, trace.work.row), window.cover(trace, fetches))
@@ -118,7 +116,7 @@ def find_syncs(
     idle_after = np.zeros(len(entries.rows), dtype=np.int64)
     leaves_idle = np.isin(entries.rows, blocking) | ((entries.kind == "allocation") & (entries.waits.work >= 0))
     idle_after[leaves_idle] = _idle_after(trace, window, entries.rows[leaves_idle], idle)
-    sites = _sites(trace, window, operators, entries, np.where(leaves_idle, idle_after, -1), own)
+    sites = _sites(trace, window, places, entries, np.where(leaves_idle, idle_after, -1), own)
     return Syncs(
         calls=int(window.holds(trace.events.ts_ns[synchronize]).sum()),
         call_ns=intervals.total(window.cover(trace, synchronize)),
@@ -238,14 +236,12 @@ def _idle_after(trace: Trace, window: Window, rows: Ints, idle: Intervals) -> In
     return found
 
 
-def _sites(
-    trace: Trace, window: Window, operators: Operators, entries: Entries, idle_after: Ints, own: Ints
-) -> list[Site]:
+def _sites(trace: Trace, window: Window, places: Places, entries: Entries, idle_after: Ints, own: Ints) -> list[Site]:
     """The ledger's calls grouped by kind, call and place."""
-    places = find_places(trace, operators, entries.rows)
+    found_at = places.of(entries.rows)
     own_rows = set(own.tolist())
     groups: dict[tuple[str, str, Place, bool], list[int]] = {}
-    for i, (row, kind, place) in enumerate(zip(entries.rows.tolist(), entries.kind.tolist(), places, strict=True)):
+    for i, (row, kind, place) in enumerate(zip(entries.rows.tolist(), entries.kind.tolist(), found_at, strict=True)):
         groups.setdefault((kind, trace.name_of(row), place, row in own_rows), []).append(i)
     blocked = window.durations(trace, entries.rows)
     inside = window.holds(trace.events.ts_ns[entries.rows])

@@ -15,7 +15,7 @@ import numpy as np
 from stallscope.analysis import intervals
 from stallscope.analysis.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.memcpy import direction_and_memory
-from stallscope.analysis.places import Place, find_places
+from stallscope.analysis.places import Place
 from stallscope.analysis.queue import depth_over_time
 from stallscope.analysis.rows import grouped
 from stallscope.analysis.summary import Stages
@@ -114,7 +114,7 @@ def _waits(stages: Stages) -> Iterator[Track]:
     trace = stages.trace
     rows = stages.syncs.blocking
     rows = rows[stages.window.durations(trace, rows) > 0]
-    places = find_places(trace, stages.operators, rows)
+    places = stages.places.of(rows)
     for thread, members in grouped(trace.events.thread[rows]):
         slices: list[Slice] = []
         for at in members.tolist():

@@ -11,7 +11,8 @@ from stallscope.analysis.compare_runs import RunFigures
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.rank_conflicts import with_conflicts
 from stallscope.analysis.summary import summarize as summarize_trace
-from stallscope.traces.errors import BadInput
+from stallscope.traces.errors import BadInput, Refused
+from stallscope.traces.issues import Severity, TraceIssue
 from stallscope.traces.limits import DEFAULT, Limits
 from stallscope.traces.read import read
 from stallscope.traces.runs import Run, Worker, find_runs
@@ -51,7 +52,7 @@ def _one_run(path: str | Path) -> Run:
 def _figures(run: Run, limits: Limits, *, peers: bool = False) -> list[RunFigures]:
     found = [
         RunFigures(
-            summary=summarize_trace(_trace(run, worker, limits), worker.manifest, peers=peers),
+            summary=_summary(_trace(run, worker, limits), run, worker, limits, peers=peers),
             manifest=worker.manifest,
             name=run.name,
         )
@@ -67,17 +68,37 @@ def _trace(run: Run, worker: Worker, limits: Limits) -> Trace:
     return replace(trace, issues=trace.issues + worker.issues)
 
 
+def _summary(trace: Trace, run: Run, worker: Worker, limits: Limits, *, peers: bool = False) -> Summary:
+    """The summary of the worker's ``trace``, with the lines and modules of its attribution window if it has one."""
+    attribution = None
+    path = run.attribution_trace(worker)
+    if path is not None:
+        attribution, issues = _attribution(path, limits)
+        trace = replace(trace, issues=trace.issues + issues)
+    return summarize_trace(trace, worker.manifest, attribution, peers=peers)
+
+
+def _attribution(path: Path, limits: Limits) -> tuple[Trace | None, tuple[TraceIssue, ...]]:
+    """The attribution trace, or a notice that says why there is none: what it adds is not worth a failing summary."""
+    try:
+        return read(path, limits=limits), ()
+    except (BadInput, Refused) as error:
+        advice = f"Lines of the script and modules are unknown: the trace that tells them was not read ({error})."
+        return None, (TraceIssue("attribution_missing", Severity.NOTICE, 1, advice),)
+
+
 def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:
     """What the trace file at ``path``, or the newest of each worker of a run folder, is, and how far to trust it."""
     run = _one_run(path)
-    return [_health(_trace(run, worker, limits), worker, limits) for worker in run.workers]
+    return [_health(run, worker, limits) for worker in run.workers]
 
 
-def _health(trace: Trace, worker: Worker, limits: Limits) -> HealthReport:
+def _health(run: Run, worker: Worker, limits: Limits) -> HealthReport:
     from stallscope.analysis.health import find_health
     from stallscope.traces.details import read_details
 
-    return find_health(trace, summarize_trace(trace, worker.manifest), read_details(trace.path, limits=limits))
+    trace = _trace(run, worker, limits)
+    return find_health(trace, _summary(trace, run, worker, limits), read_details(trace.path, limits=limits))
 
 
 def summarize(path: str | Path) -> Summary:

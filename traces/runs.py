@@ -60,7 +60,24 @@ class Run:
             for window in reversed(windows):
                 if window.kind == "timing" and window.round == wanted and window.trace in by_name:
                     return by_name[window.trace]
-        return worker.spans[-1]
+        marked = {window.trace for window in windows if window.kind == "attribution"}
+        timed = [span for span in worker.spans if span.path.name not in marked]
+        return (timed or worker.spans)[-1]
+
+    def attribution_trace(self, worker: Worker) -> Path | None:
+        """The trace that tells lines and modules, of the timing trace's round if there is one, else of another.
+
+        It may not exist. None: the manifest names none, or the timing trace itself is one.
+        """
+        timing = self.timing_trace(worker).path
+        windows = worker.manifest.windows if worker.manifest else []
+        marked = [window for window in windows if window.kind == "attribution" and window.trace]
+        if not marked or timing.name in {window.trace for window in marked}:
+            return None
+        own = next((window.round for window in windows if window.trace == timing.name), None)
+        rounds = [own, *ROUNDS] if own else ROUNDS
+        best = min(marked, key=lambda window: rounds.index(window.round) if window.round in rounds else len(rounds))
+        return timing.parent / (best.trace or "")
 
 
 def find_runs(path: Path) -> list[Run]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from stallscope.analysis.contract import CopySite, Summary, SyncSite
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
 from stallscope.analysis.units import count, microseconds, percent, quantity
+from stallscope.analysis.wait_causes import BY_CALL, CAUSES, spoken
 
+WOULD_WAIT = "Lines that would make the CPU wait, were the tensors on a GPU"
 WORTH = 0.01  # share of the step from which a wait gets a sentence
 MOSTLY = 0.5
+CALLERS = 3  # lines named of those that call a helper
 STALLS = ("synchronize", "copy")
 GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
@@ -103,8 +106,9 @@ def _queue(summary: Summary) -> list[Row]:
 def sites(summary: Summary) -> Table:
     """Where the CPU stands still, in a call: waits first."""
     listed = summary.sync_sites or []
-    single = [site for site in listed if site.kind not in GROUPED]
+    single = [site for site in listed if site.kind not in GROUPED and site.note is None]
     rows = [_site(site) for site in single[:TOP]]
+    rows += _more(single[TOP:])
     rows += [row for kind in GROUPED for row in _grouped(kind, [s for s in listed if s.kind == kind])]
     headers = ("operator", "call", "number", "blocked", "then idle")
     note = (
@@ -112,6 +116,32 @@ def sites(summary: Summary) -> Table:
         "an idle GPU adds only itself. Without a wait the CPU may only wait elsewhere."
     )
     return Table(f"Where the CPU waits, {scope(summary)}", note if rows else "", headers, rows, headline(summary))
+
+
+def _more(sites: list[SyncSite]) -> list[Row]:
+    """What the table leaves out, as one row."""
+    if not sites:
+        return []
+    number, blocked = sum(s.calls_per_step for s in sites), sum(s.blocked_us_per_step for s in sites)
+    return [(f"({len(sites)} more places, see --format json)", "", count(number), microseconds(blocked), "")]
+
+
+def would_wait(summary: Summary) -> list[str]:
+    """The lines that would make the CPU wait on a GPU, a sentence each; the advice once for each kind."""
+    listed = [site for site in summary.sync_sites or [] if site.note is not None]
+    said: set[str] = set()
+    sentences = []
+    for site in listed[:TOP]:
+        cause = CAUSES.get(BY_CALL.get(site.called or "", ""))
+        advice = cause.advice if cause else "Ask for its result less often, or later in the step."
+        times = f", {count(site.calls_per_step)} times a step" if site.calls_per_step != 1 else ""
+        callers = f", called from {', '.join(site.callers[:CALLERS])}" if site.callers else ""
+        text = f"{site.call_site} {spoken(site.called or '')}{callers}{times}: {site.note}."
+        sentences.append(text if advice in said else f"{text} {advice}")
+        said.add(advice)
+    if len(listed) > TOP:
+        sentences.append(f"{len(listed) - TOP} more lines: see --format json.")
+    return sentences
 
 
 def headline(summary: Summary) -> str:
@@ -185,6 +215,8 @@ def _copy_place(site: CopySite) -> str:
 def _site(site: SyncSite) -> Row:
     known = None if site.by_profiler else site.call_site
     name = where(known, site.operator, site.function, site.module)
+    if known is not None and site.called is not None:
+        name = f"{known} {spoken(site.called)}"
     return (
         "(the profiler's own)" if site.by_profiler else name,
         site.api or "-",
@@ -205,6 +237,9 @@ def _grouped(kind: str, sites: list[SyncSite]) -> list[Row]:
 def _spoken(site: SyncSite) -> str:
     """The place of a wait as a sentence begins: ``train.py:47 .item()``."""
     operator = site.operator
+    if site.called is not None:
+        callers = f" (called from {', '.join(site.callers[:CALLERS])})" if site.callers else ""
+        return f"{site.call_site} {spoken(site.called)}{callers}"
     if operator is None:
         name = site.api or "a call"
     elif site.call_site is not None or operator not in SPOKEN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report import findings_text, peers_text
+from stallscope.analysis.report import findings_text, ledger_tables, peers_text
 from stallscope.analysis.report.header import answer, extent, extras, header
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.table import Table, step_us
@@ -29,6 +29,7 @@ def render(summary: Summary) -> str:
         _list("What is not the cause", verdict.not_the_cause),
         _list("What would help", verdict.advice),
         _list(findings_text.HEADING, findings_text.sentences(summary)),
+        _list(ledger_tables.WOULD_WAIT, ledger_tables.would_wait(summary)),
         _list("Findings", [finding.text for finding in summary.findings]),
         _list(f"Trace is {summary.health.grade}", [f"{i.name}{extent(i)}: {i.advice}" for i in summary.health.issues]),
         *(_table(table) for table in tables(summary)),

@@ -9,11 +9,13 @@ from stallscope.analysis.contract_rows import ModuleRow
 from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share
 from stallscope.analysis.units import count, microseconds
+from stallscope.analysis.wait_causes import spoken
 
 NO_MODULE = "(no module)"
 PLACES = 8  # rows of the table of places
 _DEFINED = "The lines are where the functions are defined: the trace does not tell the lines of the calls."
 _INSTANCE = re.compile(r"_\d+$")  # the number at the end of Linear_3
+_NUMBERED = re.compile(r"(?<![^.])\d+(?![^.])")  # the number in layers.3.attn
 GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 
 
@@ -79,7 +81,7 @@ def _modules(summary: Summary) -> Table:
     """Modules by class: a network has many alike, and each alone says little."""
     classes: dict[str, list[ModuleRow]] = {}
     for row in summary.modules or []:
-        classes.setdefault(_INSTANCE.sub("", row.name), []).append(row)
+        classes.setdefault(_kind_of(row), []).append(row)
     made = [_module_class(name, rows) for name, rows in classes.items()]
     by_gpu = bool(summary.per_step.kernels)
     made.sort(key=lambda row: (-(row[2] + row[3]) if by_gpu else -row[1], row[0]))
@@ -96,22 +98,32 @@ def _modules(summary: Summary) -> Table:
     headers: Row = ("module", "CPU", *(("GPU forward", "GPU backward") if with_backward else ("GPU",)), "launches")
     if not by_gpu:
         rows, headers = [row[:2] for row in rows], headers[:2]
-    note = "Without the modules inside. Modules of one class are added up."
+    alike = "class" if all(row.type is None for row in summary.modules or []) else "name, but for numbers,"
+    note = f"Without the modules inside. Modules of one {alike} are added up."
     return Table(f"Top modules by {'GPU' if by_gpu else 'CPU'} time, {scope(summary)}", note, headers, rows)
+
+
+def _kind_of(row: ModuleRow) -> str:
+    """What a module shares with others like it: ``encoder.layers.*.attn``, or the class ``Linear`` of ``Linear_3``."""
+    return _INSTANCE.sub("", row.name) if row.type is None else _NUMBERED.sub("*", row.name)
 
 
 def _call_sites(summary: Summary) -> Table:
     """The places of the program that asked for most work."""
-    sites = (summary.call_sites or [])[:PLACES]
+    listed = summary.call_sites or []
+    sites = listed[:PLACES]
     with_backward = any(site.device_backward_us_per_step for site in sites)
     rows: list[Row] = []
     for site in sites:
         device = [microseconds(site.device_forward_us_per_step), microseconds(site.device_backward_us_per_step)]
         gpu = (*device[: 1 + with_backward], count(site.launches_per_step))
-        rows.append((site.call_site, microseconds(site.host_us_per_step), *gpu))
+        called = f" {spoken(site.called)}" if site.called else ""
+        rows.append((site.call_site + called, microseconds(site.host_us_per_step), *gpu))
     headers: Row = ("called from", "CPU", *(("GPU forward", "GPU backward") if with_backward else ("GPU",)), "launches")
     if not summary.per_step.kernels:
         rows, headers = [row[:2] for row in rows], headers[:2]
+    if len(listed) > PLACES:
+        rows.append((f"({len(listed) - PLACES} more, see --format json)", *[""] * (len(rows[0]) - 1)))
     lines = "The lines are those of the calls." if any(site.is_call for site in sites) else _DEFINED
     note = f"{lines} CPU: in operators called from there."
     return Table(f"Top places in the program, {scope(summary)}", note, headers, rows)

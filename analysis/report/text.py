@@ -6,8 +6,9 @@ Every name from the trace is made safe and cut to its column; no line is wider t
 from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report import findings_text
+from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.header import answer, extent, extras, header
+from stallscope.analysis.report.ledger_tables import WOULD_WAIT
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
 from stallscope.analysis.report.table import Table, step_us
 from stallscope.analysis.report.tables import tables
@@ -38,6 +39,7 @@ def render(summary: Summary, style: Style) -> str:
         _list("What is not the cause", summary.verdict.not_the_cause, style),
         _list("What would help", summary.verdict.advice, style, numbered=True),
         _list(findings_text.HEADING, findings_text.sentences(summary), style),
+        _list(WOULD_WAIT, ledger_tables.would_wait(summary), style),
         _list("Findings", [finding.text for finding in summary.findings], style),
         _health(summary, style),
         *(_table(table, style) for table in tables(summary)),
