@@ -15,11 +15,12 @@ from pathlib import Path
 
 import msgspec
 
+from stallscope.profiling.launch import Launch
+from stallscope.profiling.sharing import make_run_folder
 from stallscope.traces.manifest import Manifest
 
 GZIP_LEVEL = 6
 QUIET_AT_MOST = 2.0  # seconds that compression waits for an unprofiled window to close
-MAX_RUNS = 10_000
 KERNEL_ROW = b'"cat": "kernel"'
 
 
@@ -30,40 +31,33 @@ def worker_name(rank: int, world_size: int) -> str:
     return f"{name}.rank{rank}" if world_size > 1 else name
 
 
-def manifest_name(worker: str, rank: int) -> str:
-    """Return the manifest's file name: plain for rank 0, with the worker for every other."""
-    return "stallscope.json" if rank == 0 else f"stallscope.{worker}.json"
-
-
-def make_run_folder(logdir: Path, name: str) -> Path:
-    """Create ``logdir/name``, or with ``-2``, ``-3``… if it exists; two processes never get the same.
-
-    Raises:
-        OSError: it cannot be created.
-    """
-    logdir.mkdir(parents=True, exist_ok=True)
-    for number in range(1, MAX_RUNS):
-        folder = logdir / (name if number == 1 else f"{name}-{number}")
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder
-    raise FileExistsError(f"{logdir / name} and {MAX_RUNS} more of the name")
+def manifest_name(rank: int) -> str:
+    """Return the manifest's file name: plain for rank 0, with the rank for every other."""
+    return "stallscope.json" if rank == 0 else f"stallscope.rank{rank}.json"
 
 
 class RunFolder:
     """Writes into one run folder, made when there is something to put in. The slow part runs on its own thread.
+
+    Of a ``launch`` of several ranks all write into the same folder, each its own traces and manifest.
 
     ``manifest()`` gives the manifest as of now, quickly; ``complete`` adds what takes time, in the background.
     ``problems`` holds a sentence for each thing that went wrong, ``kernel_rows`` whether a trace had device kernels.
     """
 
     def __init__(
-        self, logdir: Path, name: str, manifest: Callable[[], Manifest], complete: Callable[[Manifest], Manifest]
+        self,
+        logdir: Path,
+        name: str,
+        manifest: Callable[[], Manifest],
+        complete: Callable[[Manifest], Manifest],
+        launch: Launch | None = None,
     ) -> None:
         self.path: Path | None = None
         self.problems: list[str] = []
         self.kernel_rows = False
-        self._logdir, self._name, self._manifest, self._complete = logdir, name, manifest, complete
+        self._logdir, self._name, self._launch = logdir, name, launch
+        self._manifest, self._complete = manifest, complete
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._may_work = threading.Event()
@@ -127,7 +121,7 @@ class RunFolder:
     def _folder(self) -> Path | None:
         if self.path is None and not self.problems:
             try:
-                self.path = make_run_folder(self._logdir, self._name)
+                self.path = make_run_folder(self._logdir, self._name, self._launch)
             except OSError as error:
                 reason = error.strerror or str(error)
                 self.problems.append(
@@ -168,7 +162,7 @@ class RunFolder:
     def _write_manifest(self, manifest: Manifest) -> None:
         if self.path is None:
             return
-        final = self.path / manifest_name(manifest.worker, manifest.rank)
+        final = self.path / manifest_name(manifest.rank)
         hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
             hidden.write_bytes(msgspec.json.encode(self._complete(manifest)) + b"\n")

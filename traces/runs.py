@@ -2,7 +2,7 @@
 
 <run>/<worker>.<ns>.pt.trace.json[.gz]   one recorded window, named as TensorBoard's PyTorch plugin wants it
 <run>/stallscope.json                    the manifest of rank 0
-<run>/stallscope.<worker>.json           the manifest of any other rank
+<run>/stallscope.rank1.json              the manifest of rank 1, and so on
 """
 
 from __future__ import annotations

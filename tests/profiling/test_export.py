@@ -2,13 +2,12 @@
 
 import gzip
 import re
-import threading
 
 import msgspec
 import pytest
 
 from stallscope.profiling.account import NO_MACHINE
-from stallscope.profiling.export import RunFolder, make_run_folder, manifest_name, what_is_wrong, worker_name
+from stallscope.profiling.export import RunFolder, manifest_name, what_is_wrong, worker_name
 from stallscope.traces.manifest import Manifest, Steps
 
 
@@ -40,19 +39,8 @@ def test_worker_names_suit_tensorboard(monkeypatch):
         plugin = re.compile(r"^(.*?)(\.\d+)?\.pt\.trace\.json(?:\.gz)?$")
         assert plugin.match(f"{name}.1700000000000000000.pt.trace.json.gz").groups() == (name, ".1700000000000000000")
     assert worker_name(3, 8).endswith(".rank3")
-    assert manifest_name("w", 0) == "stallscope.json"
-    assert manifest_name("w", 2) == "stallscope.w.json"
-
-
-def test_run_folders_are_never_shared(tmp_path):
-    """Eight makers of the same run name at once get eight folders."""
-    made = []
-    threads = [threading.Thread(target=lambda: made.append(make_run_folder(tmp_path, "train"))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(folder.name for folder in made) == ["train", *(f"train-{n}" for n in range(2, 9))]
+    assert manifest_name(0) == "stallscope.json"
+    assert manifest_name(2) == "stallscope.rank2.json"
 
 
 def test_a_trace_is_verified_compressed_and_named(tmp_path):

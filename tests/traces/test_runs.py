@@ -95,10 +95,10 @@ def test_the_timing_window_is_chosen_by_the_manifest(tmp_path: Path):
 
 
 def test_each_rank_has_its_manifest(tmp_path: Path):
-    """The manifest of rank 0 is stallscope.json, others carry the worker's name; a trace finds its own beside it."""
+    """The manifest of rank 0 is stallscope.json, others carry the rank; a trace finds its own beside it."""
     touch(tmp_path, "h_0.1.pt.trace.json", "h_1.1.pt.trace.json", "h_2.1.pt.trace.json")
     (tmp_path / "stallscope.json").write_bytes(manifest("h_0"))
-    (tmp_path / "stallscope.h_1.json").write_bytes(manifest("h_1"))
+    (tmp_path / "stallscope.rank1.json").write_bytes(manifest("h_1"))
     (run,) = find_runs(tmp_path)
     assert [worker.manifest and worker.manifest.worker for worker in run.workers] == ["h_0", "h_1", None]
     (single,) = find_runs(tmp_path / "h_1.1.pt.trace.json")
