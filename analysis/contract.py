@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import msgspec
 
-from stallscope.analysis.contract_rows import CallSiteRow, CostFinding, KernelRow, ModuleRow, OperatorRow, PeerRow
+from stallscope.analysis.contract_rows import (
+    CallSiteRow,
+    CostFinding,
+    KernelRow,
+    ModuleRow,
+    OperatorRow,
+    PeerRow,
+    RankRow,
+)
 from stallscope.analysis.contract_run import Attribution, PeriodicWork
 
 SUMMARY_SCHEMA = "stallscope.summary/1"
@@ -366,3 +374,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     call_sites: list[CallSiteRow] | None = None  # None: the trace holds neither call stacks nor Python frames
     peers: list[PeerRow] | None = None  # with ``--peers`` only
     attribution: Attribution | None = None  # None: no attribution trace was joined
+    ranks: list[RankRow] = msgspec.field(default_factory=list)  # all of the run, by rank; empty where it has but one

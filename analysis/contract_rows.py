@@ -73,6 +73,17 @@ class CostFinding(msgspec.Struct, frozen=True, kw_only=True):
     advice: str  # one thing to do, with code
 
 
+class RankRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One rank of the run, as a row of the table of all. What its trace would say is read with ``--rank``."""
+
+    rank: int | None
+    worker: str
+    steps: int | None  # of its whole training; None: no manifest
+    unprofiled_us: float | None  # mean step without the profiler
+    step_us: float | None  # mean step under it
+    complete: bool | None  # it ended and wrote all it had; None: no manifest
+
+
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One figure as another tool defines it, and ours."""
 

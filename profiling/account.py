@@ -16,6 +16,7 @@ from stallscope.profiling.capture import Capture
 from stallscope.profiling.device import find_device
 from stallscope.profiling.export import worker_name
 from stallscope.profiling.hooks import Hooks
+from stallscope.profiling.launch import Launch, find_launch
 from stallscope.profiling.options import Options
 from stallscope.profiling.recorder import memory_peaks, rank_and_world
 from stallscope.profiling.steps import StepTracker
@@ -43,7 +44,9 @@ class Account:
     exit_code: int | None = None
     complete: bool = False
     machine: Machine | None = None  # found out when first asked for
+    launch: Launch | None = field(default_factory=find_launch)  # of several ranks
     worker: str | None = None
+    rank: tuple[int, int] | None = None  # and the number of ranks, once the process group has said it
 
     def steps(self) -> Steps:
         """Return how many steps the run has had so far, and how they were found."""
@@ -66,7 +69,7 @@ class Account:
 
     def manifest(self) -> Manifest:
         """Return the manifest as of now, quickly: without the machine."""
-        rank, world = rank_and_world(self.torch)
+        rank, world = self.rank_and_world()
         if self.worker is None:
             self.worker = worker_name(rank, world)
         options = self.options
@@ -86,6 +89,13 @@ class Account:
             complete=self.complete,
         )
         return msgspec.structs.replace(manifest, **memory_peaks(self.torch))
+
+    def rank_and_world(self) -> tuple[int, int]:
+        """Return this process's rank and the number of ranks; a process group that is no more is remembered."""
+        found = rank_and_world(self.torch, self.launch)
+        if self.rank is None and found != (0, 1):
+            self.rank = found
+        return self.rank or found
 
     def with_machine(self, manifest: Manifest, *, kernel_rows: bool) -> Manifest:
         """Add the machine, which takes its time to find out, and what can be said only with it.

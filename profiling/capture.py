@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from stallscope.profiling.device import Device
+from stallscope.profiling.pace import Pace
 from stallscope.profiling.plan import Phase, Plan, Round, unusual
 from stallscope.profiling.ports import Output, Sight
 from stallscope.profiling.recorder import Recorder
@@ -32,6 +33,7 @@ class Capture:
         device: Callable[[], Device],
         sight: Sight,
         output: Output,
+        pace: Pace | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
         report: Callable[[Phase, int, int], None] = lambda _phase, _step, _ns: None,
     ) -> None:
@@ -42,7 +44,7 @@ class Capture:
         self.device_name = "cpu"
         self.lost_to_others = 0  # windows given up because another profiler ran
         self._recorder, self._find_device, self._sight, self._output = recorder, device, sight, output
-        self._clock, self._report = clock, report
+        self._clock, self._report, self._pace = clock, report, pace or Pace()
         self._device: Device = device()
         self._opened = self._last = 0  # when the window, and its last step, began
         self._round = 0
@@ -243,8 +245,9 @@ class Capture:
         self.phase = Phase.UNPROFILED
         self._device.synchronize()
         self._opened = self._last = self._clock()
+        self._pace.open(self._this_round, self._first, self.windows, queues=self._device.queues)
         if self._blind:
-            shortest_ns, most = self._this_round.look_after(queues=self._device.queues)
+            shortest_ns, most = self._pace.look_after(self._this_round, queues=self._device.queues)
             self._sight.count(tracker, (self._opened + shortest_ns, most))
 
     def _note_step(self, tracker: StepTracker, now: int) -> None:
@@ -258,7 +261,8 @@ class Capture:
             self._samples[-1] += now - self._last
         else:
             self._note_step(tracker, now)
-            if not self._this_round.unprofiled_enough(self._steps, now - self._opened, queues=self._device.queues):
+            elapsed_ns = now - self._opened
+            if not self._pace.enough(self._this_round, self._steps, elapsed_ns, queues=self._device.queues):
                 return
             if tracker.blind:
                 self._sight.show()

@@ -45,6 +45,16 @@ class Round:
             return steps >= QUEUE_PASSED or (steps >= FEW_STEPS and elapsed_ns >= SECOND_NS)
         return steps >= FEW_STEPS and elapsed_ns >= SECOND_NS // 4
 
+    def unprofiled_steps(self, step_ns: int, *, queues: bool) -> int:
+        """Return how many steps of ``step_ns`` each make the unprofiled window long enough."""
+        if self.name == "short":
+            return SHORT_STEPS
+        step_ns = max(step_ns, 1)
+        wanted = max(FEW_STEPS, -(-(SECOND_NS if queues else SECOND_NS // 4) // step_ns))
+        if queues:
+            wanted = min(wanted, QUEUE_PASSED)
+        return max(SHORT_STEPS, min(wanted, -(-PATIENCE_NS // step_ns)))
+
     def look_after(self, *, queues: bool) -> tuple[int, int]:
         """Return after how many ns, or how many steps, the unprofiled window may be long enough."""
         if self.name == "short":

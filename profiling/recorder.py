@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from stallscope.profiling.launch import Launch
+
 KINETO_LOG = "KINETO_LOG_LEVEL"
 KINETO_SILENT = "99"  # above all its levels
 
@@ -51,9 +53,9 @@ class TorchRecorder:
     profilers lets them pass.
     """
 
-    def __init__(self, torch: ModuleType, *, cpu_only: bool) -> None:
+    def __init__(self, torch: ModuleType, *, cpu_only: bool, launch: Launch | None = None) -> None:
         self._torch: Any = torch
-        self._cpu_only = cpu_only
+        self._cpu_only, self._launch = cpu_only, launch
         self._profile: Any = None
         self._started = False
         self._range: Any = None
@@ -158,16 +160,13 @@ class TorchRecorder:
             return None
 
     def _say_rank(self) -> None:
-        """Put the rank into the trace if the process group came after the profiler had started."""
-        distributed = getattr(self._torch, "distributed", None)
-        if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-            return
-        facts = {
-            "backend": distributed.get_backend(),
-            "rank": distributed.get_rank(),
-            "world_size": distributed.get_world_size(),
-        }
-        self._profile.add_metadata_json("distributedInfo", json.dumps(facts))
+        """Put the rank into the trace, as torch does only where the process group was there when the profiler started.
+
+        Without a process group the launcher's word is taken.
+        """
+        facts = distributed_facts(self._torch, self._profile, self._launch)
+        if facts is not None:
+            self._profile.add_metadata_json("distributedInfo", json.dumps(facts))
 
 
 @contextlib.contextmanager
@@ -183,15 +182,30 @@ def _kineto_silenced() -> Iterator[None]:
         os.environ.pop(KINETO_LOG, None)
 
 
-def rank_and_world(torch: Any | None) -> tuple[int, int]:
-    """Return this process's rank and the number of ranks: from the process group, else from torchrun's variables."""
+def distributed_facts(torch: Any, profile: Any, launch: Launch | None) -> dict[str, Any] | None:
+    """Return what belongs under ``distributedInfo`` in a trace: torch's own facts where this torch can tell them."""
+    distributed = getattr(torch, "distributed", None)
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        if launch is None:
+            return None
+        return {"backend": "unknown", "rank": launch.rank, "world_size": launch.world_size}
+    ask = getattr(profile, "_get_distributed_info", None)
+    told = ask() if ask is not None else None
+    if told:
+        return dict(told)
+    return {
+        "backend": distributed.get_backend(),
+        "rank": distributed.get_rank(),
+        "world_size": distributed.get_world_size(),
+    }
+
+
+def rank_and_world(torch: Any | None, launch: Launch | None) -> tuple[int, int]:
+    """Return this process's rank and the number of ranks: from the process group, else from what launched it."""
     distributed = getattr(torch, "distributed", None)
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_rank()), int(distributed.get_world_size())
-    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
-    if rank.isdecimal() and world.isdecimal():
-        return int(rank), int(world)
-    return 0, 1
+    return (launch.rank, launch.world_size) if launch is not None else (0, 1)
 
 
 def memory_peaks(torch: Any | None) -> dict[str, int]:

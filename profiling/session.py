@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from stallscope.profiling import ending, guard, plan, runner
+from stallscope.profiling import ending, guard, plan, runner, sharing
 from stallscope.profiling.account import Account
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.device import find_device
@@ -19,6 +19,7 @@ from stallscope.profiling.export import RunFolder
 from stallscope.profiling.hooks import Hooks
 from stallscope.profiling.imports import when_imported
 from stallscope.profiling.options import Options, run_name
+from stallscope.profiling.pace import Pace
 from stallscope.profiling.progress import to_stderr
 from stallscope.profiling.recorder import TorchRecorder
 from stallscope.profiling.run_findings import findings_of_run
@@ -28,16 +29,27 @@ from stallscope.profiling.thread_end import ThreadEnds
 from stallscope.traces.manifest import Finding, Manifest
 
 SIGTERM_WAIT = 5.0  # seconds given to traces that are still being compressed
+OWN_PROBLEMS = ("recorder_failed", "script_failed")  # findings that one rank may have alone
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a profiled script ended. ``run_folder`` is None if it holds no trace to be summarized."""
+    """How a profiled script ended. ``run_folder`` is None if it holds no trace to be summarized.
+
+    ``rank``: of the process; the first of several speaks for all.
+    """
 
     run_folder: Path | None
     messages: tuple[str, ...]
     exit_code: int
     interrupted: bool = False  # by Ctrl-C
+    rank: int = 0
+    world_size: int = 1
+
+    def await_ranks(self) -> None:
+        """Give the other ranks a moment to write up theirs, if the script ended well."""
+        if self.world_size > 1 and self.exit_code == 0 and self.run_folder is not None:
+            sharing.await_ranks(self.run_folder, self.world_size)
 
     def leave(self) -> NoReturn:
         """End this process as the script would have ended it."""
@@ -77,7 +89,9 @@ class _Session:
         self._sigterm = Sigterm(self._save_before_sigterm)
         self._forget_import: Callable[[], None] = lambda: None
         self._unguard: Callable[[], None] = lambda: None
-        self._folder = RunFolder(options.logdir.absolute(), name, self._account.manifest, self._with_machine)
+        self._folder = RunFolder(
+            options.logdir.absolute(), name, self._account.manifest, self._with_machine, self._account.launch
+        )
 
     @property
     def pid(self) -> int:
@@ -101,13 +115,16 @@ class _Session:
             return
         try:
             self._account.torch = torch
-            self._recorder = recorder = TorchRecorder(torch, cpu_only=self._options.cpu_only)
+            self._recorder = recorder = TorchRecorder(
+                torch, cpu_only=self._options.cpu_only, launch=self._account.launch
+            )
             self._capture = self._account.capture = Capture(
                 self._plan,
                 recorder=recorder,
                 device=lambda: find_device(torch),
                 sight=self,
                 output=self._folder,
+                pace=self._pace(),
                 report=self._progress.report,
             )
             self._capture.on_adopt(self._threads.watch)
@@ -116,6 +133,10 @@ class _Session:
         except Exception as error:  # noqa: BLE001 - the script runs all the same
             self._hooks.disable()
             self._failed(error)
+
+    def _pace(self) -> Pace:
+        launch = self._account.launch
+        return Pace() if launch is None else Pace(lambda: self._folder.path, leads=launch.rank == 0)
 
     def _thread_ends(self) -> None:
         try:
@@ -183,7 +204,9 @@ class _Session:
         self._sigterm.release()
         has_trace = bool(self._capture and any(window.trace for window in self._capture.windows))
         folder = self._folder.path if has_trace else None
-        return Outcome(_shown(folder), tuple(messages), ended.exit_code, ended.interrupted)
+        return Outcome(
+            _shown(folder), tuple(messages), ended.exit_code, ended.interrupted, *self._account.rank_and_world()
+        )
 
     def _finish_capture(self) -> None:
         try:
@@ -201,12 +224,21 @@ class _Session:
         self._account.findings.extend(findings_of_run(self._account, steps, unwritable=bool(self._folder.problems)))
         if steps.count:
             self._folder.write_manifest()
+        rank, world = self._account.rank_and_world()
+        if rank != 0:
+            return [f"rank {rank}: {text}" for text in self._own_problems()]
         messages = [finding.text for finding in self._account.findings] + self._folder.problems
         if self._folder.path is not None:
             recorded = self._capture is not None and self._capture.windows
             what = f"{steps.count} steps; recorded in" if recorded else "no trace; what is known of the run is in"
-            messages.append(f"{what} {_shown(self._folder.path)}")
+            ranks = f" (this is rank 0 of {world})" if world > 1 else ""
+            messages.append(f"{what} {_shown(self._folder.path)}{ranks}")
         return messages
+
+    def _own_problems(self) -> list[str]:
+        """Return what another rank than the first has to say: only what the first does not say of all."""
+        own = [finding.text for finding in self._account.findings if finding.name in OWN_PROBLEMS]
+        return own + self._folder.problems
 
     def _with_machine(self, manifest: Manifest) -> Manifest:
         return self._account.with_machine(manifest, kernel_rows=self._folder.kernel_rows)
@@ -217,7 +249,9 @@ class _Session:
         self._folder.close(SIGTERM_WAIT)
         if self._folder.path is not None:
             self._folder.write_manifest()
-            sys.stderr.write(f"stallscope: ended by SIGTERM; recorded in {_shown(self._folder.path)}\n")
+            rank, world = self._account.rank_and_world()
+            who = f"rank {rank}: " if world > 1 else ""
+            sys.stderr.write(f"stallscope: {who}ended by SIGTERM; recorded in {_shown(self._folder.path)}\n")
             sys.stderr.flush()
 
 

@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stallscope.profiling.launch import Launch
+from stallscope.traces.runs import load_manifests
 
 MAX_RUNS = 10_000
 CLAIM = ".stallscope.rank"
 YOUNG = 10.0  # seconds: a folder without a claim may be one that another rank is just making
 CLAIM_WAIT = 5.0  # seconds that its claim is waited for; network file systems take their time to show it
 CLAIM_POLL = 0.05
+RANKS_WAIT = 3.0  # seconds
 START_TOGETHER = 600.0  # seconds between the first writes of ranks of a launch that cannot be told by its name
 
 
@@ -41,6 +43,16 @@ def make_run_folder(logdir: Path, name: str, launch: Launch | None = None) -> Pa
         if launch is not None and _of_launch(folder, launch) and _claim(folder, launch):
             return folder
     raise FileExistsError(f"{logdir / name} and {MAX_RUNS} more of the name")
+
+
+def await_ranks(folder: Path, world_size: int) -> None:
+    """Wait until every rank has written up its run in ``folder``; for three seconds at most."""
+    patience = time.monotonic() + RANKS_WAIT
+    while time.monotonic() < patience:
+        manifests, _ = load_manifests(folder)
+        if sum(each.complete for each in manifests.values()) >= world_size:
+            return
+        time.sleep(CLAIM_POLL)
 
 
 def _candidates(logdir: Path, name: str) -> Iterator[Path]:

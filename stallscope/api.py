@@ -7,9 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from stallscope.analysis.compare_runs import RunFigures
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract_rows import RankRow
 from stallscope.analysis.rank_conflicts import with_conflicts
+from stallscope.analysis.ranks import are_of_one_job, row_of_manifest, row_of_summary
 from stallscope.analysis.summary import summarize as summarize_trace
 from stallscope.traces.errors import BadInput, Refused
 from stallscope.traces.issues import Severity, TraceIssue
@@ -36,6 +40,50 @@ def load(path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False) -> 
         Refused: a file passes ``limits``.
     """
     return _figures(_one_run(path), limits, peers=peers)
+
+
+def load_rank(
+    path: str | Path, limits: Limits = DEFAULT, *, rank: int | None = None, peers: bool = False
+) -> list[RunFigures]:
+    """Analyse what speaks for a run: of several ranks the first, or ``rank``; the others are listed in its summary.
+
+    One entry; several only where the workers of a folder cannot be told apart by rank: each is then given.
+
+    Raises:
+        BadInput: as ``load``; or there is no such rank.
+        Refused: a file passes ``limits``.
+    """
+    run = _one_run(path)
+    manifests = [worker.manifest for worker in run.workers]
+    told = [each for each in manifests if each is not None]
+    if len(told) == len(manifests) and are_of_one_job([m.rank for m in told], [m.world_size for m in told]):
+        rows = sorted((row_of_manifest(each) for each in told), key=lambda row: row.rank or 0)
+        wanted = rows[0].rank if rank is None else rank
+        workers = tuple(each for each in run.workers if each.manifest is not None and each.manifest.rank == wanted)
+        found = _figures(replace(run, workers=workers), limits, peers=peers)
+    else:
+        found, rows = _by_traces(_figures(run, limits, peers=peers), run.workers, rank)
+    if not found:
+        known = ", ".join(str(row.rank) for row in rows)
+        raise BadInput(f"{path}: no rank {rank} here; its ranks: {known or 'unknown'}")
+    return [replace(each, summary=_with_ranks(each.summary, rows)) for each in found]
+
+
+def _by_traces(
+    found: list[RunFigures], workers: tuple[Worker, ...], rank: int | None
+) -> tuple[list[RunFigures], list[RankRow]]:
+    """Choose a rank by what the traces say of themselves; all where that does not tell them apart."""
+    told = [each.summary.trace for each in found]
+    if not are_of_one_job([each.rank for each in told], [each.world_size for each in told]):
+        return [each for each in found if rank is None or each.summary.trace.rank == rank], []
+    rows = [row_of_summary(each.summary, worker.name) for each, worker in zip(found, workers, strict=True)]
+    rows.sort(key=lambda row: row.rank or 0)
+    wanted = rows[0].rank if rank is None else rank
+    return [each for each in found if each.summary.trace.rank == wanted], rows
+
+
+def _with_ranks(summary: Summary, rows: list[RankRow]) -> Summary:
+    return msgspec.structs.replace(summary, ranks=rows) if len(rows) > 1 else summary
 
 
 def _one_run(path: str | Path) -> Run:
@@ -101,9 +149,9 @@ def _health(run: Run, worker: Worker, limits: Limits) -> HealthReport:
     return find_health(trace, _summary(trace, run, worker, limits), read_details(trace.path, limits=limits))
 
 
-def summarize(path: str | Path) -> Summary:
-    """The summary of a trace file or of a run folder with one worker (of several, the first rank's)."""
-    return load(path)[0].summary
+def summarize(path: str | Path, *, rank: int | None = None) -> Summary:
+    """The summary of a trace file or of a run folder; of several ranks the first one's, or that of ``rank``."""
+    return load_rank(path, rank=rank)[0].summary
 
 
 def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path], limits: Limits = DEFAULT) -> Comparison:

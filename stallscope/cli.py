@@ -122,6 +122,9 @@ def summary(
     peers: Annotated[
         bool, typer.Option("--peers", help="Add the figures as HTA, torch-tb-profiler and TraceLens define them.")
     ] = False,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=0, help="Of several ranks, the one to explain.  [default: the first]")
+    ] = None,
     health: Annotated[
         bool, typer.Option("--health", help="Say what the file is and how far to trust it, instead.")
     ] = False,
@@ -132,14 +135,16 @@ def summary(
 ) -> Any:
     """Print the bottleneck summary of a trace, of a run folder, of many ranks.
 
-    Of a run folder the newest timing span of each worker is read.
+    Of a run folder the newest timing span is read: that of rank 0 if there are several, the others being listed.
     """
     from stallscope.summaries import print_health, print_summaries
 
     limits = _limits(max_size, max_ratio, max_depth, max_memory)
     if health:
         return print_health(paths, limits, form=format, output=output, force=force, strict=strict)
-    return print_summaries(paths, limits, form=format, output=output, force=force, strict=strict, peers=peers)
+    return print_summaries(
+        paths, limits, form=format, output=output, force=force, strict=strict, peers=peers, rank=rank
+    )
 
 
 @app.command(short_help="Before against after a change.")
@@ -312,7 +317,8 @@ def _run_script(options: Options, *, summary: bool) -> NoReturn:
     try:
         for message in outcome.messages:
             sys.stderr.write(f"stallscope: {message}\n")
-        if summary and outcome.run_folder is not None:
+        if summary and outcome.run_folder is not None and outcome.rank == 0:
+            outcome.await_ranks()
             _summary_to_stderr(outcome.run_folder)
     except Exception as error:  # noqa: BLE001 - a failing report must not change the script's exit code
         sys.stderr.write(f"stallscope: the summary failed ({one_line(error)}); the run folder is kept\n")
@@ -324,7 +330,7 @@ def _summary_to_stderr(folder: Path) -> None:
     from stallscope.analysis.report import text
     from stallscope.output import style_for, write_text
 
-    for run in api.load(folder):
+    for run in api.load_rank(folder):
         write_text(sys.stderr, "\n" + text.render(run.summary, style_for(sys.stderr)))
 
 

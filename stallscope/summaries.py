@@ -18,12 +18,20 @@ from stallscope.traces.limits import Limits
 
 
 def print_summaries(
-    paths: list[Path], limits: Limits, *, form: str, output: Path | None, force: bool, strict: bool, peers: bool
+    paths: list[Path],
+    limits: Limits,
+    *,
+    form: str,
+    output: Path | None,
+    force: bool,
+    strict: bool,
+    peers: bool,
+    rank: int | None = None,
 ) -> int:
-    """Print the summary of each worker at each path; the exit code."""
+    """Print the summary of each path (of several ranks the first one's, or that of ``rank``); the exit code."""
     if output is not None:
         must_be_free(output, force=force)
-    summaries = [run.summary for path in paths for run in api.load(path, limits, peers=peers)]
+    summaries = [run.summary for path in paths for run in api.load_rank(path, limits, rank=rank, peers=peers)]
     emit(_rendered(summaries, form, output, peers=peers), output, force=force)
     return DEGRADED if strict and any(each.health.grade != "ok" for each in summaries) else 0
 

@@ -174,7 +174,7 @@ def test_our_own_bug_is_a_short_sentence(
     def broken(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("stallscope.api.load", broken)
+    monkeypatch.setattr("stallscope.api.find_runs", broken)
     code, _, err = run(capsys, "summary", trace)
     assert code == 70
     assert one_sentence(err), err

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from stallscope.analysis.contract import GpuInfo, IssueInfo, Summary
+from stallscope.analysis.ranks import rank_spread
 from stallscope.analysis.units import microseconds, percent, quantity
 
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
+MOST_RANKS = 8  # told by number
 
 _KINDS = {
     "launch-bound": "starting the work takes longer than doing it",
@@ -36,6 +38,7 @@ def header(summary: Summary) -> list[tuple[str, str]]:
     lines += [("GPU", _gpu(gpu)) for gpu in _gpus(summary)]
     lines += [("CPU", _cpu(summary))] if summary.machine.cpu else []
     lines += [("GPU shared", ", ".join(summary.machine.others_on_gpu))] if summary.machine.others_on_gpu else []
+    lines += [("Ranks", ranks(summary))] if summary.ranks else []
     lines += [("Trace", _trace(summary)), ("Steps", _steps(summary))]
     unprofiled = summary.steps.unprofiled_us
     if unprofiled:
@@ -46,6 +49,40 @@ def header(summary: Summary) -> list[tuple[str, str]]:
             )
         )
     return lines
+
+
+def ranks(summary: Summary) -> str:
+    """Whose figures these are, which other ranks there are, and how far their step times are apart."""
+    own, world = summary.trace.rank, summary.trace.world_size
+    others = [row.rank for row in summary.ranks if row.rank is not None and row.rank != own]
+    missing = 0 if world is None else world - len(summary.ranks)
+    told = f"this is rank {own}; of the others ({_numbers(others)}) see one with --rank {others[0]}"
+    told += f"; {missing} of {world} left nothing" if missing > 0 else ""
+    killed = [row.rank for row in summary.ranks if row.complete is False and row.rank is not None]
+    told += f"; not written to the end: {_numbers(killed)}" if killed else ""
+    return f"{told}. {_spread(summary)}".rstrip()
+
+
+def _spread(summary: Summary) -> str:
+    spread = rank_spread(summary.ranks)
+    if spread is None:
+        return ""
+    slow, fast = spread.slowest, spread.fastest
+    slowest, fastest = (slow.step_us, fast.step_us) if spread.profiled else (slow.unprofiled_us, fast.unprofiled_us)
+    how = "under the profiler" if spread.profiled else "without the profiler"
+    return (
+        f"Slowest {how}: rank {slow.rank}, {microseconds(slowest)} a step; fastest: rank {fast.rank}, "
+        f"{microseconds(fastest)} (spread {percent(spread.share)}). Ranks that wait for each other take equally long"
+    )
+
+
+def _numbers(found: list[int]) -> str:
+    """Return ``rank 1``, ``ranks 1, 3``, or of a row without gaps ``ranks 1 to 7``."""
+    if len(found) == 1:
+        return f"rank {found[0]}"
+    if len(found) > 3 and found == list(range(found[0], found[-1] + 1)):  # noqa: PLR2004 - a few are told one by one
+        return f"ranks {found[0]} to {found[-1]}"
+    return f"ranks {', '.join(map(str, found[:MOST_RANKS]))}{' …' if len(found) > MOST_RANKS else ''}"
 
 
 def extent(issue: IssueInfo) -> str:

@@ -1,0 +1,216 @@
+"""Many processes: DDP over gloo, two ranks on this machine, under torchrun."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import msgspec
+import pytest
+
+from stallscope import api
+from stallscope.traces.errors import BadInput
+from stallscope.traces.manifest import Manifest
+from stallscope.traces.runs import find_runs
+from tests.profiling.running import python, steps_in, write
+
+pytestmark = pytest.mark.slow
+
+TORCHRUN = ("-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts")
+STARTS_ONCE, STARTS_AGAIN = (*TORCHRUN, "0"), (*TORCHRUN, "1")
+PROFILE = ("-m", "stallscope", "profile", "--steps", "8")
+
+DDP = """
+    import sys, torch
+    import torch.distributed as dist
+    from torch import nn
+    dist.init_process_group("gloo")
+    torch.manual_seed(0)
+    rank = dist.get_rank()
+    layers = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 3))
+    model = nn.parallel.DistributedDataParallel(layers)
+    opt = torch.optim.SGD(model.parameters(), lr=0.01)
+    x, y = torch.randn(16, 16) + rank, torch.randint(0, 3, (16,))
+    for step in range(int(sys.argv[1])):
+        opt.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        opt.step()
+    sums = [p.detach().double().sum().item().hex() for p in model.parameters()]
+    print(f"rank {rank} {loss.item().hex()} {sums}\\n", end="", flush=True)
+    dist.barrier()
+    dist.destroy_process_group()
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a training of 800 steps that two ranks finished, and how it ended."""
+    folder = tmp_path_factory.mktemp("trained")
+    write(folder, DDP)
+    return folder, python(*STARTS_ONCE, *PROFILE, "train.py", "800", cwd=folder)
+
+
+def manifests(run) -> list[Manifest]:
+    """The manifests of a run folder, that of rank 0 first."""
+    paths = sorted(run.glob("stallscope*.json"))
+    return [msgspec.json.decode(path.read_bytes(), type=Manifest) for path in paths]
+
+
+def trace(path) -> dict:
+    """A whole trace file."""
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def test_all_ranks_write_into_one_folder(trained):
+    """One folder; one manifest a rank, complete, each with all windows of its own; nothing but claims is hidden."""
+    folder, ended = trained
+    assert ended.code == 0, ended.err
+    assert [path.name for path in (folder / "runs").iterdir()] == ["train"]
+    run = folder / "runs" / "train"
+    assert sorted(path.name for path in run.glob("*.json")) == ["stallscope.json", "stallscope.rank1.json"]
+    first, second = manifests(run)
+    assert [(each.rank, each.world_size, each.complete, each.steps.count) for each in (first, second)] == [
+        (0, 2, True, 800),
+        (1, 2, True, 800),
+    ]
+    assert {each.trace for found in (first, second) for each in found.windows if each.trace} == {
+        path.name for path in run.glob("*.gz")
+    }
+    full = next(each.first_step for each in first.windows if each.round == "full")
+    assert {path.name for path in run.glob(".*")} == {
+        *(f".stallscope.rank{n}" for n in (0, 1)),
+        f".stallscope.steps.{full}",
+    }
+
+
+def test_ranks_record_the_same_steps(trained):
+    """Windows begin and end at the same steps on both ranks, those too that one process alone would end by time."""
+    folder, _ = trained
+    kinds = [
+        [(each.kind, each.round, each.first_step, each.steps) for each in found.windows]
+        for found in manifests(folder / "runs" / "train")
+    ]
+    assert ("timing", "full") in [each[:2] for each in kinds[0]]
+    assert kinds[0] == kinds[1]
+
+
+def test_traces_say_their_rank(trained):
+    """Each trace has torch's ``distributedInfo`` with its rank, in a file of the worker that its manifest names."""
+    folder, _ = trained
+    (run,) = find_runs(folder / "runs")
+    assert [worker.manifest.rank for worker in sorted(run.workers, key=lambda each: each.name[-1])] == [0, 1]
+    for worker in run.workers:
+        assert worker.name.endswith(f".rank{worker.manifest.rank}")
+        for span in worker.spans:
+            told = trace(span.path)["distributedInfo"]
+            assert (told["backend"], told["rank"], told["world_size"]) == ("gloo", worker.manifest.rank, 2)
+            assert told["pg_config"][0]["ranks"] == [0, 1]
+
+
+def test_rank_0_speaks_for_all(trained):
+    """The summary is printed once, for rank 0; the script's own words are all there is on stdout."""
+    _, ended = trained
+    assert ended.err.count("Stallscope summary") == 1
+    assert ended.err.count("800 steps; recorded in") == 1
+    said, _, summary = ended.err.partition("Stallscope summary")
+    assert "rank 1" not in said
+    assert "this is rank 0; of the others (rank 1) see one with --rank 1" in " ".join(summary.split())
+    assert sorted(line[:6] for line in ended.out.split("\n") if line) == ["rank 0", "rank 1"]
+
+
+def test_summary_of_a_folder_of_ranks(trained):
+    """Rank 0 by default, with a row for each rank; ``--rank 1`` on demand; a rank that is not there is one sentence."""
+    folder, _ = trained
+    run = folder / "runs" / "train"
+    shown = [api.summarize(run), api.summarize(run, rank=1)]
+    assert [each.trace.rank for each in shown] == [0, 1]
+    for each in shown:
+        assert [(row.rank, row.steps, row.complete) for row in each.ranks] == [(0, 800, True), (1, 800, True)]
+    windows = [window for window in manifests(run)[1].windows if (window.kind, window.round) == ("unprofiled", "full")]
+    assert shown[0].ranks[1].unprofiled_us == windows[0].duration_ns / windows[0].steps / 1000
+    with pytest.raises(BadInput, match="no rank 7 here; its ranks: 0, 1"):
+        api.summarize(run, rank=7)
+
+
+def test_output_is_as_without_us(trained):
+    """Losses and weights of both ranks, and the exit code, are what torchrun alone gives."""
+    folder, ended = trained
+    plain = python(*STARTS_ONCE, "train.py", "800", cwd=folder)
+    assert (plain.code, sorted(plain.out.split("\n"))) == (ended.code, sorted(ended.out.split("\n")))
+
+
+def test_the_distributed_view_of_tensorboard_takes_them(trained):
+    """torch-tb-profiler, on the folder as it is: both ranks as workers, and in its Distributed view, step by step."""
+    folder, _ = trained
+    text = """
+        import json, sys
+        from torch_tb_profiler import io
+        from torch_tb_profiler.profiler.loader import RunLoader
+        if __name__ == "__main__":
+            run = RunLoader("train", sys.argv[1], io.Cache()).load()
+            views = [view.display_name for view in run.views]
+            steps = [list(run.get_profile("All", span).steps_to_overlap["data"]) for span in run.get_spans("All")]
+            workers = list(run.get_profile("All", run.get_spans("All")[0]).steps_to_overlap["data"]["all"])
+            print(json.dumps([views, run.get_workers("Distributed"), steps, workers]))
+    """
+    shown = python("-W", "ignore", write(folder, text, "show.py"), folder / "runs" / "train", cwd=folder)
+    views, workers, steps, compared = json.loads(shown.out)
+    assert "Distributed" in views
+    assert workers == ["All"]
+    assert compared == sorted(each.worker for each in manifests(folder / "runs" / "train"))
+    first = manifests(folder / "runs" / "train")[0]
+    timing = [each for each in first.windows if each.kind == "timing"]
+    for each in timing:
+        assert ["all", *map(str, range(each.first_step, each.first_step + each.steps))] in steps
+
+
+FAILS = """
+    import os, torch
+    rank, first_try = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    model = torch.nn.Linear(4, 2)
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(10**9 if first_try else 30):
+        model(torch.randn(3, 4)).sum().backward()
+        opt.step()
+        if first_try and rank == "1" and step == 40:
+            raise ValueError("rank 1 fails")
+"""
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
+    """A training without a process group whose rank 1 fails once; torchrun ends rank 0 and starts both anew."""
+    folder = tmp_path_factory.mktemp("failed")
+    write(folder, FAILS)
+    return folder, python(*STARTS_AGAIN, *PROFILE, "--no-summary", "train.py", cwd=folder)
+
+
+def test_a_failing_rank_does_not_cost_the_others_their_traces(failed):
+    """Of the first start both ranks' closed windows are readable; rank 0 was ended by torchrun's SIGTERM."""
+    folder, ended = failed
+    assert ended.code == 0, ended.err
+    found = manifests(folder / "runs" / "train")
+    assert [(each.rank, each.exit_code, each.complete) for each in found] == [(0, None, False), (1, 1, True)]
+    for each in found:
+        (short,) = [window for window in each.windows if (window.kind, window.round) == ("timing", "short")]
+        assert len(steps_in(trace(folder / "runs" / "train" / short.trace)["traceEvents"])) == 5
+    assert "stallscope: rank 1: the script ended with exit code 1" in ended.err
+    assert "stallscope: rank 0: ended by SIGTERM; recorded in" in ended.err
+
+
+def test_restarted_workers_never_mix(failed):
+    """The second start of the same torchrun has a folder of its own, with both ranks' 30 steps."""
+    folder, _ = failed
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == ["train", "train-2"]
+    found = manifests(folder / "runs" / "train-2")
+    assert [(each.rank, each.steps.count, each.exit_code) for each in found] == [(0, 30, 0), (1, 30, 0)]
+
+
+def test_traces_without_a_process_group_say_their_rank(failed):
+    """Where the ranks never talk to each other, the launcher's word is in ``distributedInfo``."""
+    folder, _ = failed
+    for each in manifests(folder / "runs" / "train-2"):
+        path = next(window.trace for window in each.windows if window.kind == "timing")
+        told = trace(folder / "runs" / "train-2" / path)["distributedInfo"]
+        assert told == {"backend": "unknown", "rank": each.rank, "world_size": 2}
