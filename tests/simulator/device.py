@@ -58,6 +58,7 @@ class Device:
         self.machine = machine
         self.profiled = False
         self.pending = 0  # submitted and not started
+        self.batch = 1.0  # how much longer than usual the kernels of what is submitted now run
         self.streams: dict[int, Stream] = {}
         self._agenda: list[tuple[int, int, int]] = []
         self._count = 0
@@ -178,7 +179,7 @@ class Device:
         gap, at = 1000 * self.machine.graph_gap_us, now
         for number, kernel in enumerate(job.nodes):
             at += int(gap * self._jitter()) if number else 0
-            end = at + self._duration(stream, 1000 * kernel.us, at, warm=number > 0)
+            end = at + self._duration(stream, job.ns * kernel.us, at, warm=number > 0)
             job.parts.append((kernel, at, end))
             at = end
         return at

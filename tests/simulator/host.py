@@ -14,7 +14,7 @@ from tests.simulator import program as p
 from tests.simulator.device import Device, Job
 from tests.simulator.loader import Workers, pin_ns
 from tests.simulator.machine import Machine
-from tests.simulator.noise import Drift, Interruptions, Jitter
+from tests.simulator.noise import Drift, Interruptions, Jitter, generator
 
 MAIN, AUTOGRAD = "main", "autograd"
 PACE_NS = 250_000  # how often the host's pace is looked at
@@ -56,21 +56,29 @@ class Host:
         self._jitter = Jitter(made, machine.host_jitter)
         self._wakes = Jitter(made, machine.wake_jitter)
         self._batches = Jitter(made, machine.worker_jitter)
+        self._sizes = generator("sizes", made.random())
         self._drift = Drift(made, machine.host_drift, 30_000_000)
         self._interruptions = Interruptions(made, 1000 * machine.interruption_every_us, 1000 * machine.interruption_us)
         self._run = machine.host_scale * made.lognormvariate(0.0, machine.run_difference)
         self._pace, self._pace_until = self._run, 0
+        self._start_us = 0.0
         loader = loop.loader
         self.workers = Workers(loader, machine, made, self.now) if loader is not None and loader.workers else None
 
     def steps(self, count: int) -> None:
         """Run the loop's next ``count`` steps, each a ``ProfilerStep#`` range while recording."""
         for _ in range(count):
+            self._batch_size()
             if self.profiled:
                 self._op(p.Op(f"ProfilerStep#{self.step}", self.loop.step, category="user_annotation"))
             else:
                 self.run(self.loop.step)
             self.step += 1
+
+    def _batch_size(self) -> None:
+        """The step's batch is larger or smaller than the last."""
+        if self.loop.uneven:
+            self.device.batch = self._sizes.lognormvariate(-(self.loop.uneven**2) / 2, self.loop.uneven)
 
     def synchronize(self) -> None:
         """``torch.cuda.synchronize()``."""
@@ -80,6 +88,10 @@ class Host:
         """Execute ``body`` from now on."""
         for instruction in body:
             HANDLERS[type(instruction)](self, instruction)
+
+    def startle(self) -> None:
+        """The first call of the next step pays for the start of recording."""
+        self._start_us = self.machine.profiler.first_us
 
     # --- time ---------------------------------------------------------------------------------------
 
@@ -165,7 +177,8 @@ class Host:
         begin = self.now
         if self.profiled:
             self._calls += 1
-            self._spend(self.machine.profiler.call_us * 0.5)
+            self._spend(self.machine.profiler.call_us * 0.5 + self._start_us)
+            self._start_us = 0.0
             if self._calls % self.machine.profiler.buffer_every_calls == 0:
                 self._spend(self.machine.profiler.buffer_us)
         return begin
@@ -199,7 +212,7 @@ class Host:
         begin = self._begin_call()
         kernel = launch.kernel
         arrival = self._arrival(launch.stream)
-        job = Job("kernel", launch.stream, arrival, 1000 * kernel.us, kernel.name, kernel)
+        job = Job("kernel", launch.stream, arrival, 1000 * kernel.us * self.device.batch, kernel.name, kernel)
         self._enqueue(job, self.machine.launch_us)
         self._call("cudaLaunchKernel", begin)
 
@@ -208,7 +221,7 @@ class Host:
         nodes = len(replay.kernels)
         arrival = self._arrival(p.COMPUTE_STREAM, machine.graph_latency_us)
         self._recorder(machine.profiler.graph_node_us * nodes)
-        job = Job("graph", p.COMPUTE_STREAM, arrival, name="graph", nodes=replay.kernels)
+        job = Job("graph", p.COMPUTE_STREAM, arrival, 1000 * self.device.batch, "graph", nodes=replay.kernels)
         self._enqueue(job, machine.graph_call_us + machine.graph_node_us * nodes)
         self._call("cudaGraphLaunch", begin)
 
@@ -282,11 +295,19 @@ class Host:
         op = p.Op(f"enumerate(DataLoader)#{kind}.__next__", (Batch(),), category="user_annotation")
         self._op(op)
 
+    def _make(self, loader: p.Loader, us: float) -> None:
+        """Read and collate: Python, and small operators on the host's memory."""
+        if not loader.operators:
+            self._spend(us)
+            return
+        self.run((p.Op("aten::select", before=0.6 * us / loader.operators),) * loader.operators)
+        self._op(p.Op("aten::stack", before=0.4 * us))
+
     def _batch(self, _: Batch) -> None:
         loader = self.loop.loader
         assert loader is not None
         if self.workers is None:
-            self._spend(loader.batch_us * self._batches())
+            self._make(loader, loader.batch_us * self._batches())
             if loader.pin_memory:
                 self.now += pin_ns(loader, self.machine)
             return

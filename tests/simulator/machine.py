@@ -18,6 +18,7 @@ class Profiler:
     kernel_gap_us: float = 0.1
     buffer_every_calls: int = 6_000  # an activity buffer is requested
     buffer_us: float = 300.0
+    first_us: float = 500.0  # the first recorded step is slower
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Machine:
     copy_setup_us: float = 1.4
     pageable_rate: float = 9_000.0
     pinned_rate: float = 24_000.0
+    capability: tuple[int, int] = (8, 6)  # of the device; its bus comes with it
     host_copy_rate: float = 9_000.0
     hand_over_us: float = 12.0
     graph_call_us: float = 8.0
@@ -66,10 +68,23 @@ class Machine:
     pinned_scalar: bool = False  # `.item()` goes through pinned memory
 
 
+BUSES = (  # PCIe 3, 4 and 5, and devices that came with them
+    ((11_000, 13_000), (7, 0)),
+    ((11_000, 13_000), (7, 5)),
+    ((22_000, 26_000), (8, 0)),
+    ((22_000, 26_000), (8, 6)),
+    ((22_000, 26_000), (8, 9)),
+    ((45_000, 54_000), (9, 0)),
+)
+
+
 def drawn(*seed: object) -> Machine:
     """A machine of its own for each seed."""
     made = generator("machine", *seed)
     u = made.uniform
+    bus, capability = made.choice(BUSES)
+    if made.random() < 0.15:
+        bus = BUSES[0][0]  # an older slot, or half of its lanes
     profiler = Profiler(
         op_us=u(0.5, 1.3),
         annotation_us=u(1.5, 3.5),
@@ -77,6 +92,7 @@ def drawn(*seed: object) -> Machine:
         graph_node_us=u(0.4, 1.6),
         kernel_gap_us=u(0.0, 0.25),
         buffer_us=u(100, 600),
+        first_us=u(0, 1_500),
     )
     return Machine(
         profiler=profiler,
@@ -102,7 +118,8 @@ def drawn(*seed: object) -> Machine:
         copy_return_us=u(3.5, 8.0),
         copy_setup_us=u(1.1, 2.0),
         pageable_rate=u(5_500, 13_000),
-        pinned_rate=made.choice((u(11_000, 13_000), u(22_000, 26_000), u(45_000, 54_000))),
+        pinned_rate=u(*bus),
+        capability=capability,
         host_copy_rate=u(6_000, 14_000),
         hand_over_us=u(6.0, 22.0),
         graph_call_us=u(5.0, 13.0),
@@ -117,7 +134,7 @@ def drawn(*seed: object) -> Machine:
     )
 
 
-FREE = Profiler(0.0, 0.0, 0.0, 0.0, 0.0, buffer_us=0.0)  # a profiler that costs nothing
+FREE = Profiler(0.0, 0.0, 0.0, 0.0, 0.0, buffer_us=0.0, first_us=0.0)  # a profiler that costs nothing
 
 
 def exact(**changes: object) -> Machine:

@@ -64,6 +64,9 @@ class Training:
     read_pinned: bool = False
     non_blocking: bool = False
     graph: bool = False
+    log_every: int = 0  # steps; 0: it never logs
+    log_us: float = 0.0
+    uneven: float = 0.0
 
     @property
     def parameters(self) -> int:
@@ -162,7 +165,8 @@ def loop(training: Training) -> Loop:
     if training.graph:
         body = (Op("graph.replay", (Replay(tuple(kernels_in(body))),), before=3.0, after=1.0),)
     read = (Work(2.0), reading(training), Work(1.5)) if training.reads != "none" else ()
-    return Loop((*batch(training), *body, *read, Work(training.python)), training.loader)
+    log = (Every(training.log_every, (Work(training.log_us),)),) if training.log_every else ()
+    return Loop((*batch(training), *body, *read, *log, Work(training.python)), training.loader, training.uneven)
 
 
 def batch(training: Training) -> tuple[Instruction, ...]:

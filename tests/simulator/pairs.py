@@ -104,7 +104,8 @@ def timed_steps(training: Training) -> int:
     """How many steps an unprofiled window has: enough to pass the launch queue more than twice, or 200."""
     launches = 1 if training.graph else len(kernels_in(compute(training)))
     steps = min(200, max(60 if training.loader is None else 120, 2_500 // launches))
-    return -(-steps // training.read_every) * training.read_every
+    period = training.read_every * max(1, training.log_every)
+    return -(-steps // period) * period
 
 
 # --- a training for a fix and a regime --------------------------------------------------------------
@@ -124,8 +125,10 @@ def trained(made: random.Random, machine: Machine, fix: str, regime: str) -> Tra
         loader=None,
         python=made.uniform(2.0, 60.0) * made.uniform(0.2, 1.0),
         reads=reads,
+        read_every=made.choice((1, 1, 1, 5)) if fix == "remove item" else 1,
         read_pinned=machine.pinned_scalar,
     )
+    training = replace(training, **habits(made))
     low, high = RATIOS[regime]
     host = host_us(compute(training)) * machine.host_scale
     training = scaled(training, made.uniform(low, high) * host)
@@ -139,13 +142,24 @@ def trained(made: random.Random, machine: Machine, fix: str, regime: str) -> Tra
     return replace(training, loader=given)
 
 
+def habits(made: random.Random) -> dict[str, float]:
+    """Some scripts log now and then, in some the batches differ in size."""
+    found: dict[str, float] = {}
+    if made.random() < 0.3:
+        found |= {"log_every": made.choice((5, 10, 20)), "log_us": made.uniform(50.0, 500.0)}
+    if made.random() < 0.2:
+        found["uneven"] = made.uniform(0.03, 0.2)
+    return found
+
+
 def loader(made: random.Random, machine: Machine, regime: str, rest_us: float) -> Loader:
     """A loader that takes its regime's share of the step."""
     share = made.uniform(0.4, 2.5) if regime == "input" else made.uniform(0.02, 0.2)
     batch_us = max(25.0, share * rest_us / machine.host_scale)
     copied = made.uniform(0.3, 1.5) if regime == "copy" else made.uniform(0.005, 0.12)
     size = int(copied * rest_us * machine.pageable_rate)
-    return Loader(batch_us, max(2_048, size))
+    operators = made.choice((0, 8, 32, 64)) if batch_us > 150 else made.choice((0, 4))
+    return Loader(batch_us, max(2_048, size), operators=operators)
 
 
 def scaled(training: Training, device_us: float) -> Training:

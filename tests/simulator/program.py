@@ -124,6 +124,7 @@ class Loader:
     bytes: int
     workers: int = 0
     pin_memory: bool = False
+    operators: int = 0  # that making a batch calls, a profiled process records and a worker does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ class Loop:
 
     step: tuple[Instruction, ...]
     loader: Loader | None = None
+    uneven: float = 0.0  # batches differ in size: deviation of the logarithm of a step's kernel times
 
 
 def item(*, pinned: bool = False) -> Op:

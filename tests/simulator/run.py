@@ -19,6 +19,7 @@ class Recorded:
 
     rows: list[Row]
     jobs: list[Job]
+    capability: tuple[int, int]
 
 
 class Process:
@@ -43,9 +44,10 @@ class Process:
         host.steps(warmup)
         host.synchronize()
         host.recording = True
+        host.startle()
         host.steps(count)
         host.synchronize()
         host.recording = host.profiled = host.device.profiled = False
-        recorded = Recorded(host.rows, host.jobs)
+        recorded = Recorded(host.rows, host.jobs, host.machine.capability)
         host.rows, host.jobs = [], []
         return recorded

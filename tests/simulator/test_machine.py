@@ -216,6 +216,35 @@ def test_recording_costs_time_for_each_operator_and_call_and_changes_no_kernel()
     assert [b - a for a, b in work(plain)] == [b - a for a, b in work(profiled)]
 
 
+def test_the_first_recorded_step_pays_for_the_start() -> None:
+    """500 µs more in the first call after recording began, once."""
+    host = Host(exact(profiler=Profiler(0.0, 0.0, 0.0, 0.0, 0.0, buffer_us=0.0)), Loop((kernel(2.0),)), generator("t"))
+    host.profiled = host.recording = True
+    host.startle()
+    host.steps(3)
+    assert [end - begin for begin, end in calls(host)] == [504, 5, 4]  # each 4.5, the times rounded down
+
+
+def test_what_loading_calls_is_recorded_in_the_training_process_only() -> None:
+    """Eight selects and a stack that take a batch's 900 µs; of a batch from workers nothing but the waiting."""
+    here = run(Fetch(), loader=Loader(900.0, 4_096, operators=8))
+    assert [row.name for row in here.rows[2:]] == ["aten::select"] * 8 + ["aten::stack"]
+    assert within(here.rows[1].begin, here.rows[1].end) == (0, 900)
+    there = run(Fetch(), loader=Loader(900.0, 4_096, operators=8, workers=2))
+    assert [row.name for row in there.rows[1:]] == ["enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__"]
+
+
+def test_batches_of_different_sizes_make_kernels_of_different_lengths() -> None:
+    """Both kernels of a step run equally long, those of the next step longer or shorter."""
+    host = Host(STILL, Loop((kernel(100.0), kernel(100.0)), uneven=0.2), generator("test"))
+    host.profiled = host.recording = True
+    host.steps(3)
+    host.device.drained(None)
+    lengths = [(job.end or 0) - (job.start or 0) for job in executed(host)]
+    assert lengths[::2] == lengths[1::2]
+    assert len(set(lengths)) == 3
+
+
 # --- laws on any program ----------------------------------------------------------------------------
 
 STREAMS = st.sampled_from((7, 20))
