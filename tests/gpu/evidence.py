@@ -1,297 +1,301 @@
-"""Evidence from this machine: what reading the loss costs the Iris training, on the GPU and on the CPU.
+"""Evidence from a machine with a GPU: what each fix does to the time of a step, measured, with traces of it.
 
-    python -m tests.gpu.evidence OUT [--quick]
+    python -m tests.gpu.evidence OUT [--part 1|2|3] [--quick] [--merge FILE ...]
 
-Run it in a checkout; torch and msgspec are all it needs. It writes
+Run it in a checkout. Each of the three parts takes at most nine minutes (without ``--part`` all three are run) and
+writes
 
-    OUT/evidence.json      times of every repeat, launches counted per step, the machine (`stallscope.evidence/1`)
-    OUT/iris_traces.tar    the trace of each variant, as TensorBoard and stallscope open it
+    OUT/evidence.json      times of every repeat, launches counted per step, the machine (``stallscope.evidence/2``);
+                           parts that are already there stay, ``--merge`` adds those of other files
+    OUT/part-N.tar         traces of every case (timing span; of each baseline the attribution span too), and of each
+                           baseline the run folder of `stallscope profile`
+    OUT/workloads/         what `stallscope demo` measured of the built-in trainings, as far as the time allows
 
-First part, "iris": the loss is read every 1, 10, 100, 1000 epochs and never. Each variant is timed without a profiler,
-the device synchronized at both ends, five times, in an order that rotates from repeat to repeat, so that a drift of
-the machine meets all of them alike; then 20 steps of each are traced.
+A case is timed without a profiler, the device synchronized at both ends, five times, in an order that rotates from
+repeat to repeat, so that a drift of the machine meets all alike; then 20 steps are traced. At the end of a part its
+first baseline is timed again: a drift beyond 3 % speaks against the part. Where there is no GPU the cases that can run
+on the CPU do; ``--quick`` takes seconds and only shows that everything works.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
-import gzip
+import gc
 import io
-import json
-import statistics
+import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from torch import nn
 
 from stallscope.profiling.machine import collect
-from stallscope.traces.manifest import Machine
+from tests.gpu.experiments import DESIGNS, WORKLOADS, Case, Design
+from tests.gpu.measuring import affordable, counted, rotated, timed, traced
+from tests.gpu.pairs import Evidence, Experiment, Part, Variant, load, median, merged, to_json
 
-SCHEMA = "stallscope.evidence/1"
-READ_EVERY = (1, 10, 100, 1000, 0)  # 0: never
 REPEATS = 5
-EPOCHS = 20_000  # as in the case this is about
-BUDGET_S = 400.0  # for all timing; what does not fit is shortened and says so
-WARMUP, TRACED = 30, 20
-HOST, DEVICE = ("cpu_op", "cuda_runtime", "cuda_driver"), ("kernel", "gpu_memcpy", "gpu_memset")
-LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "hipLaunchKernel", "hipExtLaunchKernel", "hipModuleLaunchKernel")
+BUDGET_S = 520.0  # of a part, so that it ends within nine minutes
+LARGEST_TRACE = 1_000_000  # bytes; a larger one is left out
+PROFILED_STEPS = 6000
+DEMO_AT_LEAST_S = 60.0
+
+
+@dataclass(slots=True)
+class Clock:
+    """What is left of a part's time."""
+
+    budget_s: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the part began."""
+        return time.monotonic() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds that may still be used."""
+        return self.budget_s - self.spent
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Scale:
     """How long to measure."""
 
-    epochs: int
-    budget_s: float
-
-    @classmethod
-    def of(cls, *, quick: bool) -> Plan:
-        """The full plan, or one of a few seconds that only shows that everything works."""
-        return cls(epochs=300, budget_s=8.0) if quick else cls(epochs=EPOCHS, budget_s=BUDGET_S)
-
-
-class PerStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Counted in the trace over the traced steps, then divided by their number."""
-
-    kernel_launches: float
-    kernels: float
-    memcpys: float
-    memsets: float
-    sync_calls: float
-    cpu_ops: float
-    items: float  # aten::item
+    share: float  # of each experiment's seconds
+    fewest: int  # steps of a repeat
+    profiled_steps: int
+    recorded: int | None  # baselines recorded by `stallscope profile`; None: all
+    cases: int | None  # of each experiment; None: all
+    workloads: bool
 
 
-class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """One training on one device, the loss read every ``read_every`` epochs (0: never)."""
-
-    device: str
-    read_every: int
-    epochs: int  # of each repeat
-    us_per_step: list[float]  # (last synchronize - first) / epochs, one a repeat, in the order they ran
-    host_us_per_step: list[float]  # until the loop ended, before the last synchronize: the host may run ahead
-    median_us_per_step: float
-    per_step: PerStep
-    profiled_us_per_step: float  # in the trace: slower, for the profiler takes its share
-    traced_steps: int
-    trace: str  # member of iris_traces.tar
+FULL = Scale(share=1.0, fewest=20, profiled_steps=PROFILED_STEPS, recorded=None, cases=None, workloads=True)
+QUICK = Scale(share=0.004, fewest=5, profiled_steps=60, recorded=1, cases=2, workloads=False)
+NO_GPU = "not measured here (no GPU)"
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in ``evidence.json``."""
-
-    schema: str = SCHEMA
-    created: str
-    quick: bool
-    cut_short: bool  # the time budget did not allow the full number of epochs or repeats
-    machine: Machine
-    data: str  # "iris", or random numbers of the same shape where scikit-learn is missing
-    iris: list[Variant]
-    wall_s: float
-
-
-# --- the training: profiling/workloads/iris_mlp.py, as functions ------------------------------------
-
-Tensors = tuple[torch.Tensor, torch.Tensor]
-
-
-def flowers() -> tuple[str, Tensors]:
-    """120 flowers scaled to 0..1, or random numbers of the same shapes: the values do not change the work."""
-    try:
-        from sklearn.datasets import load_iris
-    except ImportError:
-        generator = torch.Generator().manual_seed(0)
-        measures = torch.rand(120, 4, generator=generator)
-        return "random, same shapes", (measures, torch.randint(0, 3, (120,), generator=generator))
-    data, species = load_iris(return_X_y=True)
-    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:120]
-    measures = torch.tensor(data, dtype=torch.float32)[chosen]
-    low, high = measures.amin(0), measures.amax(0)
-    return "iris", ((measures - low) / (high - low), torch.tensor(species, dtype=torch.long)[chosen])
-
-
-class Training:
-    """A fresh model on ``device``; ``losses`` holds what was read back."""
-
-    def __init__(self, device: str, data: Tensors) -> None:
-        torch.manual_seed(0)
-        self.x, self.y = (tensor.to(device) for tensor in data)
-        self.model = nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 3)).to(device)
-        self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
-        self.losses: list[float] = []
-
-    def run(self, epochs: int, read_every: int, after_step: Callable[[], None] | None = None) -> None:
-        """Train; the same statements in the same order as the script's."""
-        for epoch in range(1, epochs + 1):
-            self.optimizer.zero_grad()
-            output = self.model(self.x)
-            loss = self.criterion(output, self.y)
-            loss.backward()
-            self.optimizer.step()
-            if read_every and epoch % read_every == 0:
-                self.losses.append(loss.item())
-            if after_step is not None:
-                after_step()
-
-
-def synchronize(device: str) -> None:
-    """Wait until the device has done everything asked of it."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-# --- timing -----------------------------------------------------------------------------------------
-
-
-def timed(device: str, data: Tensors, epochs: int, read_every: int) -> tuple[float, float]:
-    """(synchronized, host) µs per step of one unprofiled run."""
-    training = Training(device, data)
-    training.run(WARMUP, read_every=1)
-    synchronize(device)
-    began = time.perf_counter_ns()
-    training.run(epochs, read_every)
-    looped = time.perf_counter_ns()
-    synchronize(device)
-    return (time.perf_counter_ns() - began) / epochs / 1000, (looped - began) / epochs / 1000
-
-
-def affordable(device: str, data: Tensors, plan: Plan, seconds: float) -> int:
-    """Epochs per run so that all runs of a device fit into ``seconds``: whole thousands, at most what is planned."""
-    trial = max(timed(device, data, 200, read_every=1)[0] for _ in range(2))
-    fitting = int(seconds * 1e6 / (len(READ_EVERY) * REPEATS * trial))
-    return min(plan.epochs, max(1000, fitting // 1000 * 1000))
-
-
-def rotated(repeat: int) -> Sequence[int]:
-    """The variants, another one first in each repeat."""
-    start = repeat % len(READ_EVERY)
-    return READ_EVERY[start:] + READ_EVERY[:start]
-
-
-def time_all(device: str, data: Tensors, epochs: int, seconds: float) -> dict[int, list[tuple[float, float]]]:
-    """Every variant's repeats; stops between repeats once ``seconds`` have passed."""
-    times: dict[int, list[tuple[float, float]]] = {read_every: [] for read_every in READ_EVERY}
-    began = time.monotonic()
-    for repeat in range(REPEATS):
-        if time.monotonic() - began > seconds:
-            break
-        for read_every in rotated(repeat):
-            times[read_every].append(timed(device, data, epochs, read_every))
-    return times
-
-
-# --- tracing ----------------------------------------------------------------------------------------
-
-
-def traced(device: str, data: Tensors, read_every: int, path: Path) -> None:
-    """Record ``TRACED`` steps with torch's own profiler and write the trace, gzipped."""
-    from torch.profiler import ProfilerActivity, _ExperimentalConfig, profile, schedule
-
-    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
-    training = Training(device, data)
-    training.run(WARMUP, read_every=1)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "trace.json"
-        with profile(
-            activities=activities,
-            schedule=schedule(wait=2, warmup=5, active=TRACED, repeat=1),
-            on_trace_ready=lambda done: done.export_chrome_trace(str(plain)),
-            experimental_config=_ExperimentalConfig(enable_cuda_sync_events=True),
-        ) as profiler:
-            training.run(7 + TRACED, read_every, profiler.step)
-        path.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
-
-
-def counted(path: Path) -> tuple[int, float, PerStep]:
-    """(steps, µs per step, counts per step) of a trace: calls that start in its steps, and the work they started."""
-    rows = [row for row in json.loads(gzip.decompress(path.read_bytes()))["traceEvents"] if row.get("ph") == "X"]
-    steps = [row for row in rows if row["name"].startswith("ProfilerStep#") and row["cat"] == "user_annotation"]
-    if not steps:
-        raise SystemExit(f"{path.name}: no steps were recorded")
-    first, last = min(row["ts"] for row in steps), max(row["ts"] + row["dur"] for row in steps)
-    host = [row for row in rows if first <= row["ts"] < last and row.get("cat") in HOST]
-    calls = {row["args"]["correlation"]: row["name"] for row in host if row["cat"] != "cpu_op"}
-    work = Counter(row["cat"] for row in rows if row.get("cat") in DEVICE and row["args"]["correlation"] in calls)
-
-    def per_step(number: int) -> float:
-        return number / len(steps)
-
-    return (
-        len(steps),
-        (last - first) / len(steps),
-        PerStep(
-            kernel_launches=per_step(sum(name.startswith(LAUNCHES) for name in calls.values())),
-            kernels=per_step(work["kernel"]),
-            memcpys=per_step(work["gpu_memcpy"]),
-            memsets=per_step(work["gpu_memset"]),
-            sync_calls=per_step(sum(name.endswith("Synchronize") for name in calls.values())),
-            cpu_ops=per_step(sum(row["cat"] == "cpu_op" for row in host)),
-            items=per_step(sum(row["name"] == "aten::item" for row in host)),
-        ),
-    )
-
-
-# --- everything -------------------------------------------------------------------------------------
-
-
-def measure(device: str, data: Tensors, plan: Plan, seconds: float, traces: Path) -> list[Variant]:
-    """Time and trace every variant on ``device``."""
-    epochs = affordable(device, data, plan, seconds)
-    say(f"{device}: {len(READ_EVERY)} variants, {REPEATS} repeats of {epochs} epochs")
-    times = time_all(device, data, epochs, seconds)
-    variants = []
-    for read_every in READ_EVERY:
-        name = f"iris_mlp_{device}_every_{read_every or 'never'}.{time.time_ns()}.pt.trace.json.gz"
-        traced(device, data, read_every, traces / name)
-        steps, profiled_us, per_step = counted(traces / name)
-        synchronized = [round(us, 3) for us, _ in times[read_every]]
-        variants.append(
-            Variant(
-                device=device,
-                read_every=read_every,
-                epochs=epochs,
-                us_per_step=synchronized,
-                host_us_per_step=[round(us, 3) for _, us in times[read_every]],
-                median_us_per_step=round(statistics.median(synchronized), 3),
-                per_step=per_step,
-                profiled_us_per_step=round(profiled_us, 3),
-                traced_steps=steps,
-                trace=name,
-            )
-        )
-        say(f"    every {read_every or 'never':>5}: {variants[-1].median_us_per_step:8.1f} us/step, {per_step}")
-    return variants
-
-
-def gather(*, quick: bool, traces: Path) -> Evidence:
-    """All evidence; the traces are left in ``traces``."""
-    began, plan = time.monotonic(), Plan.of(quick=quick)
+def gather(part: int, scale: Scale, out: Path, *, quick: bool) -> Evidence:
+    """One part: its experiments, traces and workloads."""
+    clock = Clock(BUDGET_S)
     machine = collect(touch_gpu=False)  # before we hold the GPU, so that who else does is known
-    devices = (["cuda"] if torch.cuda.is_available() else []) + ["cpu"]
     machine = msgspec.structs.replace(collect(), others_on_gpu=machine.others_on_gpu)
-    name, data = flowers()
-    share = plan.budget_s / len(devices)
-    variants = [variant for device in devices for variant in measure(device, data, plan, share, traces)]
-    return Evidence(
+    skipped: list[str] = []
+    experiments: list[Experiment] = []
+    with tempfile.TemporaryDirectory() as place:
+        traces = Path(place)
+        for number, design in enumerate(design for design in DESIGNS if design.part == part):
+            if design.needs_gpu and main_device() == "cpu":
+                skipped.append(f"{design.name}: {NO_GPU}")
+                continue
+            if clock.left < design.seconds * scale.share:
+                skipped.append(f"{design.name}: no time left")
+                continue
+            recorded = scale.recorded is None or number < scale.recorded
+            experiments.append(experiment(design, scale, traces, clock, recorded=recorded))
+        drifted = with_drift(experiments)
+        pack(traces, out / f"part-{part}.tar")
+    workloads = run_workloads(part, out / "workloads", clock, skipped) if scale.workloads else []
+    this = Part(
+        number=part,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         quick=quick,
-        cut_short=any(v.epochs < plan.epochs or len(v.us_per_step) < REPEATS for v in variants),
         machine=machine,
-        data=name,
-        iris=variants,
-        wall_s=round(time.monotonic() - began, 1),
+        wall_s=round(clock.spent, 1),
+        skipped=skipped,
+        workloads=workloads,
     )
+    return Evidence(parts=[this], experiments=drifted)
+
+
+# --- one experiment ---------------------------------------------------------------------------------
+
+
+def main_device() -> str:
+    """The GPU, or the CPU where there is none."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def experiment(design: Design, scale: Scale, traces: Path, clock: Clock, *, recorded: bool) -> Experiment:
+    """Time every case in turn, then trace each, then record the baseline through `stallscope profile`."""
+    say(f"{design.name}: {design.title} ({clock.left:.0f} s left of this part)")
+    found = [prepared(design, case, scale) for case in design.cases[: scale.cases]]
+    timings, cut_short = time_all(design, found, clock, scale)
+    variants = []
+    for case, variant in found:
+        times = timings.get(case.key, [])
+        done = msgspec.structs.replace(
+            variant,
+            us_per_step=[round(us, 3) for us, _ in times],
+            host_us_per_step=[round(us, 3) for _, us in times],
+            median_us_per_step=median([us for us, _ in times]),
+        )
+        if done.error is None:
+            done = with_traces(design, case, done, traces, baseline=case is design.baseline)
+        if recorded and case is design.baseline and done.error is None:
+            done = with_run(design, case, done, traces, scale)
+        variants.append(done)
+        say(f"    {case.key:20s} {done.error or shown(done)}")
+    return Experiment(
+        name=design.name,
+        title=design.title,
+        part=design.part,
+        held_out=design.held_out,
+        baseline=design.baseline.key,
+        variants=variants,
+        cut_short=cut_short,
+    )
+
+
+def prepared(design: Design, case: Case, scale: Scale) -> tuple[Case, Variant]:
+    """The case with the number of steps of a repeat; with an error where it cannot run here."""
+    device = case.device or main_device()
+    variant = Variant(key=case.key, device=device, fix=case.fix, rows=case.rows)
+    if case.needs_gpu and device != "cuda":
+        return case, msgspec.structs.replace(variant, error=NO_GPU)
+    seconds = design.seconds * scale.share / (len(design.cases) * REPEATS) * 0.7
+    try:
+        steps = affordable(case.make(device), device, seconds, scale.fewest)
+    except Exception as error:  # noqa: BLE001 - no compiler, not enough memory, an option this torch lacks
+        return case, msgspec.structs.replace(variant, error=one_line(error))
+    finally:
+        clean()
+    return case, msgspec.structs.replace(variant, steps=steps)
+
+
+Timings = dict[str, list[tuple[float, float]]]
+
+
+def time_all(design: Design, found: Sequence[tuple[Case, Variant]], clock: Clock, scale: Scale) -> tuple[Timings, bool]:
+    """(synchronized, host) µs a step of every repeat; stops between repeats once the time is over."""
+    chosen = [(case, variant) for case, variant in found if variant.error is None]
+    times: Timings = {case.key: [] for case, _ in chosen}
+    end = clock.spent + max(2 * design.seconds * scale.share, 1.0)
+    for repeat in range(REPEATS):
+        if clock.spent > end and scale.workloads:
+            return times, True
+        for case, variant in rotated(chosen, repeat):
+            step = case.make(variant.device)
+            timed(step, variant.device, max(5, min(50, variant.steps // 4)))  # a new training warms up
+            times[case.key].append(timed(step, variant.device, variant.steps))
+            del step
+            clean()
+    return times, False
+
+
+def with_traces(design: Design, case: Case, variant: Variant, traces: Path, *, baseline: bool) -> Variant:
+    """The variant with its timing trace, for a baseline an attribution trace too, and what the first one holds."""
+    names = {}
+    for kind in ("timing", "attribution") if baseline else ("timing",):
+        name = f"{design.name}_{case.key}_{variant.device}_{kind}.{time.time_ns()}.pt.trace.json.gz"
+        step = case.make(variant.device)
+        timed(step, variant.device, 10)
+        try:
+            traced(step, variant.device, traces / name, attribution=kind == "attribution")
+        except Exception as error:  # noqa: BLE001 - the times are there; a trace that fails must not take them away
+            say(f"    {case.key}: no {kind} trace ({one_line(error)})")
+            continue
+        finally:
+            del step
+            clean()
+        names[kind] = name
+    if "timing" not in names:
+        return variant
+    steps, profiled_us, per_step = counted(traces / names["timing"])
+    for kind, name in list(names.items()):
+        if (traces / name).stat().st_size > LARGEST_TRACE:
+            (traces / name).unlink()
+            del names[kind]
+    return msgspec.structs.replace(
+        variant, traces=names, traced_steps=steps, profiled_us_per_step=round(profiled_us, 3), per_step=per_step
+    )
+
+
+def with_run(design: Design, case: Case, variant: Variant, traces: Path, scale: Scale) -> Variant:
+    """The variant with a run folder that `stallscope profile` made of it."""
+    name = f"{design.name}_{case.key}_{variant.device}"
+    steps = max(40, min(scale.profiled_steps, variant.steps))
+    own = ["profile", "--no-summary", "--logdir", str(traces / "runs"), "--name", name, "-m", "tests.gpu.train"]
+    script = [design.name, case.key, "--device", variant.device, "--steps", str(steps)]
+    problem = called([sys.executable, "-m", "stallscope", *own, *script], 120.0)
+    if problem is not None or not (traces / "runs" / name / "stallscope.json").is_file():
+        say(f"    {case.key}: no run folder ({problem or 'nothing was recorded'})")
+        return variant
+    return msgspec.structs.replace(variant, run=f"runs/{name}")
+
+
+def with_drift(experiments: list[Experiment]) -> list[Experiment]:
+    """The experiments; the first one's baseline timed again, and how much that differs."""
+    if not experiments:
+        return experiments
+    first, *others = experiments
+    before = next(v for v in first.variants if v.key == first.baseline)
+    if before.median_us_per_step is None:
+        return experiments
+    (design,) = (design for design in DESIGNS if design.name == first.name)
+    step = design.baseline.make(before.device)
+    timed(step, before.device, 30)
+    again = median([timed(step, before.device, before.steps)[0] for _ in range(3)])
+    drift = round((again or 0) / before.median_us_per_step - 1, 4)
+    say(f"{first.name}: its baseline again, {100 * drift:+.1f} %")
+    return [msgspec.structs.replace(first, drift=drift), *others]
+
+
+# --- around it --------------------------------------------------------------------------------------
+
+
+def run_workloads(part: int, folder: Path, clock: Clock, skipped: list[str]) -> list[str]:
+    """Run the part's demos in what time is left, one repeat each so that all fit; what does not is skipped."""
+    done = []
+    for name in WORKLOADS[part]:
+        if clock.left < DEMO_AT_LEAST_S:
+            skipped.append(f"demo {name}: no time left")
+            continue
+        say(f"demo {name} ({clock.left:.0f} s left of this part)")
+        with tempfile.TemporaryDirectory() as logdir:
+            command = [sys.executable, "-m", "stallscope", "demo", name, "--logdir", logdir, "--out", str(folder)]
+            problem = called([*command, "--repeats", "2"], clock.left)
+        if problem is None:
+            done.append(name)
+        else:
+            skipped.append(f"demo {name}: {problem}")
+    return done
+
+
+def called(command: Sequence[str], timeout_s: float) -> str | None:
+    """Run a command; None if it went well, else what went wrong, in one line."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        return f"not done within {timeout_s:.0f} s"
+    lines = done.stderr.decode("utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
+    return None if done.returncode == 0 else f"exit code {done.returncode}: {lines[-1]}"
+
+
+def shown(variant: Variant) -> str:
+    """Time and launches in a line."""
+    launches = "" if variant.per_step is None else f"{variant.per_step.kernel_launches:6.1f} launches"
+    return f"{variant.median_us_per_step or 0:10.1f} us/step {launches}"
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong, without line breaks."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+
+
+def clean() -> None:
+    """Give memory back, so that no case runs beside the remains of another."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def say(line: str) -> None:
@@ -301,10 +305,10 @@ def say(line: str) -> None:
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Put the traces into one tar file."""
+    """Put everything below a folder into one tar file."""
     with tarfile.open(target, "w") as archive:
-        for path in sorted(folder.iterdir()):
-            member, content = tarfile.TarInfo(path.name), path.read_bytes()
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            member, content = tarfile.TarInfo(path.relative_to(folder).as_posix()), path.read_bytes()
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
 
@@ -313,15 +317,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Gather the evidence into a folder."""
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.evidence", description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for evidence.json and the traces")
+    parser.add_argument("--part", type=int, choices=sorted(WORKLOADS), help="only this part (each: nine minutes)")
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes: shows that it works")
+    parser.add_argument("--merge", type=Path, nargs="+", metavar="FILE", help="only add these files to OUT's")
     options: Any = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as traces:
-        evidence = gather(quick=options.quick, traces=Path(traces))
-        pack(Path(traces), options.out / "iris_traces.tar")
-    text = msgspec.json.format(msgspec.json.encode(evidence), indent=2)
-    (options.out / "evidence.json").write_bytes(text + b"\n")
-    say(f"written: {options.out / 'evidence.json'} ({evidence.wall_s} s)")
+    target = options.out / "evidence.json"
+    known = [load(target)] if target.is_file() else []
+    if options.merge:
+        target.write_bytes(to_json(merged([*known, *map(load, options.merge)])))
+        return 0
+    for part in [options.part] if options.part else sorted(WORKLOADS):
+        known.append(gather(part, QUICK if options.quick else FULL, options.out, quick=options.quick))
+        target.write_bytes(to_json(merged(known)))
+        say(f"part {part} of {len(WORKLOADS)} written: {target} ({known[-1].parts[0].wall_s} s)")
     return 0
 
 
