@@ -1,17 +1,17 @@
 """Marks of the attribution window: ranges that say which line called, and which module ran. Times are not its business.
 
 Ranges are called ``stallscope.site#N`` and ``stallscope.module#N``; N indexes the tables ``call_sites`` and
-``modules``, since names in a trace survive only as ASCII. Call sites are seen in one of two ways:
-
-- by a ``TorchFunctionMode`` (see ``function_mode``), which sees masks in indexing too, where nothing is compiled:
-  compiled code checks which modes are on, and would be compiled again;
-- else by replacing a few methods of ``Tensor`` (see ``patches``) until the window ends. Masks are not seen then.
+``modules``, since names in a trace survive only as ASCII. Call sites are seen by a ``TorchFunctionMode`` (see
+``function_mode``), masks in indexing included. It is off while compiled code runs: that checks
+which modes are on, and would be compiled again (replaced methods of ``Tensor``, too, would make it so). What takes no
+tensor (``torch.cuda.synchronize``) is replaced until the window ends (see ``patches``).
 
 Root module calls, backward passes and optimizer steps are sites as well. All is taken away at the window's end.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -23,12 +23,15 @@ from typing import Any
 
 from stallscope.profiling import patches, synchronizing
 from stallscope.profiling.callsites import CallSites
+from stallscope.profiling.compiled import Gate, anything_compiled
 from stallscope.profiling.device import find_device
 from stallscope.profiling.function_mode import FunctionMode
 from stallscope.profiling.module_ranges import ModuleRanges
 from stallscope.profiling.optimizer_ranges import OptimizerRanges
 from stallscope.profiling.patches import Patches
 from stallscope.traces.manifest import CallSite, Finding, NamedModule
+
+COMPILED = "the script compiles code, and this torch does not tell when it runs: only some call sites were marked"
 
 _all: weakref.WeakSet[Marks] = weakref.WeakSet()
 
@@ -45,7 +48,9 @@ class Marks:
         self._sites = CallSites(on_gpu=self._devices.on_gpu)
         self._calls = synchronizing.calls(torch) if call_sites else {}
         self._mode: FunctionMode | None = None
-        self._suspended = 0
+        self._gate: Gate | None = None
+        self._suspended = 0  # calls that are running for which the mode was taken off
+        self._resumes = False
         self._owner = 0
         self._patches = Patches(torch, self)
         self._modules = ModuleRanges(torch, self, ranges=module_ranges, sites=call_sites)
@@ -105,23 +110,29 @@ class Marks:
     def _install(self) -> None:
         self._owner = threading.get_ident()
         _disable_in_children(self)
-        compiled = anything_compiled()
         self._modules.install()
-        if not compiled:  # compiled optimizers check for hooks, too
-            self._optimizers.install()
         if self._call_sites:
-            self._install_call_sites(compiled=compiled)
+            if not anything_compiled():  # compiled optimizers check for hooks, too
+                self._optimizers.install()
+            self._install_call_sites()
         self.active = True
 
-    def _install_call_sites(self, *, compiled: bool) -> None:
-        self._patches.put_on(patches.waits_without_tensors(self._torch), by_rule=False)
+    def _install_call_sites(self) -> None:
+        self._patches.mark(patches.waits_without_tensors(self._torch))
         self._patches.replace(self._torch.autograd, "_engine_run_backward", self._around_backward)
-        if compiled:
-            self._patches.put_on(patches.tensor_methods(self._torch), by_rule=True)
+        if anything_compiled() and not self._gated():
+            self._problems.append(Finding(name="compiled", text=COMPILED))
             return
+        self._patches.replace(self._torch, "compile", self._around_compile)
         self._mode = FunctionMode(self._torch, self)
         self._mode.put_on()
-        self._patches.replace(self._torch, "compile", self._around_compile)
+
+    def _gated(self) -> bool:
+        """Keep the mode off while compiled code runs; whether that is possible."""
+        if self._gate is None and Gate.owner() is not None:
+            self._gate = Gate(self.suspend, self.resume)
+            self._patches.replace(Gate.owner(), Gate.SWITCH, self._gate.around)
+        return self._gate is not None
 
     def _take_mode_off(self) -> None:
         if self._mode is not None and threading.get_ident() == self._owner:
@@ -163,15 +174,20 @@ class Marks:
     def suspend(self) -> None:
         """Take the mode off for a module that computes in another way where it sees one."""
         if self._mode is not None and threading.get_ident() == self._owner:
+            if not self._suspended:
+                self._resumes = self._mode.on  # not inside a call that is being seen
+                self._mode.take_off()
             self._suspended += 1
-            self._mode.take_off()
 
     def resume(self) -> None:
         """Put it on again after the outermost such module."""
         if self._mode is not None and threading.get_ident() == self._owner and self._suspended:
             self._suspended -= 1
-            if not self._suspended and self.active and not self._mode.on:
+            if not self._suspended and self._resumes and self.active:
                 self._mode.put_on()
+
+    def _seen_here(self) -> bool:
+        return not self._suspended and threading.get_ident() == self._owner
 
     def _around_backward(self, original: Any) -> Any:
         @wraps(original)
@@ -189,7 +205,7 @@ class Marks:
     def _run_backward(self, original: Any, args: Any, kwargs: Any, mark: Any) -> Any:
         """Run a backward pass with the mode on: hooks of the user's and recomputed forwards run in it."""
         mode = self._mode
-        hidden = mode is not None and not self._suspended and threading.get_ident() == self._owner and not mode.on
+        hidden = mode is not None and self._seen_here() and self._gate is None and not mode.on
         if mark is not None:
             mark.__enter__()
         if hidden and mode is not None:
@@ -203,29 +219,21 @@ class Marks:
                 mark.__exit__(None, None, None)
 
     def _around_compile(self, original: Any) -> Any:
-        """Take the mode off for good once the script begins to compile; methods are replaced instead."""
+        """See to it that the mode is off in what the script begins to compile."""
 
         @wraps(original)
         def compile(*args: Any, **kwargs: Any) -> Any:  # noqa: A001
             if self.active and self._mode is not None:
                 try:
-                    self._take_mode_off()
-                    self._mode = None
-                    self._patches.put_on(patches.tensor_methods(self._torch), by_rule=True)
+                    importlib.import_module("torch._dynamo.eval_frame")  # which compile does as well
+                    if not self._gated():
+                        self._take_mode_off()
+                        self._mode = None
                 except Exception as error:  # noqa: BLE001
                     self.fail(error)
             return original(*args, **kwargs)
 
         return compile
-
-
-def anything_compiled() -> bool:
-    """Whether ``torch.compile`` has been asked to compile anything in this process."""
-    frames, utils = sys.modules.get("torch._dynamo.eval_frame"), sys.modules.get("torch._dynamo.utils")
-    backends: Any = getattr(frames, "cached_backends", None) or {}
-    counters: Any = getattr(utils, "counters", None)
-    compiled = bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))
-    return compiled or any(each is not None for each in backends.values())
 
 
 def _devices(torch: Any, *, on_gpu: bool) -> synchronizing.Devices:

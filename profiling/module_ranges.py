@@ -13,6 +13,7 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any, NamedTuple, Protocol
 
 from stallscope.profiling.callsites import printable
+from stallscope.profiling.compiled import leave_out
 from stallscope.profiling.function_mode import has_fast_path
 from stallscope.profiling.module_names import SHOWN, ModuleNames
 from stallscope.traces.manifest import Finding
@@ -214,4 +215,5 @@ def _hooks(torch: Any, ranges: ModuleRanges, marker: Marker) -> tuple[Callable[.
             except Exception as error:  # noqa: BLE001
                 marker.fail(error)
 
+    leave_out(torch, called, left)
     return called, left

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
+from stallscope.profiling.compiled import leave_out
+
 
 class Marker(Protocol):
     """Who makes ranges."""
@@ -60,6 +62,7 @@ class OptimizerRanges:
                 except Exception as error:  # noqa: BLE001
                     marker.fail(error)
 
+        leave_out(self._torch, before, after)
         self._undo.append(optimizer.register_optimizer_step_pre_hook(before).remove)
         self._undo.append(optimizer.register_optimizer_step_post_hook(after).remove)
 

@@ -1,18 +1,12 @@
-"""Functions of torch's that are replaced for a while by ones that mark calls of them."""
+"""Functions of torch's that no function mode sees, replaced for a while by ones that mark calls of them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from types import FrameType
 from typing import Any, NamedTuple, Protocol
-
-METHODS = (  # of Tensor: what is marked where code is compiled, so that no function mode may be on
-    *("item", "tolist", "cpu", "cuda", "to", "nonzero", "numpy"),
-    *("__bool__", "__float__", "__int__", "__index__", "__complex__", "__format__", "__repr__", "__contains__"),
-)
-CACHES = ("get_ignored_functions", "get_testing_overrides", "_get_overridable_functions", "get_tensor_methods")
 
 
 class Target(NamedTuple):
@@ -31,9 +25,6 @@ class Marker(Protocol):
     def active(self) -> bool:
         """Whether anything is to be marked still."""
 
-    def range_of_call(self, function: Any, args: Any, kwargs: Any, caller: FrameType) -> Any:
-        """Return a range to be entered around a call of a function that a mode would see, or None. Never raises."""
-
     def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
         """Return a range to be entered around any call, or None. Never raises."""
 
@@ -50,13 +41,8 @@ def waits_without_tensors(torch: Any) -> list[Target]:
     return [each for each in targets if _replaceable(each)]
 
 
-def tensor_methods(torch: Any) -> list[Target]:
-    """Return the methods to be replaced where no function mode may be on. Never ``__getitem__``: see ``faults``."""
-    return [each for each in (Target(torch.Tensor, name, name) for name in METHODS) if _replaceable(each)]
-
-
 def _replaceable(target: Target) -> bool:
-    """Whether the owner has the attribute itself, or is the class of tensors, and lets it be set."""
+    """Whether the owner has the attribute and lets it be set."""
     owner = target.owner
     if owner is None or not callable(getattr(owner, target.name, None)):
         return False
@@ -70,43 +56,25 @@ class Patches:
     """Replaced attributes, and the way back."""
 
     def __init__(self, torch: Any, marker: Marker) -> None:
-        self._torch = torch
-        self._marker = marker
+        self._compiler, self._marker = torch.compiler, marker
         self._undo: list[Callable[[], None]] = []
-        self._filled = _filled_caches(torch.overrides)
 
-    def put_on(self, targets: list[Target], *, by_rule: bool) -> None:
-        """Replace ``targets``. ``by_rule``: a rule of ``synchronizing`` says whether a call waits."""
+    def mark(self, targets: list[Target]) -> None:
+        """Replace ``targets`` by functions that mark each call."""
         for each in targets:
-            original = getattr(each.owner, each.name)
-            wrapper = self._by_rule(original) if by_rule else self._always(original, each)
-            self._undo.append(_set(each.owner, each.name, wrapper))
+            self.replace(each.owner, each.name, partial(self._marked, each))
 
     def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Replace one attribute by what ``make`` makes of it."""
         self._undo.append(_set(owner, name, make(getattr(owner, name))))
 
     def take_off(self) -> None:
-        """Put all back; nothing that torch has found out about its functions meanwhile is kept."""
+        """Put all back."""
         while self._undo:
             self._undo.pop()()
-        for name in _filled_caches(self._torch.overrides) - self._filled:
-            getattr(self._torch.overrides, name).cache_clear()
 
-    def _by_rule(self, original: Any) -> Any:
-        compiler, marker = self._torch.compiler, self._marker
-
-        @wraps(original)
-        def marked(*args: Any, **kwargs: Any) -> Any:
-            if compiler.is_compiling() or not marker.active:
-                return original(*args, **kwargs)
-            mark = marker.range_of_call(original, args, kwargs, sys._getframe(1))  # noqa: SLF001
-            return _call(original, args, kwargs, mark)
-
-        return marked
-
-    def _always(self, original: Any, target: Target) -> Any:
-        compiler, marker = self._torch.compiler, self._marker
+    def _marked(self, target: Target, original: Any) -> Any:
+        compiler, marker = self._compiler, self._marker
 
         @wraps(original)
         def marked(*args: Any, **kwargs: Any) -> Any:
@@ -145,8 +113,3 @@ def _set(owner: Any, name: str, wrapper: Any) -> Callable[[], None]:
 
     setattr(owner, name, wrapper)
     return undo
-
-
-def _filled_caches(overrides: Any) -> set[str]:
-    found = ((name, getattr(getattr(overrides, name, None), "cache_info", None)) for name in CACHES)
-    return {name for name, info in found if info is not None and info().currsize}

@@ -1,0 +1,73 @@
+"""What ``torch.compile`` has done in this process, and when its code runs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+
+def anything_compiled() -> bool:
+    """Whether ``torch.compile`` has been asked to compile anything, even if nothing has been called yet."""
+    frames, utils = sys.modules.get("torch._dynamo.eval_frame"), sys.modules.get("torch._dynamo.utils")
+    backends: Any = getattr(frames, "cached_backends", None) or {}
+    counters: Any = getattr(utils, "counters", None)
+    compiled = bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))
+    return compiled or any(each is not None for each in backends.values())
+
+
+def leave_out(torch: Any, *functions: Any) -> None:
+    """Never compile ``functions`` nor what they call: dynamo takes up each Python function called below a graph break.
+
+    Where torch cannot be told so, such a function counts as a compiled frame of its own, without a graph.
+    """
+    dynamo: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)  # noqa: SLF001
+    names = ("set_code_exec_strategy", "_FrameExecStrategy", "_FrameAction")
+    tell, strategy, action = (getattr(dynamo, each, None) for each in names)
+    if tell is None or strategy is None or action is None:
+        return
+    for each in functions:
+        tell(each.__code__, strategy(action.SKIP, action.SKIP))
+
+
+class Gate:
+    """Tells when the thread that made it enters compiled code from outside, and when it is back.
+
+    Every entry switches dynamo on and off again in one Python function, through ``_maybe_set_eval_frame``. Calls of it
+    in between (code in a compiled function that is exempt) switch back and forth, from other frames.
+    """
+
+    SWITCH = "_maybe_set_eval_frame"
+
+    def __init__(self, entering: Callable[[], None], left: Callable[[], None]) -> None:
+        self._entering, self._left = entering, left
+        self._thread = threading.get_ident()
+        self._frame: int | None = None  # identity of the one that entered
+
+    @classmethod
+    def owner(cls) -> Any | None:
+        """Return the module that holds the switch; None if torch has none of that name or dynamo is not imported."""
+        module = sys.modules.get("torch._dynamo.eval_frame")
+        return module if callable(getattr(module, cls.SWITCH, None)) else None
+
+    def around(self, switch: Any) -> Any:
+        """Return ``switch`` with our ears on it."""
+
+        @wraps(switch)
+        def _maybe_set_eval_frame(callback: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return switch(callback)
+            frame = id(sys._getframe(1))  # noqa: SLF001
+            if callback is not None and self._frame is None:
+                self._frame = frame
+                self._entering()
+            try:
+                return switch(callback)
+            finally:
+                if callback is None and self._frame == frame:
+                    self._frame = None
+                    self._left()
+
+        return _maybe_set_eval_frame
