@@ -4,7 +4,8 @@ Where operators carry a ``Call stack`` (files of 2021, and of builds that write 
 ``train.py:47``: the innermost frame that is not PyTorch's or Python's. Where the file holds Python frames
 (``with_stack=True``) it is the *function*, with the line on which it is defined: ``helper (train.py:6)``. Work of a
 backward node belongs to the place of its forward operator. Where an attribution trace was joined (``join.py``), a
-place is the line that its marks tell; what no mark holds belongs to the function, if its stacks tell that.
+place is the line that its marks tell; what no mark holds belongs to the function, if its stacks tell that. The host's
+own time in the backward pass is then the line's that called ``backward()``.
 """
 
 from __future__ import annotations
@@ -78,12 +79,12 @@ def find_call_sites(
         labels, home = _by_frames(trace, operators, launches, backward)
     if not labels:
         return CallSites(are_calls=False, totals=())
-    place, is_backward = home
+    place, is_backward, caller = home
     size = len(labels) + 1  # the last slot is for "none"
     work = launches.work_call
     device_ns = window.durations(trace, trace.work.row)
     columns = (
-        sums(place[operators.rows], operators.self_ns, size),
+        sums(caller[operators.rows], operators.self_ns, size),
         sums(place[work], np.where(is_backward[work], 0, device_ns), size),
         sums(place[work], np.where(is_backward[work], device_ns, 0), size),
         sums(place[launches.calls], np.ones(len(launches.calls), dtype=np.int64), size),
@@ -103,7 +104,8 @@ def _rank(each: CallSiteTotals) -> tuple[bool, int, int, str]:
     return each.name == NO_CALL_SITE, -device, -each.host_ns, each.name
 
 
-Home = tuple[Ints, Bools]  # (n + 1,) place of each event row, the last slot for "none"; whether as backward work
+Home = tuple[Ints, Bools, Ints]  # (n + 1,) place of each event row, the last slot for "none"; whether as backward work;
+# the place that called it, which for backward work told by marks is the line of ``backward()``
 
 
 def _by_stacks(trace: Trace, operators: Operators, backward: Backward) -> tuple[list[str], Home]:
@@ -117,7 +119,8 @@ def _by_stacks(trace: Trace, operators: Operators, backward: Backward) -> tuple[
     told = nearest(operators, trace.origins.stack_row)
     node, forward = backward.node, backward.forward[backward.node]
     is_backward: Bools = (forward >= 0) & ((told < 0) | (trace.events.ts_ns[node] > trace.events.ts_ns[told]))
-    return labels, (at[np.where(is_backward, told[forward], told)], is_backward)
+    place = at[np.where(is_backward, told[forward], told)]
+    return labels, (place, is_backward, place)
 
 
 def _line(stack: str) -> str | None:
@@ -147,12 +150,15 @@ def _by_marks(
     functions = np.array([*(number[name] for name in joined.function_names), len(labels)], dtype=np.int64)
     rows = _rows_asked(trace, operators, launches)
     position, as_backward = backward.homes(trace, joined.sites, rows)
-    site = np.append(joined.sites.labels, -1)[position]
-    outside = np.flatnonzero(position < 0)
-    site[outside] = joined.site_of(trace, rows[outside])  # backward()'s, seen from autograd's threads
     within, _ = backward.homes(trace, joined.functions, rows)
-    found = np.where(site >= 0, lines[site], functions[np.append(joined.functions.labels, -1)[within]])
-    return labels, _home(trace, rows, found, as_backward, len(labels))
+    called, inside = joined.site_of(trace, rows), joined.functions.at(trace, rows)
+    home = np.append(joined.sites.labels, -1)[position]
+    home = np.where(home >= 0, home, called)  # backward()'s own, seen from autograd's threads
+
+    def places(site: Ints, function: Ints) -> Ints:
+        return np.where(site >= 0, lines[site], functions[np.append(joined.functions.labels, -1)[function]])
+
+    return labels, _home(trace, rows, places(home, within), as_backward, places(called, inside), len(labels))
 
 
 def _rows_asked(trace: Trace, operators: Operators, launches: Launches) -> Ints:
@@ -163,13 +169,13 @@ def _rows_asked(trace: Trace, operators: Operators, launches: Launches) -> Ints:
     return np.flatnonzero(chosen[:-1])  # a missing call, -1, marked the last slot
 
 
-def _home(trace: Trace, rows: Ints, found: Ints, is_backward: Bools, nowhere: int) -> Home:
-    """Places and ways of ``rows``, spread over all events."""
-    place = np.full(len(trace.events) + 1, nowhere, dtype=np.int64)
-    place[rows] = found
+def _home(trace: Trace, rows: Ints, found: Ints, is_backward: Bools, caller: Ints, nowhere: int) -> Home:
+    """Places, ways and callers of ``rows``, spread over all events."""
+    place, called = (np.full(len(trace.events) + 1, nowhere, dtype=np.int64) for _ in range(2))
+    place[rows], called[rows] = found, caller
     as_backward = np.zeros(len(trace.events) + 1, dtype=np.bool_)
     as_backward[rows] = is_backward
-    return place, as_backward
+    return place, as_backward, called
 
 
 def _by_frames(trace: Trace, operators: Operators, launches: Launches, backward: Backward) -> tuple[list[str], Home]:
@@ -182,4 +188,5 @@ def _by_frames(trace: Trace, operators: Operators, launches: Launches, backward:
     of_range = np.array([*(number[names[i]] for i in ranges.labels.tolist()), len(labels)], dtype=np.int64)
     rows = _rows_asked(trace, operators, launches)
     position, is_backward = backward.homes(trace, ranges, rows)
-    return labels, _home(trace, rows, of_range[position], is_backward, len(labels))  # position -1 is the last slot
+    found = of_range[position]  # position -1 is the last slot
+    return labels, _home(trace, rows, found, is_backward, found, len(labels))

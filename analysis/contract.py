@@ -12,6 +12,7 @@ from stallscope.analysis.contract_rows import (
     CallSiteRow,
     CostFinding,
     KernelRow,
+    LaunchStats,
     ModuleRow,
     OperatorRow,
     PeerRow,
@@ -196,6 +197,22 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
     unexplained: float | None = None
 
 
+class Scaled(msgspec.Struct, frozen=True, kw_only=True):
+    """The step as it is without the profiler, as far as the recorded one tells. See ``scaling.py``.
+
+    Figures that are not here keep their recorded value (kernels, copies: the GPU's own) or cannot be scaled (waits).
+    """
+
+    factor: float  # by which host times are multiplied
+    step_us: float  # the unprofiled mean
+    launch_call_us: float | None
+    dataloader_us: float | None
+    gpu_busy_us: float | None  # as recorded
+    gpu_idle_us: float | None
+    breakdown_us: Breakdown  # sums to ``step_us``
+    idle_us: Idle  # sums to ``gpu_idle_us``
+
+
 class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
     """Where the host waited, or was held up by a call: one kind of call from one place.
 
@@ -262,53 +279,6 @@ class CopySite(msgspec.Struct, frozen=True, kw_only=True):
     blocked_us_per_step: float  # in the calls that made the host wait
 
 
-class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """Median and 90th percentile."""
-
-    p50: float
-    p90: float
-
-
-class QueueFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Launches whose work has not started: how far the host runs ahead."""
-
-    max: int | None
-    p50: float | None  # over time
-    at_step_ends: float | None  # median
-    full_at: int | None  # as many as a stream's queue held when launches waited for room in it; None: never full
-    blocked_launches_per_step: float  # waited for room
-    blocked_us_per_step: float  # beyond what a launch takes
-
-
-class OperatorLaunches(msgspec.Struct, frozen=True, kw_only=True):
-    """The launches directly under one operator name; None: in no operator."""
-
-    operator: str | None
-    launches_per_step: float
-    kernels_per_step: float | None
-    call_us_per_step: float
-    kernel_us_per_step: float | None
-    latency_us: Spread | None
-    short_kernels_per_step: float | None
-
-
-class LaunchStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Kernel and graph launches that start in the window."""
-
-    launches_per_step: float
-    kernels_per_step: float | None  # that these launches ran
-    kernel_us_per_step: float | None  # sum of their durations
-    call_us: Spread | None
-    latency_us: Spread | None  # device start − call start
-    queue_delay_us: Spread | None  # device start − call end
-    short_kernels_per_step: float | None  # ran for less time than their launch call took
-    short_share: float | None  # of the launches of single kernels
-    kernels_per_graph: float | None
-    graph_call_us: Spread | None
-    queue: QueueFigures | None
-    operators: list[OperatorLaunches]  # most call time first; sums to the totals
-
-
 class Savings(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the step saved if a class of work were free. All None until the replay exists."""
 
@@ -373,5 +343,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     advice_findings: list[CostFinding] = msgspec.field(default_factory=list)  # most cost first
     call_sites: list[CallSiteRow] | None = None  # None: the trace holds neither call stacks nor Python frames
     peers: list[PeerRow] | None = None  # with ``--peers`` only
+    scaled: Scaled | None = None  # None: the unprofiled step is not known, or tells nothing of the host's part
     attribution: Attribution | None = None  # None: no attribution trace was joined
     ranks: list[RankRow] = msgspec.field(default_factory=list)  # all of the run, by rank; empty where it has but one

@@ -1,4 +1,4 @@
-"""Types of the contract's larger lists: operators, kernels, modules, places, findings, peers. See ``contract.py``."""
+"""Types of the contract's larger lists: operators, launches, kernels, modules, places, peers. See ``contract.py``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class CallSiteRow(msgspec.Struct, frozen=True, kw_only=True):
 
     call_site: str  # "train.py:47"; with ``is_call`` false "helper (train.py:6)", where the function is defined
     is_call: bool  # the line is that of the call
-    host_us_per_step: float  # in operators called from there, without the operators in them
+    host_us_per_step: float  # in operators called from there, without the operators in them; see ``call_sites.py``
     device_forward_us_per_step: float | None  # sum of durations
     device_backward_us_per_step: float | None
     launches_per_step: float | None
@@ -82,6 +82,53 @@ class RankRow(msgspec.Struct, frozen=True, kw_only=True):
     unprofiled_us: float | None  # mean step without the profiler
     step_us: float | None  # mean step under it
     complete: bool | None  # it ended and wrote all it had; None: no manifest
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """Median and 90th percentile."""
+
+    p50: float
+    p90: float
+
+
+class QueueFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Launches whose work has not started: how far the host runs ahead."""
+
+    max: int | None
+    p50: float | None  # over time
+    at_step_ends: float | None  # median
+    full_at: int | None  # as many as a stream's queue held when launches waited for room in it; None: never full
+    blocked_launches_per_step: float  # waited for room
+    blocked_us_per_step: float  # beyond what a launch takes
+
+
+class OperatorLaunches(msgspec.Struct, frozen=True, kw_only=True):
+    """The launches directly under one operator name; None: in no operator."""
+
+    operator: str | None
+    launches_per_step: float
+    kernels_per_step: float | None
+    call_us_per_step: float
+    kernel_us_per_step: float | None
+    latency_us: Spread | None
+    short_kernels_per_step: float | None
+
+
+class LaunchStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Kernel and graph launches that start in the window."""
+
+    launches_per_step: float
+    kernels_per_step: float | None  # that these launches ran
+    kernel_us_per_step: float | None  # sum of their durations
+    call_us: Spread | None
+    latency_us: Spread | None  # device start − call start
+    queue_delay_us: Spread | None  # device start − call end
+    short_kernels_per_step: float | None  # ran for less time than their launch call took
+    short_share: float | None  # of the launches of single kernels
+    kernels_per_graph: float | None
+    graph_call_us: Spread | None
+    queue: QueueFigures | None
+    operators: list[OperatorLaunches]  # most call time first; sums to the totals
 
 
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stallscope.analysis import contract
+from stallscope.analysis import contract, contract_rows
 from stallscope.analysis.copy_sites import CopySite
 from stallscope.analysis.idle import CAUSES, IdleCauses
 from stallscope.analysis.launch_stats import LaunchCosts
@@ -75,7 +75,7 @@ def _copy_site(stages: Stages, site: CopySite) -> contract.CopySite:
     )
 
 
-def launches(stages: Stages) -> contract.LaunchStats | None:
+def launches(stages: Stages) -> contract_rows.LaunchStats | None:
     """What launching costs; None where no known call was recorded."""
     if not stages.launches.known:
         return None
@@ -84,7 +84,7 @@ def launches(stages: Stages) -> contract.LaunchStats | None:
     latency, known = costs.latency_ns.values, costs.latency_ns.known
     short = int(costs.is_short.sum())
     ran = int((single.kernels > 0).sum())
-    return contract.LaunchStats(
+    return contract_rows.LaunchStats(
         launches_per_step=stages.per_step(len(costs.rows)),
         kernels_per_step=stages.per_step(int(costs.kernels.sum())) if measured else None,
         kernel_us_per_step=stages.us(int(costs.kernel_ns.sum())) if measured else None,
@@ -100,10 +100,10 @@ def launches(stages: Stages) -> contract.LaunchStats | None:
     )
 
 
-def _queue(stages: Stages) -> contract.QueueFigures:
+def _queue(stages: Stages) -> contract_rows.QueueFigures:
     queue = stages.queue
     inside = stages.window.holds(stages.trace.events.ts_ns[queue.blocked_calls])
-    return contract.QueueFigures(
+    return contract_rows.QueueFigures(
         max=queue.deepest,
         p50=queue.median,
         at_step_ends=None if queue.deepest is None else float(np.median(queue.at_step_ends)),
@@ -113,9 +113,9 @@ def _queue(stages: Stages) -> contract.QueueFigures:
     )
 
 
-def _operator_launches(stages: Stages, name: str | None, costs: LaunchCosts) -> contract.OperatorLaunches:
+def _operator_launches(stages: Stages, name: str | None, costs: LaunchCosts) -> contract_rows.OperatorLaunches:
     measured = stages.measured
-    return contract.OperatorLaunches(
+    return contract_rows.OperatorLaunches(
         operator=name,
         launches_per_step=stages.per_step(len(costs.rows)),
         kernels_per_step=stages.per_step(int(costs.kernels.sum())) if measured else None,
@@ -126,9 +126,9 @@ def _operator_launches(stages: Stages, name: str | None, costs: LaunchCosts) -> 
     )
 
 
-def _spread(ns: Ints) -> contract.Spread | None:
+def _spread(ns: Ints) -> contract_rows.Spread | None:
     """Median and 90th percentile in µs; None of nothing."""
     if not len(ns):
         return None
     p50, p90 = np.percentile(ns, (50, 90))
-    return contract.Spread(p50=float(p50) / 1000, p90=float(p90) / 1000)
+    return contract_rows.Spread(p50=float(p50) / 1000, p90=float(p90) / 1000)

@@ -7,7 +7,8 @@ from pathlib import PurePath, PureWindowsPath
 
 import numpy as np
 
-from stallscope.analysis import contract
+from stallscope.analysis import contract, contract_run
+from stallscope.analysis.periodic import find_periodic
 from stallscope.traces.manifest import Manifest
 from stallscope.traces.manifest import Window as RecordedWindow
 from stallscope.traces.trace import Trace
@@ -76,8 +77,7 @@ def find_unprofiled(path: str, manifest: Manifest | None) -> tuple[list[int], co
     """
     if manifest is None:
         return [], None
-    file = PureWindowsPath(path).name if "\\" in path else PurePath(path).name
-    recorded = next((window for window in manifest.windows if window.trace == file), None)
+    recorded = _recorded_window(path, manifest)
     window = _unprofiled_window(manifest, recorded)
     evaluation = recorded.evaluation_steps if recorded else []
     if window is None or window.steps <= len(window.evaluation_steps):
@@ -88,6 +88,31 @@ def find_unprofiled(path: str, manifest: Manifest | None) -> tuple[list[int], co
     steps = window.steps - len(left_out)
     mean = (window.duration_ns - spent) / (1000 * steps)
     return evaluation, contract.UnprofiledTimes(mean=mean, steps=steps, host_samples=wall_times(samples))
+
+
+def find_periodic_work(path: str, manifest: Manifest | None) -> list[contract_run.PeriodicWork]:
+    """What the unprofiled steps of the same round spend only now and then, most time first."""
+    window = None if manifest is None else _unprofiled_window(manifest, _recorded_window(path, manifest))
+    if window is None:
+        return []
+    held = set(window.evaluation_steps)
+    return [
+        contract_run.PeriodicWork(
+            period=each.period,
+            first=each.first,
+            occurrences=each.occurrences,
+            extra_us=each.extra_ns / 1000,
+            share=each.share,
+            evaluation=2 * len(held.intersection(range(each.first, window.steps, each.period))) > each.occurrences,
+        )
+        for each in find_periodic(window.samples_ns)
+    ]
+
+
+def _recorded_window(path: str, manifest: Manifest) -> RecordedWindow | None:
+    """The window whose trace is the file at ``path``."""
+    file = PureWindowsPath(path).name if "\\" in path else PurePath(path).name
+    return next((window for window in manifest.windows if window.trace == file), None)
 
 
 def wall_times(samples_ns: Sequence[int]) -> contract.WallTimes:

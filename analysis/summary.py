@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from stallscope.analysis import attribution_rows, contract, intervals, ledger_rows, sync_rows
+from stallscope.analysis import attribution_rows, contract, intervals, ledger_rows, step_rows, sync_rows
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
 from stallscope.analysis.attribution_health import attribution_issues, attribution_of
 from stallscope.analysis.backward import Backward, find_backward
-from stallscope.analysis.breakdown import Activity, DeviceTimes, find_activity
+from stallscope.analysis.breakdown import Activity, find_activity
 from stallscope.analysis.call_sites import CallSites, find_call_sites
 from stallscope.analysis.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.doubts import find_doubts
@@ -28,11 +28,18 @@ from stallscope.analysis.memory import find_memory
 from stallscope.analysis.modules import Modules, find_modules
 from stallscope.analysis.places import Places
 from stallscope.analysis.queue import Queue, find_queue
-from stallscope.analysis.run_facts import find_machine, find_run_findings, find_trace_info, find_unprofiled, wall_times
+from stallscope.analysis.run_facts import (
+    find_machine,
+    find_periodic_work,
+    find_run_findings,
+    find_trace_info,
+    find_unprofiled,
+    wall_times,
+)
+from stallscope.analysis.scaling import scale
 from stallscope.analysis.steps import Window, find_window
 from stallscope.analysis.sync import Syncs, find_syncs, waits_without_work
 from stallscope.analysis.units import percent
-from stallscope.analysis.utilization import find_filling
 from stallscope.analysis.verdict import DOUBT, REFUSE, judge
 from stallscope.traces.issues import Severity, TraceIssue, grade
 from stallscope.traces.manifest import Manifest
@@ -180,7 +187,8 @@ def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | Non
     stages = analyse(trace, manifest, attribution)
     health = _health(stages)
     steps = _steps(stages, manifest)
-    per_step, breakdown = _per_step(stages), _breakdown(stages)
+    per_step, breakdown = step_rows.per_step(stages), step_rows.breakdown(stages)
+    idle = ledger_rows.idle_causes(stages, stages.idle)
     sites, rows = sync_rows.sync_sites(stages), ledger_rows.memcpy(stages)
     facts = find_facts(
         stages, refused=health.grade == "refused", per_step=per_step, breakdown=breakdown, sites=sites, copies=rows
@@ -192,11 +200,11 @@ def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | Non
         health=health,
         steps=steps,
         per_step=per_step,
-        devices=[_device(stages, device) for device in stages.activity.devices] if stages.measured else [],
-        utilization=_utilization(stages),
+        devices=[step_rows.device(stages, device) for device in stages.activity.devices] if stages.measured else [],
+        utilization=step_rows.utilization(stages),
         memory=find_memory(trace, manifest),
         breakdown_us=breakdown,
-        idle_us=ledger_rows.idle_causes(stages, stages.idle),
+        idle_us=idle,
         sync_sites=sites,
         memcpy=rows,
         operators=attribution_rows.operators(stages),
@@ -210,6 +218,7 @@ def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | Non
         call_sites=attribution_rows.call_sites(stages),
         advice_findings=find_findings(stages, facts, verdict.kind),
         attribution=attribution_of(stages),
+        scaled=scale(steps, per_step, breakdown, idle),
     )
 
 
@@ -252,99 +261,5 @@ def _steps(stages: Stages, manifest: Manifest | None) -> contract.Steps:
         wall_us=wall,
         unprofiled_us=unprofiled,
         inflation=wall.mean / unprofiled.mean if unprofiled and unprofiled.mean and window.from_steps else None,
-    )
-
-
-def _per_step(stages: Stages) -> contract.PerStep:
-    """Host figures are None where no known call was recorded, device figures where device rows are withheld."""
-    launches, syncs = stages.launches, stages.syncs
-
-    def device(attribute: str) -> float | None:
-        """Mean over the devices that did work; a measured zero where none did."""
-        values = [getattr(each, attribute) for each in stages.activity.devices]
-        if not stages.measured:
-            return None
-        mean = sum(values) / len(values) if values else 0
-        return stages.us(mean) if attribute.endswith("_ns") else mean / stages.window.count
-
-    def calls(figure: float) -> float | None:
-        return figure if launches.known else None
-
-    busy = device("busy_ns")
-    return contract.PerStep(
-        kernel_launches=calls(stages.per_step(launches.kernel_launches)),
-        graph_launches=calls(stages.per_step(launches.graph_launches)),
-        kernels=device("kernels"),
-        memcpys=device("memcpys"),
-        memsets=device("memsets"),
-        sync_calls=calls(stages.per_step(syncs.calls)),
-        sync_call_us=calls(stages.us(syncs.call_ns)),
-        gpu_busy_us=busy,
-        gpu_idle_us=None if busy is None or stages.losses.share(stages.window) else _idle(stages),
-        kernel_us=device("kernel_ns"),
-        kernel_sum_us=device("kernel_sum_ns"),
-        memcpy_us=device("memcpy_ns"),
-        memset_us=device("memset_ns"),
-        communication_us=device("communication_ns"),
-        launch_call_us=calls(stages.us(intervals.total(launches.calls_cover))),
-        sync_stall_us=calls(stages.us(intervals.total(syncs.stall))),
-        dataloader_us=stages.us(stages.activity.dataloader_ns),
-        queue_delay_us=_queue_delay(stages),
-    )
-
-
-def _idle(stages: Stages) -> float:
-    """Window less busy time, mean over the devices that did work."""
-    idle = [stages.window.length - device.busy_ns for device in stages.activity.devices] or [stages.window.length]
-    return stages.us(sum(idle) / len(idle))
-
-
-def _queue_delay(stages: Stages) -> contract.QueueDelay | None:
-    delays = stages.launches.queue_delay_ns
-    if not len(delays) or not stages.measured:
-        return None
-    p50, p90 = np.percentile(delays, (50, 90))
-    return contract.QueueDelay(p50=float(p50) / 1000, p90=float(p90) / 1000)
-
-
-def _device(stages: Stages, times: DeviceTimes) -> contract.DeviceFigures:
-    return contract.DeviceFigures(
-        device=times.device,
-        kernels=stages.per_step(times.kernels),
-        memcpys=stages.per_step(times.memcpys),
-        memsets=stages.per_step(times.memsets),
-        gpu_busy_us=stages.us(times.busy_ns),
-        gpu_idle_us=None if stages.losses.share(stages.window) else stages.us(stages.window.length - times.busy_ns),
-        kernel_us=stages.us(times.kernel_ns),
-        kernel_sum_us=stages.us(times.kernel_sum_ns),
-        memcpy_us=stages.us(times.memcpy_ns),
-        memset_us=stages.us(times.memset_ns),
-        communication_us=stages.us(times.communication_ns),
-    )
-
-
-def _utilization(stages: Stages) -> contract.Utilization:
-    if not stages.measured:
-        return contract.Utilization(est_sm_efficiency=None, est_occupancy=None, blocks_per_kernel=None)
-    filling = find_filling(stages.trace, stages.window)
-    return contract.Utilization(
-        est_sm_efficiency=filling.sm_efficiency,
-        est_occupancy=filling.occupancy_percent,
-        blocks_per_kernel=filling.blocks_per_kernel,
-    )
-
-
-def _breakdown(stages: Stages) -> contract.Breakdown:
-    """Device classes are None where device rows are withheld; the others still sum to the step."""
-    shares, measured = stages.activity.shares, stages.measured
-    told = measured or stages.activity.has_collectives
-    return contract.Breakdown(
-        kernel=stages.us(shares.kernel) if measured else None,
-        memcpy=stages.us(shares.memcpy) if measured else None,
-        memset=stages.us(shares.memset) if measured else None,
-        communication=stages.us(shares.communication) if told else None,
-        runtime=stages.us(shares.runtime),
-        dataloader=stages.us(shares.dataloader),
-        cpu_op=stages.us(shares.cpu_op),
-        other=stages.us(shares.other),
+        periodic=find_periodic_work(stages.trace.path, manifest),
     )

@@ -94,7 +94,13 @@ def _would_wait(joined: Joined) -> list[contract.SyncSite]:
             lines.setdefault(name.line, []).append(number)
     modules = joined.modules_of_sites()
     rows = [_would_row(joined, numbers, modules) for numbers in lines.values()]
-    return sorted(rows, key=lambda row: (-row.calls_per_step, row.call_site or ""))
+    return sorted(rows, key=lambda row: (-row.calls_per_step, _by_line(row.call_site or "")))
+
+
+def _by_line(place: str) -> tuple[str, int, str]:
+    """The order of lines in their file: ``train.py:6`` before ``train.py:47``."""
+    file, _, line = place.rpartition(":")
+    return file, int(line) if line.isdigit() else 0, line
 
 
 def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | None]]) -> contract.SyncSite:

@@ -94,7 +94,7 @@ _SPOKEN: Final = {
     "__repr__": "printing a tensor",
     "__array__": "numpy.asarray(tensor)",
     "index": "x[mask]",
-    "forward": "a model call",
+    "forward": "model(...)",
     "optimizer": "optimizer.step()",
     "tensor": "torch.tensor(...)",
     "as_tensor": "torch.as_tensor(...)",

@@ -48,7 +48,38 @@ def header(summary: Summary) -> list[tuple[str, str]]:
                 f"{microseconds(unprofiled.mean)} a step over {_some(unprofiled.steps, 'step')}{_inflation(summary)}",
             )
         )
-    return lines
+    lines += [("True times", true_times(summary))] if summary.scaled else []
+    return lines + [("Periodic", text) for text in periodic(summary)]
+
+
+def true_times(summary: Summary) -> str:
+    """How far the figures below are from the truth, in one sentence."""
+    scaled = summary.scaled
+    if scaled is None:
+        return ""
+    if summary.trace.vendor == "cpu":
+        return f"all times below are as recorded; without the profiler they are about {scaled.factor:.2f} times as long"
+    idle = ""
+    if scaled.gpu_idle_us is not None:
+        share = percent(scaled.gpu_idle_us / scaled.step_us) if scaled.step_us else "-"
+        idle = f", and the GPU idles {microseconds(scaled.gpu_idle_us)} ({share}) of each step"
+    return (
+        f"all times below are as recorded; without the profiler the CPU's are about {scaled.factor:.2f} times as long, "
+        f"the GPU's the same{idle}"
+    )
+
+
+def periodic(summary: Summary) -> list[str]:
+    """What happens only every so many steps, a sentence each."""
+    queued = "" if summary.trace.vendor == "cpu" else "; part of it may be waiting for work of the steps before"
+    found = []
+    for each in summary.steps.periodic:
+        what = "an evaluation" if each.evaluation else "one"
+        found.append(
+            f"every {each.period} steps {what} takes {microseconds(each.extra_us)} longer ({each.occurrences} seen), "
+            f"{percent(each.share)} of the time of all steps{queued}"
+        )
+    return found
 
 
 def ranks(summary: Summary) -> str:

@@ -118,18 +118,14 @@ def test_lines_and_modules_are_carried_over_with_the_timing_traces_times():
     assert (wait.calls_per_step, wait.blocked_us_per_step, wait.module) == (2.0, 18.0, None)
     assert (wait.callers, wait.stack) == (["train.py:47", "train.py:49"], ["train.py:6", "train.py:47"])
     places = {
-        row.call_site: (
-            row.called,
-            row.device_forward_us_per_step,
-            row.device_backward_us_per_step,
-            row.launches_per_step,
-        )
+        row.call_site: (row.called, row.host_us_per_step, row.device_forward_us_per_step,
+                        row.device_backward_us_per_step, row.launches_per_step)
         for row in summary.call_sites
-    }
+    }  # fmt: skip
     assert places == {
-        "train.py:40": ("forward", 8.0, 14.0, 4.0),
-        "train.py:6": ("item", 2.0, 0.0, 0.0),
-        "train.py:41": ("backward", 0.0, 0.0, 0.0),
+        "train.py:40": ("forward", 20.0, 8.0, 14.0, 4.0),  # the backward kernels are those of the model's line …
+        "train.py:41": ("backward", 22.0, 0.0, 0.0, 0.0),  # … the host's time on autograd's thread is backward()'s
+        "train.py:6": ("item", 20.0, 2.0, 0.0, 0.0),
     }
     modules = {
         row.name: (row.parent, row.type, row.calls_per_step, row.host_us_per_step, row.device_forward_us_per_step,
