@@ -204,6 +204,27 @@ def redact(
     return 0
 
 
+@app.command(short_help="The summary and its steps as one HTML page.")
+def report(
+    trace: Annotated[Path, typer.Argument(metavar="TRACE|RUN", help="A trace file or a run folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page.")] = Path("report.html"),
+    force: Force = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
+) -> Any:
+    """Write a report to look at or to mail: one HTML file that needs no network and nothing beside it.
+
+    The verdict, the step as a bar and as a timeline to zoom into, every table of the summary, the health of the trace.
+    """
+    from stallscope.reporting import page
+
+    _must_be_free(output, force=force)
+    _emit(page(trace, _limits(max_size, max_ratio, max_depth, max_memory)), output, force)
+    return 0
+
+
 @app.command(short_help="A copy of a trace with the answer painted into it.")
 def annotate(
     trace: Annotated[Path, typer.Argument(help="The trace file; it stays as it is.")],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text, ledger_tables
+from stallscope.analysis.report.bars import LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
 from stallscope.analysis.report.header import answer, extent, extras, header
 from stallscope.analysis.report.ledger_tables import WOULD_WAIT
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
@@ -26,6 +27,8 @@ WORDS = (
 WHOSE = 5  # columns for "CPU" and "GPU"
 FIGURES = 18  # columns for time and share behind a bar
 NARROWEST_BAR = 5
+
+_COLOURS: dict[str, Colour] = {OPERATORS: "good", LAUNCHES: "warn", WAITS: "bad", LOADS: "bad", REST: "dim"}
 
 Bar = tuple[str, str, float, Colour]  # whose, what, µs, colour
 
@@ -78,7 +81,7 @@ def _answer(summary: Summary, style: Style) -> list[str]:
 
 def _bars(summary: Summary, style: Style) -> list[str]:
     whole = step_us(summary)
-    bars = _cpu_bars(summary, whole) + _gpu_bars(summary, whole)
+    bars = _cpu_bars(summary) + _gpu_bars(summary, whole)
     if not whole or not bars:
         return []
     subject = "One step" if summary.steps.source == "profiler_step" else "The whole trace"
@@ -99,25 +102,9 @@ def _bar(share: float, room: int, colour: Colour, style: Style) -> str:
     return style.paint("█" * full, colour) + "░" * (room - full)
 
 
-def _cpu_bars(summary: Summary, whole: float) -> list[Bar]:
-    """Starting kernels, waiting, loading data, the rest; of a CPU run operators, loading data, the rest."""
-    each = summary.per_step
-    bars: list[Bar] = []
-    if summary.trace.vendor == "cpu":
-        split = summary.breakdown_us  # what operators do inside the DataLoader is loading there
-        outside = (split.cpu_op or 0.0) + (split.communication or 0.0) + (split.runtime or 0.0)
-        operators = min(sum(row.host_self_us_per_step for row in summary.operators), outside)
-        bars.append(("", "in operators", min(operators, whole - (each.dataloader_us or 0.0)), "good"))
-    elif each.launch_call_us is None:
-        return []
-    else:
-        bars.append(("", "starting kernels", each.launch_call_us, "warn"))
-        bars.append(("", "waiting for GPU", each.sync_stall_us or 0.0, "bad"))
-    if each.dataloader_us:
-        bars.append(("", "loading data", each.dataloader_us, "bad"))
-    rest = max(0.0, whole - sum(us for _, _, us, _ in bars))
-    bars.append(("", "the rest: Python etc.", rest, "dim"))
-    return [("CPU", *bars[0][1:]), *bars[1:]]
+def _cpu_bars(summary: Summary) -> list[Bar]:
+    parts = cpu_parts(summary)
+    return [("" if number else "CPU", what, us, _COLOURS[what]) for number, (what, us) in enumerate(parts)]
 
 
 def _gpu_bars(summary: Summary, whole: float) -> list[Bar]:

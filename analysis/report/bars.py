@@ -1,0 +1,35 @@
+"""How the CPU spends a step, as the parts of one bar: the same for every kind of report."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.report.table import step_us
+
+OPERATORS: Final = "in operators"
+LAUNCHES: Final = "starting kernels"
+WAITS: Final = "waiting for GPU"
+LOADS: Final = "loading data"
+REST: Final = "the rest: Python etc."
+
+
+def cpu_parts(summary: Summary) -> list[tuple[str, float]]:
+    """(what, µs a step): starting kernels, waiting, loading data, the rest; of a CPU run operators, loading, the rest.
+
+    Empty where no launch call could have been recorded.
+    """
+    each, whole = summary.per_step, step_us(summary)
+    parts: list[tuple[str, float]] = []
+    if summary.trace.vendor == "cpu":
+        split = summary.breakdown_us  # what operators do inside the DataLoader is loading there
+        outside = (split.cpu_op or 0.0) + (split.communication or 0.0) + (split.runtime or 0.0)
+        operators = min(sum(row.host_self_us_per_step for row in summary.operators), outside)
+        parts.append((OPERATORS, min(operators, whole - (each.dataloader_us or 0.0))))
+    elif each.launch_call_us is None:
+        return []
+    else:
+        parts += [(LAUNCHES, each.launch_call_us), (WAITS, each.sync_stall_us or 0.0)]
+    if each.dataloader_us:
+        parts.append((LOADS, each.dataloader_us))
+    return [*parts, (REST, max(0.0, whole - sum(us for _, us in parts)))]

@@ -1,0 +1,132 @@
+"""The charts of the HTML page that need no script: SVG drawn here, coloured by the page's style sheet."""
+
+from __future__ import annotations
+
+from html import escape as escaped
+
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.report.bars import LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
+from stallscope.analysis.report.style import safe
+from stallscope.analysis.report.table import step_us
+from stallscope.analysis.units import microseconds, percent
+
+WIDE, HIGH, LEFT = 1000, 26, 46  # user units of the step's bars
+TALL = 110  # of the series
+MOST = 400  # steps drawn one by one
+FAR = 0.2  # of the median: a step so far off it stands out
+KIND_WORDS = {
+    "operator": "PyTorch operator",
+    "range": "named range",
+    "dataloader": "loading data",
+    "call": "GPU call",
+    "launch": "launch",
+    "wait": "CPU waits for the GPU",
+    "kernel": "kernel",
+    "communication": "communication",
+    "memcpy": "copy",
+    "memset": "memory fill",
+    "sync": "CPU returns from a wait",
+    "host_python": "Python between operators",
+    "host_operator": "operators on the CPU",
+    "stream_dependency": "waits for another stream",
+    "unrecorded": "not recorded",
+    "unexplained": "unexplained",
+}
+CAUSES = (
+    *("dataloader", "sync", "host_python", "host_operator", "launch", "memcpy"),
+    *("stream_dependency", "unrecorded", "unexplained"),
+)
+IDLE_WORDS = {
+    "dataloader": "idle: the CPU loads data",
+    "launch": "idle: a launch on its way",
+    "memcpy": "idle: a copy being started",
+}
+CPU_KINDS = {LAUNCHES: "launch", WAITS: "wait", LOADS: "dataloader", OPERATORS: "operator", REST: "rest"}
+
+Part = tuple[str, str, float]  # words, colour, µs
+
+
+def step_bars(summary: Summary) -> str:
+    """CPU and GPU over one step, each as one bar of its parts, with a key that holds the figures."""
+    whole = step_us(summary)
+    cpu = [(what, CPU_KINDS[what], us) for what, us in cpu_parts(summary)]
+    rows = [(name, parts) for name, parts in (("CPU", cpu), ("GPU", _gpu(summary))) if parts]
+    if not whole or not rows:
+        return ""
+    drawn = "".join(_bar(name, parts, whole, y * (HIGH + 10)) for y, (name, parts) in enumerate(rows))
+    keys = "".join(
+        f"<li>{_swatch(kind)}{_text(f'{name} {what}: {microseconds(us)} ({percent(us / whole)})')}</li>"
+        for name, parts in rows
+        for what, kind, us in parts
+    )
+    height = len(rows) * (HIGH + 10)
+    label = _text(f"One step of {microseconds(whole)}")
+    return _figure(height, label, drawn) + f'<ul class="legend">{keys}</ul>'
+
+
+def _gpu(summary: Summary) -> list[Part]:
+    busy = summary.per_step.gpu_busy_us
+    if busy is None:
+        return []
+    idle = [
+        (IDLE_WORDS.get(cause, f"idle: {KIND_WORDS[cause]}"), cause, us)
+        for cause in CAUSES
+        if (us := getattr(summary.idle_us, cause))
+    ]
+    return [("working", "working", busy), *sorted(idle, key=lambda part: -part[2])]
+
+
+def _bar(name: str, parts: list[Part], whole: float, y: int) -> str:
+    room, x, drawn = WIDE - LEFT, float(LEFT), [f'<text x="0" y="{y + HIGH - 8}">{name}</text>']
+    for what, kind, us in parts:
+        width = room * us / whole
+        told = _text(f"{name} {what}: {microseconds(us)}, {percent(us / whole)}")
+        drawn.append(_column(kind, told, x, y, width, HIGH))
+        x += width
+    return "".join(drawn)
+
+
+def legend(kinds: list[str]) -> str:
+    """What the colours of the timeline mean."""
+    return (
+        '<ul class="legend">'
+        + "".join(f"<li>{_swatch(kind)}{_text(KIND_WORDS[kind])}</li>" for kind in kinds)
+        + "</ul>"
+    )
+
+
+def _swatch(kind: str) -> str:
+    return f'<svg viewBox="0 0 12 12" aria-hidden="true"><rect class="f-{kind}" width="12" height="12"/></svg>'
+
+
+def step_times(summary: Summary) -> str:
+    """A column for each step of the trace; those far from the median stand out."""
+    samples = summary.steps.wall_us.samples
+    if not 1 < len(samples) <= MOST:
+        return ""
+    top, median = max(samples), summary.steps.wall_us.median
+    width = WIDE / len(samples)
+    columns = []
+    for number, us in enumerate(samples, 1):
+        height = TALL * us / top if top else 0
+        kind = "working" if abs(us - median) <= FAR * median else "wait"
+        told = _text(f"step {number}: {microseconds(us)}")
+        columns.append(_column(kind, told, (number - 1) * width, TALL - height, max(width - 2, 1), height))
+    note = _text(
+        f"Steps of the trace in order; median {microseconds(median)}, longest {microseconds(top)}. "
+        "Those more than a fifth off the median stand out."
+    )
+    return _figure(TALL, note, "".join(columns)) + f'<p class="note">{note}</p>'
+
+
+def _figure(height: int, label: str, drawn: str) -> str:
+    return f'<svg viewBox="0 0 {WIDE} {height}" role="img" aria-label="{label}">{drawn}</svg>'
+
+
+def _column(kind: str, told: str, x: float, y: float, width: float, height: float) -> str:
+    place = f'x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"'
+    return f'<rect class="f-{kind}" {place}><title>{told}</title></rect>'
+
+
+def _text(text: str) -> str:
+    return escaped(safe(text), quote=True)

@@ -1,0 +1,123 @@
+"""`stallscope report`: one page that holds everything, asks nobody for anything, and believes no name."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from stallscope import cli
+from tests.builders import TraceBuilder
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e\x1b[31m"
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """What a page consists of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.texts: dict[str, str] = {}
+        self._within = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note it."""
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        told = dict(attrs)
+        self._within = f"{tag}#{told['id']}" if "id" in told else tag
+        if tag == "meta" and "content" in told:
+            self.texts[told.get("http-equiv") or told["name"] or ""] = told["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        """Note it."""
+        self.texts[self._within] = self.texts.get(self._within, "") + data
+
+
+def page_of(builder: TraceBuilder, folder: Path) -> str:
+    """The report of a built trace."""
+    path = builder.write(folder)
+    assert cli._execute(["report", str(path), "-o", str(folder / "report.html")]) == 0
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def step(name: str) -> TraceBuilder:
+    """A step with an operator and a kernel of that name, and a wait in the operator."""
+    builder = TraceBuilder().step(0, 100).launch(2, 5, kernel=(name, 10, 30))
+    return builder.op(name, 18, 30).sync(20, 25).launch(80, 5, kernel=(name, 90, 10))
+
+
+def test_the_figures_of_the_summary_are_on_it(tmp_path: Path):
+    """The verdict's sentence and the names and times of the tables are there, and the timeline's data are JSON."""
+    page = Page(page_of(step("gemm"), tmp_path))
+    data = json.loads(page.texts["script#data"])
+    assert "gemm" in page.texts["td"]
+    assert "40.0 µs" in page.texts["td"]
+    assert [(lane["name"], lane["t"], lane["d"]) for lane in data["steps"][0]["lanes"] if lane["g"] == "stream"] == [
+        ("GPU 0 stream 7", [10_000, 90_000], [30_000, 10_000])
+    ]
+
+
+def test_names_are_text(tmp_path: Path):
+    """With a hostile name the page has the same elements and attributes as with a harmless one, and no hidden signs."""
+    harmless, text = Page(page_of(step("gemm"), tmp_path)), ""
+    (tmp_path / "hostile").mkdir()
+    text = page_of(step(HOSTILE), tmp_path / "hostile")
+    hostile = Page(text)
+    assert hostile.tags == harmless.tags
+    assert hostile.attributes == harmless.attributes
+    assert not any(name.startswith("on") for name in hostile.attributes)
+    assert "style" not in hostile.attributes
+    assert not {"\u202e", "\x1b"} & set(text)
+    assert "<img" not in text
+
+
+def test_nothing_but_its_own_style_and_script_may_run(tmp_path: Path):
+    """The policy allows nothing but the two by their hashes, and no address stands in the page."""
+    text = page_of(step("gemm"), tmp_path)
+    policy = Page(text).texts["Content-Security-Policy"]
+    parts = [re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("style", "script")]
+    hashes = [base64.b64encode(hashlib.sha256(part[1].encode()).digest()).decode() for part in parts if part]
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; base-uri 'none'"
+    )
+    assert not re.search(r"(?:https?:)?//\w|@import|url\(", text)
+
+
+def test_a_run_on_the_cpu_has_a_page_too(tmp_path: Path):
+    """No GPU: no lane of one, no bar of one, and no dash where a figure would be."""
+    text = page_of(TraceBuilder(gpu=None).step(0, 100).op("aten::mm", 10, 80), tmp_path)
+    assert "aten::mm" in text
+    assert "GPU 0" not in text
+
+
+def test_an_output_that_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """One sentence, exit code 2, and the file as it was."""
+    path, output = step("gemm").write(tmp_path), tmp_path / "mine.html"
+    output.write_text("mine")
+    assert cli._execute(["report", str(path), "-o", str(output)]) == 2
+    assert output.read_text() == "mine"
+    assert "--force" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here to open the page in")
+def test_in_a_browser(tmp_path: Path):
+    """The script runs under the page's own policy: the timeline is drawn, and tells which step it shows."""
+    page_of(step(HOSTILE), tmp_path)
+    quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={tmp_path / 'b'}"]
+    address = (tmp_path / "report.html").as_uri()
+    ran = subprocess.run([*command, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=True)
+    assert "Step 1 (median), 100 µs." in Page(ran.stdout).texts["div#told"]
