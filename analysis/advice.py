@@ -6,12 +6,16 @@ Nothing below 1 % of the step is advice, and no saving is promised: removing a w
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.facts import Facts
 from stallscope.analysis.units import count, microseconds, percent
+
+if TYPE_CHECKING:
+    from stallscope.analysis.counterfactual import Replayed
 
 MOST = 3  # pieces of advice
 WORTH = 0.01  # share of the step below which nothing is advice
@@ -27,8 +31,18 @@ FUSED_LAUNCHES = 2  # an optimizer that starts no more than this is fused alread
 Advice = tuple[float, str]  # share of the step it is about, the sentence
 
 
-def not_the_cause(facts: Facts, kind: str) -> list[str]:
-    """Usual suspects that hold too little of the step to explain it."""
+def causes(facts: Facts, kind: str) -> list[str]:
+    """The kinds that a verdict names: two for ``mixed(host, input)``."""
+    if not kind.startswith("mixed("):
+        return [kind]
+    named = [f"{name}-bound" for name in kind.removeprefix("mixed(").removesuffix(")").split(", ")]
+    return ["launch-bound" if name == "host-bound" and facts.launches_dominate else name for name in named]
+
+
+def not_the_cause(facts: Facts, kind: str, replayed: Replayed | None = None) -> list[str]:
+    """Usual suspects that hold too little of the step to explain it, or whose absence would save too little."""
+    if replayed is not None and replayed.savings:
+        return _acquitted(facts, causes(facts, kind), replayed)
     suspects = {
         "sync-bound": (_waits(facts), facts.stall_us),
         "input-bound": ("Loading data (DataLoader)", facts.dataloader_us),
@@ -49,15 +63,52 @@ def not_the_cause(facts: Facts, kind: str) -> list[str]:
     return [*said, *_moving_waits(facts, kind)]
 
 
+def _acquitted(facts: Facts, named: list[str], replayed: Replayed) -> list[str]:
+    """Those of the suspects that a replay clears: without them the step would take almost as long."""
+    suspects = {
+        "sync": (_waits(facts), facts.stall_us),
+        "input": ("Loading data (DataLoader)", facts.dataloader_us),
+        "copy": ("Copies to and from the GPU", sum(row.us_per_step for row in facts.copies)),
+        "communication": ("Communication between GPUs", facts.communication_us),
+        "host": ("The CPU's own work (Python, starting kernels)", facts.working_host_us),
+        "compute": ("A slow GPU (time in its kernels)", facts.compute_us),
+    }
+    blamed = {"host" if name == "launch-bound" else name.removesuffix("-bound") for name in named}
+    said = [
+        _innocent(what, us, facts) + (_saves(name, us, facts, replayed) if us else "")
+        for name, (what, us) in suspects.items()
+        if name not in blamed and replayed.savings[name] < INNOCENT and (us > 0 or name in ("sync", "input"))
+    ]
+    return [*said, *(_slow_launches(facts) if blamed & {"compute", "communication", "copy"} else [])]
+
+
+def _saves(name: str, us: float, facts: Facts, replayed: Replayed) -> str:
+    """What would be saved if it cost nothing; and where that is far less than its time, why."""
+    saved = replayed.savings[name]
+    if name == "sync" and facts.drained:
+        return (
+            " The GPU had already finished when the CPU came to wait; doing without saves "
+            f"{microseconds(saved * facts.step_us)} ({percent(saved)}), "
+            "the calls' own cost and what PyTorch does around them."
+        )
+    moves = ""
+    if facts.share(us) >= INNOCENT and saved < facts.share(us) / 2:
+        moves = {"sync": ": the CPU would wait elsewhere", "host": ": the GPU works meanwhile"}.get(
+            name, ": something else takes as long meanwhile"
+        )
+    return f" If it cost nothing, {percent(saved)} would be saved{moves}."
+
+
 def what_helps(facts: Facts, kind: str) -> list[str]:
     """At most three pieces of advice, those for the verdict first, then by share; without a GPU by share alone."""
     if facts.vendor == "cpu":
         found = [each for each in _input_advice(facts) + _cpu_advice(facts) if each[0] >= ALSO]
         return [text for _, text in sorted(found, key=lambda each: -each[0])][:MOST]
-    first = _FOR_KIND[kind](facts) if kind in _FOR_KIND else []
+    named = sorted(causes(facts, kind), key=lambda name: name in ("host-bound", "launch-bound"))  # hardest to change
+    first = [each for name in named if name in _FOR_KIND for each in _FOR_KIND[name](facts)[: MOST - len(named) + 1]]
     rest: list[Advice] = []
     for name, us in (("input-bound", facts.input_us), ("sync-bound", facts.wait_cost_us)):
-        if name != kind and facts.share(us) >= (ALSO_BESIDE_GPU if kind in GPU_KINDS else ALSO):
+        if name not in named and facts.share(us) >= (ALSO_BESIDE_GPU if kind in GPU_KINDS else ALSO):
             rest += _FOR_KIND[name](facts)
     chosen = [each for each in first + sorted(rest, reverse=True) if each[0] >= WORTH]
     return list(dict.fromkeys(text for _, text in chosen))[:MOST]
@@ -90,12 +141,15 @@ def _moving_waits(facts: Facts, kind: str) -> list[str]:
             f"Waiting for the GPU: {microseconds(facts.stall_us)} of {microseconds(facts.step_us)}, but the GPU works "
             "meanwhile; without these waits the CPU would wait elsewhere."
         )
-    if facts.share(facts.launch_call_us) >= INNOCENT:
-        said.append(
-            f"Launch calls: {microseconds(facts.launch_call_us)} of {microseconds(facts.step_us)}, but the GPU works "
-            "meanwhile; a launch takes long when the GPU's queue is full."
-        )
-    return said
+    return [*said, *_slow_launches(facts)]
+
+
+def _slow_launches(facts: Facts) -> list[str]:
+    """Launch calls that take long because the GPU has enough to do."""
+    if facts.share(facts.launch_call_us) < INNOCENT:
+        return []
+    calls = f"Launch calls: {microseconds(facts.launch_call_us)} of {microseconds(facts.step_us)}"
+    return [f"{calls}, but the GPU works meanwhile; a launch takes long when the GPU's queue is full."]
 
 
 def _launch_advice(facts: Facts) -> list[Advice]:

@@ -280,7 +280,7 @@ class CopySite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Savings(msgspec.Struct, frozen=True, kw_only=True):
-    """Share of the step saved if a class of work were free. All None until the replay exists."""
+    """Share of the step, 0 to 1, that would be saved if a class of work cost nothing; all None without a replay."""
 
     host: float | None = None
     sync: float | None = None
@@ -293,8 +293,8 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the step is bound by, in one word, one sentence, and advice."""
 
-    kind: str  # "launch-bound" | "host-bound" | "sync-bound" | "input-bound" | "copy-bound" | … | "refused"
-    confidence: str  # "rule": from plain shares
+    kind: str  # "launch-bound" | "host-bound" | … | "mixed(host, input)" | "balanced" | "cpu" | "unknown" | "refused"
+    confidence: str  # "ok" | "low confidence" | "refused": from a replay | "rule": from plain shares
     savings: Savings
     text: str
     not_the_cause: list[str]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
 
 CUT_SHORT = frozenset({"truncated_gzip", "gzip_crc", "truncated_json", "changed_while_reading"})
+FEW_LAUNCHES = 5  # below this a step is not launch-bound, whatever its kernels
+LAUNCH_COST_US = 300.0  # host time per launch above which it is not launching that takes the time
+MOSTLY = 0.5
 _optimizer_step = matches(re.compile(r"Optimizer\.step#"))
 
 
@@ -95,6 +98,19 @@ class Facts:
     def host_us_per_launch(self) -> float:
         """Host work per launch; 0 without launches."""
         return self.working_host_us / self.launches if self.launches else 0.0
+
+    @property
+    def drained(self) -> bool:
+        """Whether most of the waiting began when the GPU had nothing left to do."""
+        drained = sum(site.blocked_us_per_step * (site.drained_share or 0.0) for site in self.sites)
+        return drained > MOSTLY * sum(site.blocked_us_per_step for site in self.sites)
+
+    @property
+    def launches_dominate(self) -> bool:
+        """A mostly idle GPU, and launches of which each does less work on the GPU than it costs the host."""
+        if self.launches < FEW_LAUNCHES or self.share(self.idle_us) < MOSTLY:
+            return False
+        return self.kernel_sum_us / self.launches < self.host_us_per_launch <= LAUNCH_COST_US
 
     @property
     def rest_us(self) -> float:

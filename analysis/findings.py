@@ -246,7 +246,7 @@ def _host(stages: Stages, facts: Facts, kind: str) -> Iterator[CostFinding]:
             "optimizer.zero_grad(set_to_none=True) frees them instead, with no launch.",
         )
     if kind not in advice.GPU_KINDS:
-        name = "launching" if kind == "launch-bound" else "host"
+        name = "launching" if "launch-bound" in advice.causes(facts, kind) else "host"
         title = "starting many small kernels" if name == "launching" else "the CPU's work between the launches"
         evidence = (
             f"{_times(facts.launches, 'launch', 'es')}; the GPU idles {microseconds(facts.host_us)} while the CPU "
@@ -270,7 +270,7 @@ def _idle_in(stages: Stages, accept: Callable[[str], bool]) -> tuple[float, floa
 def _gpu(facts: Facts, kind: str) -> Iterator[CostFinding]:
     """What the GPU itself is busy with, where it is the limit, or with nothing else running."""
     whose, alone = ("processes", "runs") if facts.vendor == "cpu" else ("GPUs", "runs on the GPU")
-    computing = facts.compute_us if kind == "compute-bound" else 0.0
+    computing = facts.compute_us if "compute-bound" in advice.causes(facts, kind) else 0.0
     parts = (
         (
             "communication",

@@ -16,6 +16,7 @@ from stallscope.analysis.graph_edges import (
     hand_offs,
     joined,
     launch_edges,
+    lock_waits,
     queue_waits,
     sync_waits,
     usual_call_ns,
@@ -50,6 +51,7 @@ def _graph(stages: Stages, host: Host, device: Device, parts: Parts) -> Graph:
         sync_waits(stages, host, device),
         queue_waits(stages, host, device),
         copy_waits(stages, host, device, parts.copies),
+        lock_waits(stages, host),
     ]
     edges = joined(launch_edges(stages, host, device), hand_offs(host), *(each.edges for each in waits))
     constants = device.constants(waits[0].sync_return_ns, usual_call_ns(stages), stages.queue.full_depth)

@@ -29,6 +29,7 @@ LONGEST_GAP_NS: Final = 10_000  # between queued kernels; what takes longer wait
 OVERLAP_NS: Final = -1_000  # times are whole µs in old files: this is no overlap
 LATE_NS: Final = 10_000
 NEAR_NS: Final = 12_000
+SLACK_NS: Final = 2_000  # work may start while the last blocks of what it waits for run out
 LONG_NS: Final = 100_000
 NEAR_LONG_NS: Final = 40_000
 ENOUGH: Final = 3  # samples of a latency
@@ -99,12 +100,7 @@ def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints
     kind = (categories.astype(np.int64) - int(Category.KERNEL) + int(Kind.KERNEL)).astype(np.uint8)
     latency, from_end, launch_ns = _latencies(rows, kind)
     gap, gap_ns = _gaps(rows)
-    idle = rows.launched & (rows.previous <= rows.call_start)
-    upload = np.array([direction_and_memory(name)[0] == "HtoD" for name in trace.strings], dtype=np.bool_)
-    name = trace.events.name[trace.work.row[rows.work]]
-    slow = rows.start - rows.call_start - latency
-    stages = idle & upload[name] & np.isin(rows.call, blocking) & ~from_end & (slow > latency)
-    staging = np.where(stages, slow, 0)
+    staging = _staging(trace, rows, blocking, latency, from_end)
     other, late = _waits(trace, rows, latency, from_end, gap, staging)
     kernels = np.flatnonzero(kind == Kind.KERNEL)
     return Device(
@@ -215,6 +211,22 @@ def _gaps(rows: _Rows) -> tuple[Ints, int | None]:
     return np.where(rows.previous > NEVER, gap, 0), found
 
 
+def _staging(trace: Trace, rows: _Rows, blocking: Ints, latency: Ints, from_end: Bools) -> Ints:
+    """What the host took to stage each upload before it could start, where the stream was idle; changes ``latency``.
+
+    The latency of such a copy is taken to be that of the quickest one, for staging is part of every one.
+    """
+    upload = np.array([direction_and_memory(name)[0] == "HtoD" for name in trace.strings], dtype=np.bool_)
+    chosen = rows.launched & upload[trace.events.name[trace.work.row[rows.work]]] & np.isin(rows.call, blocking)
+    chosen &= ~from_end
+    idle = chosen & (rows.previous <= rows.call_start)
+    delay = rows.start - rows.call_start
+    if not idle.any():
+        return np.zeros(len(rows.work), dtype=np.int64)
+    latency[chosen] = min(max(0, int(delay[idle].min())), ASSUMED_LAUNCH_NS)
+    return np.where(idle, np.maximum(delay - latency, 0), 0)
+
+
 def _waits(trace: Trace, rows: _Rows, latency: Ints, from_end: Bools, gap: Ints, staging: Ints) -> tuple[Ints, int]:
     """(for each piece the work on another stream that it waited for, or -1; ns that nothing explains)."""
     other, late = np.full(len(rows.work), -1, dtype=np.int64), 0
@@ -223,7 +235,7 @@ def _waits(trace: Trace, rows: _Rows, latency: Ints, from_end: Bools, gap: Ints,
     for _, mine in grouped(trace.work.device[rows.work]):
         waited = mine[delay[mine] > LATE_NS]
         by_end = mine[np.argsort(rows.end[mine], kind="stable")]
-        place = np.searchsorted(rows.end[by_end], rows.start[waited], side="right") - 1
+        place = np.searchsorted(rows.end[by_end], rows.start[waited] + SLACK_NS, side="right") - 1
         found = by_end[np.maximum(place, 0)]
         near = np.where(delay[waited] > LONG_NS, NEAR_LONG_NS, NEAR_NS)
         explained = (place >= 0) & (rows.start[waited] - rows.end[found] <= near)

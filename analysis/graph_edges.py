@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from stallscope.analysis.awaited import ALL, SKEW_NS, scopes
-from stallscope.analysis.graph import Edges, Link
+from stallscope.analysis.graph import Edges, Kind, Link
 from stallscope.analysis.graph_device import Device
 from stallscope.analysis.graph_host import Host
 from stallscope.analysis.launches import stream_numbers
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
 
 ENOUGH: Final = 3
+LOCKED: Final = 3
+LOCK_NS: Final = 5_000
 SHORTEST_UPLOAD_NS: Final = 5_000
 ASSUMED_RETURN_NS: Final = 6_000
 
@@ -197,6 +199,35 @@ def queue_waits(stages: Stages, host: Host, device: Device) -> Waits:
     node = host.node_of(blocked)
     own = np.maximum(host.end[node] - host.start[node] - beyond, 0)
     return Waits(joined(*edges), node, own, None)
+
+
+def lock_waits(stages: Stages, host: Host) -> Waits:
+    """End of a call → end of another thread's call that had to wait for it: the runtime lets one thread in at a time.
+
+    Told by a call that began during the other, took three times as long as calls of its name usually take (and 5 µs
+    more), and returned within 5 µs of the other's end.
+    """
+    names, none = stages.trace.events.name, np.zeros(0, dtype=np.int64)
+    calls = np.flatnonzero((host.row >= 0) & np.isin(host.kind, (int(Kind.CALL), int(Kind.LAUNCH))))
+    thread, size = host.thread[calls], host.line.length + 1
+    start, end = host.start[calls] % size, host.end[calls] % size
+    usual = np.zeros(len(calls), dtype=np.int64)
+    for _, mine in grouped(names[host.row[calls]]):
+        usual[mine] = int(np.median((end - start)[mine]))
+    slow = np.flatnonzero(end - start > LOCKED * usual + LOCK_NS)
+    if not len(slow) or len(np.unique(thread)) < 2:  # noqa: PLR2004 - it takes two
+        return Waits(edges_of(none, none, Link.LOCK), none, none, None)
+    holder = np.full(len(slow), -1, dtype=np.int64)
+    for each, mine in grouped(thread):
+        waiting = np.flatnonzero(thread[slow] != each)
+        place = np.searchsorted(end[mine], end[slow[waiting]], side="right") - 1
+        found = mine[np.maximum(place, 0)]
+        began, ended = start[slow[waiting]], end[slow[waiting]]
+        held = (place >= 0) & (start[found] <= began) & (end[found] > began) & (ended - end[found] <= LOCK_NS)
+        holder[waiting[held]] = found[held]
+    slow, holder = slow[holder >= 0], holder[holder >= 0]
+    edges = edges_of(calls[holder], calls[slow], Link.LOCK, lag=end[slow] - end[holder])
+    return Waits(edges, calls[slow], usual[slow], None)
 
 
 def usual_call_ns(stages: Stages) -> int | None:

@@ -12,8 +12,9 @@ is the starts of device nodes and the shifts after waits; each is the maximum of
 
 **The time of a step.** One pass over the window starts with empty queues and ends when the last work is done: it
 carries the time to fill and drain them. So ``passes=2`` runs the window a second time right after the first, threads
-and streams going on from where they are, and a step takes the time from the end of the first pass to that of the second ÷
-steps: the slope of completion in a steady state. Work launched before the window belongs to the first pass only.
+and streams going on from where they are, and a step takes the time from the end of the first pass to that of the
+second ÷ steps: the slope of completion in a steady state. Work launched before the window is left out of it: each
+pass has its own.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Times:
     def step_ns(self) -> float:
         """Time of a step: with two passes in a steady state, with one the mean from the start on."""
         steps = len(self.completion_ns)
-        return (self.span_ns - self.first_ns) / steps if self.passes > 1 else self.span_ns / steps
+        if self.passes == 1:
+            return self.span_ns / steps
+        return (self.span_ns - self.first_ns) / (steps * (self.passes - 1))
 
 
 def replay(graph: Graph, duration_ns: Ints | None = None, *, dropped: Iterable[Link] = (), passes: int = 1) -> Times:
@@ -115,15 +118,15 @@ class Program:
         graph = self._graph
         gone = frozenset(dropped)
         ends = _host_ends(graph, duration_ns)
-        values = self._evaluate([0] * self._slots, self._lags(duration_ns, ends, gone))
-        times = self._times(values, duration_ns, ends, None)
+        if passes > 1:
+            duration_ns = np.where(graph.carried, 0, duration_ns)
+        lags = self._lags(duration_ns, ends, gone, steady=passes > 1)
+        times = self._times(self._evaluate([0] * self._slots, lags), duration_ns, ends, None)
         for _ in range(passes - 1):
-            later = np.where(graph.carried, 0, duration_ns)
-            values = self._evaluate(self._go_on(times), self._lags(later, ends, gone, again=True))
-            times = self._times(values, later, ends, times)
+            times = self._times(self._evaluate(self._go_on(times), lags), duration_ns, ends, times)
         return times
 
-    def _lags(self, duration_ns: Ints, ends: Ints, dropped: frozenset[Link], *, again: bool = False) -> Ints:
+    def _lags(self, duration_ns: Ints, ends: Ints, dropped: frozenset[Link], *, steady: bool = False) -> Ints:
         """The constant of every dependency."""
         graph, edges = self._graph, self._graph.edges
         on_device, device = graph.on_device, self._device
@@ -134,7 +137,7 @@ class Program:
         gone = np.isin(edges.link, [int(link) for link in dropped])
         previous = np.where(self._follows[device], duration_ns[device - 1], 0)
         stream = np.full(len(device), NEVER) if Link.STREAM in dropped else graph.gap_ns[device] + previous
-        pinned = np.where(again & graph.carried, NEVER, graph.release_ns)[graph.release_ns > NEVER]
+        pinned = np.where(steady & graph.carried, NEVER, graph.release_ns)[graph.release_ns > NEVER]
         return np.concatenate((np.where(gone, NEVER, lag), stream, np.zeros(len(self._joins), dtype=np.int64), pinned))
 
     def _evaluate(self, starts: list[int], lags: Ints) -> Ints:

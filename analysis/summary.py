@@ -15,6 +15,7 @@ from stallscope.analysis.backward import Backward, find_backward
 from stallscope.analysis.breakdown import Activity, find_activity
 from stallscope.analysis.call_sites import CallSites, find_call_sites
 from stallscope.analysis.copy_sites import CopySite, find_copy_sites
+from stallscope.analysis.counterfactual import find_replayed
 from stallscope.analysis.doubts import find_doubts
 from stallscope.analysis.facts import find_facts
 from stallscope.analysis.findings import find_findings
@@ -193,10 +194,13 @@ def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | Non
     facts = find_facts(
         stages, refused=health.grade == "refused", per_step=per_step, breakdown=breakdown, sites=sites, copies=rows
     )
-    verdict = judge(facts)
+    machine = find_machine(trace, manifest)
+    batched = any(gpu.driver_model == "WDDM" for gpu in machine.gpus)
+    replayed = None if facts.refused else find_replayed(stages, inflation=steps.inflation, batched=batched)
+    verdict = judge(facts, replayed)
     return contract.Summary(
         trace=find_trace_info(trace),
-        machine=find_machine(trace, manifest),
+        machine=machine,
         health=health,
         steps=steps,
         per_step=per_step,

@@ -9,6 +9,14 @@ from stallscope.analysis.units import microseconds, percent, quantity
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
 MOST_RANKS = 8  # told by number
 
+_SAVINGS = (
+    ("host", "CPU work"),
+    ("sync", "waiting"),
+    ("input", "loading data"),
+    ("copy", "copies"),
+    ("communication", "communication"),
+    ("compute", "GPU work"),
+)
 _KINDS = {
     "launch-bound": "starting the work takes longer than doing it",
     "host-bound": "the CPU is the limit, not the GPU",
@@ -29,7 +37,21 @@ def answer(summary: Summary) -> str:
     kind = summary.verdict.kind
     if kind == "input-bound" and summary.trace.vendor == "cpu":
         return f"{kind} (loading data is the limit; no GPU in this run)"
+    if kind.startswith("mixed("):
+        return f"{kind}: two causes"
     return f"{kind} ({_KINDS[kind]})" if kind in _KINDS else kind
+
+
+def how(summary: Summary) -> str | None:
+    """How the verdict was found; None where there is none."""
+    verdict = summary.verdict
+    if verdict.kind in ("refused", "unknown"):
+        return None
+    if verdict.confidence == "rule":
+        return "(A rule of thumb from shares of the time, not a forecast of what a change would save.)"
+    saved = [(name, getattr(verdict.savings, key)) for key, name in _SAVINGS]
+    listed = ", ".join(f"{name} {percent(share)}" for name, share in saved if share is not None)
+    return f"(Replayed with one thing at a time costing nothing. It would save: {listed}. Times are the profiled ones.)"
 
 
 def header(summary: Summary) -> list[tuple[str, str]]:

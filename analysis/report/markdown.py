@@ -6,7 +6,7 @@ import re
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text, ledger_tables, peers_text
-from stallscope.analysis.report.header import answer, extent, extras, header
+from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.table import Table, step_us
 from stallscope.analysis.report.tables import tables
@@ -24,6 +24,7 @@ def render(summary: Summary) -> str:
     sections = [
         [f"## Stallscope: {escape(answer(summary))}"],
         [escape(verdict.text)],
+        [escape(told)] if (told := how(summary)) else [],
         [f"- **{label}**: {escape(value)}" for label, value in header(summary)],
         _where(summary),
         _list("What is not the cause", verdict.not_the_cause),

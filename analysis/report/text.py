@@ -8,7 +8,7 @@ from __future__ import annotations
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.bars import LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
-from stallscope.analysis.report.header import answer, extent, extras, header
+from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.ledger_tables import WOULD_WAIT
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
 from stallscope.analysis.report.table import Table, step_us
@@ -73,9 +73,8 @@ def _answer(summary: Summary, style: Style) -> list[str]:
     heading = f"Answer: {answer(summary)}"
     lines = [style.paint(line, "bold") for line in wrap(heading, style.width)]
     lines += _indented(verdict.text, style)
-    if verdict.confidence == "rule" and verdict.kind not in ("refused", "unknown"):
-        told = "(A rule of thumb from shares of the time, not a forecast of what a change would save.)"
-        lines += [style.paint(line, "dim") for line in _indented(told, style)]
+    told = how(summary)
+    lines += [style.paint(line, "dim") for line in _indented(told, style)] if told else []
     return lines
 
 

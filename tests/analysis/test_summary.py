@@ -191,7 +191,7 @@ def test_conservation_laws_hold_on_real_traces(path, real_traces):
         ("h100/vit_nsfw", "launch-bound"),
         ("b200/eager", "launch-bound"),
         ("h100/owlv2_large", "input-bound"),
-        ("kineto-2021/resnet50_num_workers_0/worker0.1623143089861", "input-bound"),
+        ("kineto-2021/resnet50_num_workers_0/worker0.1623143089861", "mixed(host, input)"),
         ("v100/ns_resolution_rank0", "compute-bound"),
         ("a100/recommender_rank0_of_16", "refused"),
         ("a100/cupti_counters", "unknown"),
