@@ -52,7 +52,8 @@ class Account:
         """Return how many steps the run has had so far, and how they were found."""
         self.hooks.settle()
         trackers = list(self.hooks.trackers)
-        trained = [each for each in trackers if each.source == "optimizer"]
+        marked = [each for each in trackers if each.source == "marked"]
+        trained = marked or [each for each in trackers if each.source == "optimizer"]
         counted = trained or sorted(trackers, key=lambda each: each.root_forwards)[-1:]
         totals = [each.total() if self.complete else each.completed for each in counted]
         longest = counted[totals.index(max(totals))] if counted else StepTracker()

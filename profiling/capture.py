@@ -138,6 +138,12 @@ class Capture:
             self._leave_window()
         self.owner = None
 
+    def let_go(self) -> None:
+        """Forget what was recorded of steps that the program now tells otherwise, and whom to follow."""
+        if self.owner is not None and threading.get_ident() == self._owner_thread:
+            self._begin_again()
+            self.owner = None
+
     def finish(self) -> None:
         """Note the end of the script: close a window that is complete, give up one that is not."""
         if self._owner_thread == threading.get_ident():

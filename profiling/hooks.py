@@ -20,9 +20,13 @@ from types import FrameType, ModuleType
 from typing import Any, Protocol
 
 from stallscope.profiling import wrappers
+from stallscope.profiling.marked import MarkedSteps
 from stallscope.profiling.steps import StepTracker
 
 MAX_THREADS = 64  # that only call modules; threads with an optimizer are always followed
+
+
+_kept: list[Any] = []  # forward hooks of recordings that have ended, left in for the sake of compiled code
 
 
 class Observer(Protocol):
@@ -36,6 +40,9 @@ class Observer(Protocol):
 
     def counted(self, tracker: StepTracker, marks: list[int]) -> None:
         """Take the ends of steps that were only counted; none if nobody asked for them."""
+
+    def handed_over(self) -> None:
+        """Note that steps were found by the hooks so far, and that the program says them from now on."""
 
 
 class _Thread(threading.local):
@@ -78,6 +85,7 @@ class Hooks:
         self._sight = 0
         self._forward_handles: list[Any] = []
         self._undo: list[Callable[[], None]] = []
+        self._undo_discount: Callable[[], None] = lambda: None
         self._backward_id: Callable[[], int] = lambda: -1
         self._at_fork = False
         self._counting: Counting | None = None
@@ -97,14 +105,22 @@ class Hooks:
         self._install_optimizer_hooks()
         self._undo.append(wrappers.wrap_fetches(self._torch, self))
         self._undo.extend(wrappers.wrap_scalers(self._torch, self))
-        self._undo.append(wrappers.discount_our_hooks(self._torch, self))
+        self._undo_discount = wrappers.discount_our_hooks(self._torch, self)
         self.hidden = True
         self.show()
 
-    def remove(self) -> None:
-        """Take everything out again."""
+    def remove(self, *, for_good: bool = True) -> None:
+        """Take everything out again. Not ``for_good``: the program goes on, and may call compiled code.
+
+        Forward hooks, which do nothing any more, stay in then: without them it would be compiled again.
+        """
         self.disable()
-        self._drop_forward_hooks()
+        if not for_good and self._forward_handles and _anything_compiled():
+            _kept.extend(self._forward_handles)
+            self._forward_handles.clear()
+        else:
+            self._drop_forward_hooks()
+            self._undo.append(self._undo_discount)
         while self._undo:
             self._undo.pop()()
 
@@ -126,9 +142,14 @@ class Hooks:
 
         Where something is compiled they stay: compiled code checks for them and would be compiled again.
         """
+        if isinstance(tracker, MarkedSteps):
+            return self._hide_all()
         others = any(each is not tracker and each.optimizer_steps for each in self.trackers)
         if tracker.source != "optimizer" or tracker.bursts or not tracker.period.settled or others:
             return False
+        return self._hide_all()
+
+    def _hide_all(self) -> bool:
         if _anything_compiled():
             return False
         self.hidden = True
@@ -175,7 +196,7 @@ class Hooks:
 
     def own_forward_hooks(self) -> int:
         """Return how many forward hooks in torch's tables are ours."""
-        return len(self._forward_handles)
+        return len(self._forward_handles) + len(_kept)
 
     # --- events ----------------------------------------------------------------------------------
 
@@ -187,6 +208,24 @@ class Hooks:
             if len(self.trackers) < MAX_THREADS:
                 self.trackers.append(tracker)
         return tracker
+
+    def mark(self) -> None:
+        """Note that the program says: here ends a step. The hooks find none on this thread from then on."""
+        if not self.enabled:
+            return
+        try:
+            tracker = self.tracker()
+            if not isinstance(tracker, MarkedSteps):
+                self.settle()
+                self._counting = None
+                self._observer.handed_over()
+                self.trackers = [each for each in self.trackers if each is not tracker]
+                tracker = self._thread.tracker = MarkedSteps(tracker)
+                self.trackers.append(tracker)
+            tracker.mark()
+            self._observer.boundary(tracker)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may reach the program
+            self.fail(error)
 
     def module_called(self, module: Any) -> None:
         """Note a module call, root or not."""

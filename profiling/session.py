@@ -58,6 +58,14 @@ class Outcome:
         sys.exit(self.exit_code)
 
 
+_active: list[Session] = []
+
+
+def active() -> Session | None:
+    """Return the recording that this process is in; None if there is none."""
+    return _active[-1] if _active else None
+
+
 def profile(options: Options) -> Outcome:
     """Run a script under the profiler, to its end. Its output, files and exit code are what python gives it.
 
@@ -66,15 +74,16 @@ def profile(options: Options) -> Outcome:
     """
     target = runner.Target(options.target, options.is_module, options.args)
     target.check()
-    session = _Session(options, run_name(options, target))
+    session = Session(options, run_name(options, target))
     session.begin()
+    session.catch_sigterm()
     ended = runner.run(target)
     if os.getpid() != session.pid:
         ending.leave_child(ended, used_kineto=session.used_kineto)
     return session.end(ended)
 
 
-class _Session:
+class Session:
     """One profiled run of one process."""
 
     def __init__(self, options: Options, name: str) -> None:
@@ -106,8 +115,12 @@ class _Session:
     # --- beginning -------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Arrange to be called when the script imports torch; catch SIGTERM."""
+        """Arrange to be called when the script imports torch; at once if it has been imported."""
+        _active.append(self)
         self._forget_import = when_imported("torch", self._begin_recording)
+
+    def catch_sigterm(self) -> None:
+        """Save what is closed before SIGTERM ends the process."""
         self._sigterm.catch()
 
     def _begin_recording(self, torch: ModuleType) -> None:
@@ -145,6 +158,11 @@ class _Session:
                 self._capture.thread_ends()
         except Exception as error:  # noqa: BLE001 - the thread ends all the same
             self._hooks.fail(error)
+
+    def handed_over(self) -> None:
+        """Pass on that the program itself says from now on where steps end."""
+        if self._capture is not None:
+            self._capture.let_go()
 
     # --- what hooks and capture ask --------------------------------------------------------------
 
@@ -188,13 +206,24 @@ class _Session:
 
     # --- the end ---------------------------------------------------------------------------------
 
+    def step(self) -> None:
+        """Note that the program says: here a step ends. Never raises."""
+        self._hooks.mark()
+
     def end(self, ended: runner.Ending) -> Outcome:
         """Close what is open, write the manifest, and say what happened."""
+        return self.close(ended.exit_code, interrupted=ended.interrupted)
+
+    def close(self, exit_code: int | None, *, interrupted: bool = False, found: tuple[Finding, ...] = ()) -> Outcome:
+        """Do the same; ``exit_code`` None: the process goes on. ``found``: what else is to be told of the run."""
+        self._account.findings.extend(found)
+        with contextlib.suppress(ValueError):
+            _active.remove(self)
         self._progress.clear()
         self._forget_import()
         with contextlib.suppress(Exception):
-            self._finish_capture()
-        self._account.exit_code, self._account.complete = ended.exit_code, True
+            self._finish_capture(for_good=exit_code is not None)
+        self._account.exit_code, self._account.complete = exit_code, True
         messages: list[str] = []
         try:
             self._account.machine = None
@@ -204,11 +233,9 @@ class _Session:
         self._sigterm.release()
         has_trace = bool(self._capture and any(window.trace for window in self._capture.windows))
         folder = self._folder.path if has_trace else None
-        return Outcome(
-            _shown(folder), tuple(messages), ended.exit_code, ended.interrupted, *self._account.rank_and_world()
-        )
+        return Outcome(_shown(folder), tuple(messages), exit_code or 0, interrupted, *self._account.rank_and_world())
 
-    def _finish_capture(self) -> None:
+    def _finish_capture(self, *, for_good: bool) -> None:
         try:
             if self._capture is not None and self._hooks.enabled:
                 self._hooks.settle()
@@ -216,7 +243,7 @@ class _Session:
         except Exception as error:  # noqa: BLE001
             self._hooks.fail(error)
         finally:
-            self._hooks.remove()
+            self._hooks.remove(for_good=for_good)
             self._unguard()
 
     def _conclude(self) -> list[str]:

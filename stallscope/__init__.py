@@ -6,6 +6,7 @@ folder is added to this package's path instead.
 
     stallscope.read(path) -> Trace                     the events of a trace file as columns
     stallscope.summarize(path) -> Summary              what `stallscope summary` prints, as values
+    with stallscope.profile("runs/x") as p: …          record the steps of a block; p.summary, p.folder
     stallscope.compare(baseline, candidate) -> …       two lists of paths: before and after
 """
 
@@ -18,6 +19,7 @@ if _TYPE_CHECKING:
     from typing import Any
 
     from stallscope.api import compare, summarize
+    from stallscope.recording import profile
     from stallscope.traces.read import read
 
 _here = _Path(__file__).parent
@@ -26,13 +28,17 @@ if (_here / "traces").is_file():  # a link that git wrote as text
 
 __version__ = "0.1.0"
 
-__all__ = ["compare", "read", "summarize"]
+__all__ = ["compare", "profile", "read", "summarize"]
 
 
 def __getattr__(name: str) -> Any:
     """The public functions, imported when first used: `import stallscope` itself loads nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "profile":
+        from stallscope.recording import profile  # noqa: PLC0415
+
+        return profile
     from stallscope import api  # noqa: PLC0415
 
     return getattr(api, name)

@@ -15,7 +15,7 @@ def test_a_notebook_reads_summarizes_and_compares(tmp_path):
     assert stallscope.read(path).events(category="kernel").dur_ns.tolist() == [50_000]
     assert stallscope.summarize(path).per_step.kernel_us == 50.0
     assert stallscope.compare([path], [path]).schema == "stallscope.compare/1"
-    assert {"read", "summarize", "compare"} <= set(dir(stallscope))
+    assert {"read", "summarize", "compare", "profile"} <= set(dir(stallscope))
 
 
 def test_a_name_that_does_not_exist():

@@ -97,9 +97,17 @@ def test_the_sample_transcript_is_what_is_printed(capsys: pytest.CaptureFixture[
     assert transcript.strip() in printed
 
 
+@pytest.mark.slow
+def test_the_example_around_a_loop_runs(tmp_path: Path) -> None:
+    """It trains, and prints where it was recorded and the verdict."""
+    example, _ = [text for language, text in BLOCKS if language == "python"]
+    ended = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith(f"{Path('runs', 'linear')} This run used no GPU."), ended.stderr
+
+
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The block of Python works on a folder runs/train and a file trace.json.gz."""
-    (example,) = [text for language, text in BLOCKS if language == "python"]
+    _, example = [text for language, text in BLOCKS if language == "python"]
     (tmp_path / "runs" / "train").mkdir(parents=True)
     (sample,) = (ROOT / "traces" / "samples").glob("iris_mlp_simulated*.gz")
     shutil.copy(sample, tmp_path / "runs" / "train" / "host_1.1775082150000000000.pt.trace.json.gz")

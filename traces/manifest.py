@@ -103,7 +103,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     """How many steps the run had and how they were found."""
 
     count: int
-    source: str  # "optimizer" | "forward" | "none"
+    source: str  # "optimizer" | "forward" | "marked" (by the program itself) | "none"
     optimizer_steps: int = 0
     root_forwards: int | None = None  # None: not counted throughout
     dataloader_fetches: int = 0
