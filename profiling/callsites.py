@@ -13,6 +13,9 @@ MAX_FRAMES = 64  # of the user's, kept per site
 MAX_STACKS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
 OPTIMIZERS_ON_THE_DEVICE = ("lbfgs.py", "_adafactor.py")  # the rest read only their step counters, which live in RAM
 
+RUNNER = "stallscope.profiling.runner"  # below it there is nothing of the script
+ON_THE_WAY = "stallscope.profiling.function_mode"  # stands between the script and torch
+
 Stack = tuple[object, ...]
 
 
@@ -50,7 +53,7 @@ class CallSites:
             self._codes.clear()
         chain = _chain(frame)
         self._codes += [each.f_code for each in chain]
-        if not chain or module_of(chain[0]).partition(".")[0] == "stallscope":  # our own waiting for the device
+        if not chain or self._ours(chain):
             return None
         if kind == "item" and not self._on_gpu and _reads_a_counter(chain[0]):
             return None
@@ -61,6 +64,16 @@ class CallSites:
             self._numbers[value] = len(self.sites)
             self.sites.append(CallSite(kind=kind, frames=frames, would_synchronize=waits))
         return self._numbers[value]
+
+    def _ours(self, chain: list[FrameType]) -> bool:
+        """Whether the call is one that the recording itself makes, when it waits for the device."""
+        for each in chain:
+            module = module_of(each)
+            if self._user.owns(each) or module == RUNNER:
+                return False
+            if module.startswith("stallscope.profiling.") and module != ON_THE_WAY:
+                return True
+        return False
 
     def _users_frames(self, chain: list[FrameType]) -> list[Frame]:
         users = [each for each in chain if self._user.owns(each)][:MAX_FRAMES]

@@ -46,12 +46,6 @@ class Gate:
         self._thread = threading.get_ident()
         self._frame: int | None = None  # identity of the one that entered
 
-    @classmethod
-    def owner(cls) -> Any | None:
-        """Return the module that holds the switch; None if torch has none of that name or dynamo is not imported."""
-        module = sys.modules.get("torch._dynamo.eval_frame")
-        return module if callable(getattr(module, cls.SWITCH, None)) else None
-
     def around(self, switch: Any) -> Any:
         """Return ``switch`` with our ears on it."""
 

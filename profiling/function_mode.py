@@ -61,18 +61,6 @@ class FunctionMode:
             with self._taken_apart() as stack:
                 stack[:] = [each for each in stack if each is not self._mode]
 
-    @contextlib.contextmanager
-    def shown_inside(self) -> Iterator[None]:
-        """See calls inside a call that is being seen itself: a backward pass runs hooks of the user's."""
-        if self.on:
-            yield
-            return
-        self.put_on()
-        try:
-            yield
-        finally:
-            self.take_off()
-
     def _stack(self) -> list[Any]:
         stack: list[Any] = self._overrides._get_current_function_mode_stack()  # noqa: SLF001
         return stack
@@ -116,7 +104,7 @@ def _make(torch: Any, marker: Marker) -> Any:
                 with mark:
                     return call(function, args, kwargs)
             except BaseException as error:
-                _unframed(error)
+                unframed(error, frames=2)
                 raise
 
     return StallscopeMode()
@@ -127,9 +115,9 @@ def is_disguise(code: CodeType) -> bool:
     return code.co_varnames[:1] == _CALL.__code__.co_varnames[:1]
 
 
-def _unframed(error: BaseException) -> None:
-    """Take the frames of the mode and of the disguise out of a traceback; a bare ``raise`` puts neither back."""
-    for _ in range(2):
+def unframed(error: BaseException, *, frames: int = 1) -> None:
+    """Take the frame that calls this, and those it called, out of a traceback; a bare ``raise`` puts none back."""
+    for _ in range(frames):
         if error.__traceback__ is not None:
             error.__traceback__ = error.__traceback__.tb_next
 

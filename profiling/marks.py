@@ -11,12 +11,12 @@ Root module calls, backward passes and optimizer steps are sites as well. All is
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from types import FrameType, ModuleType
 from typing import Any
@@ -25,7 +25,8 @@ from stallscope.profiling import patches, synchronizing
 from stallscope.profiling.callsites import CallSites
 from stallscope.profiling.compiled import Gate, anything_compiled
 from stallscope.profiling.device import find_device
-from stallscope.profiling.function_mode import FunctionMode
+from stallscope.profiling.function_mode import FunctionMode, unframed
+from stallscope.profiling.imports import when_imported
 from stallscope.profiling.module_ranges import ModuleRanges
 from stallscope.profiling.optimizer_ranges import OptimizerRanges
 from stallscope.profiling.patches import Patches
@@ -48,7 +49,8 @@ class Marks:
         self._sites = CallSites(on_gpu=self._devices.on_gpu)
         self._calls = synchronizing.calls(torch) if call_sites else {}
         self._mode: FunctionMode | None = None
-        self._gate: Gate | None = None
+        self._gated = False
+        self._forget_import: Callable[[], None] = lambda: None
         self._suspended = 0  # calls that are running for which the mode was taken off
         self._resumes = False
         self._owner = 0
@@ -89,6 +91,7 @@ class Marks:
         """Take everything away again. Does not raise; may be called more than once."""
         self.active = False
         for step in (
+            self._forget_import,
             self._take_mode_off,
             self._patches.take_off,
             self._optimizers.close,
@@ -120,22 +123,26 @@ class Marks:
     def _install_call_sites(self) -> None:
         self._patches.mark(patches.waits_without_tensors(self._torch))
         self._patches.replace(self._torch.autograd, "_engine_run_backward", self._around_backward)
-        if anything_compiled() and not self._gated():
+        self._forget_import = when_imported("torch._dynamo.eval_frame", self._gate_off)
+        if anything_compiled() and not self._gated:
             self._problems.append(Finding(name="compiled", text=COMPILED))
             return
-        self._patches.replace(self._torch, "compile", self._around_compile)
         self._mode = FunctionMode(self._torch, self)
         self._mode.put_on()
 
-    def _gated(self) -> bool:
-        """Keep the mode off while compiled code runs; whether that is possible."""
-        if self._gate is None and Gate.owner() is not None:
-            self._gate = Gate(self.suspend, self.resume)
-            self._patches.replace(Gate.owner(), Gate.SWITCH, self._gate.around)
-        return self._gate is not None
+    def _gate_off(self, dynamo: ModuleType) -> None:
+        """Keep the mode off while compiled code runs, where this torch tells when it does."""
+        try:
+            if hasattr(dynamo, Gate.SWITCH):
+                self._patches.replace(dynamo, Gate.SWITCH, Gate(self.suspend, self.resume).around)
+                self._gated = True
+            else:  # it has been imported just now: something may be compiled soon
+                self._take_mode_off()
+        except Exception as error:  # noqa: BLE001
+            self.fail(error)
 
     def _take_mode_off(self) -> None:
-        if self._mode is not None and threading.get_ident() == self._owner:
+        if self._mode is not None and self._on_owner():
             self._mode.take_off()
 
     def _remove_hooks(self) -> None:
@@ -173,7 +180,7 @@ class Marks:
 
     def suspend(self) -> None:
         """Take the mode off for a module that computes in another way where it sees one."""
-        if self._mode is not None and threading.get_ident() == self._owner:
+        if self._mode is not None and self._on_owner():
             if not self._suspended:
                 self._resumes = self._mode.on  # not inside a call that is being seen
                 self._mode.take_off()
@@ -181,13 +188,10 @@ class Marks:
 
     def resume(self) -> None:
         """Put it on again after the outermost such module."""
-        if self._mode is not None and threading.get_ident() == self._owner and self._suspended:
+        if self._mode is not None and self._on_owner() and self._suspended:
             self._suspended -= 1
             if not self._suspended and self._resumes and self.active:
                 self._mode.put_on()
-
-    def _seen_here(self) -> bool:
-        return not self._suspended and threading.get_ident() == self._owner
 
     def _around_backward(self, original: Any) -> Any:
         @wraps(original)
@@ -198,42 +202,30 @@ class Marks:
             kind = "grad" if caller.f_code.co_name == "grad" else "backward"
             mark = self.range_of(kind, caller, waits=False)
             del caller
-            return self._run_backward(original, args, kwargs, mark)
+            try:
+                with self._seen_in_backward(), mark or contextlib.nullcontext():
+                    return original(*args, **kwargs)
+            except BaseException as error:
+                unframed(error)
+                raise
 
         return _engine_run_backward
 
-    def _run_backward(self, original: Any, args: Any, kwargs: Any, mark: Any) -> Any:
-        """Run a backward pass with the mode on: hooks of the user's and recomputed forwards run in it."""
+    @contextlib.contextmanager
+    def _seen_in_backward(self) -> Iterator[None]:
+        """Put the mode on in a backward pass, which is being seen itself: hooks and recomputed forwards run in it."""
         mode = self._mode
-        hidden = mode is not None and self._seen_here() and self._gate is None and not mode.on
-        if mark is not None:
-            mark.__enter__()
-        if hidden and mode is not None:
-            mode.put_on()
+        if mode is None or self._suspended or not self._on_owner() or mode.on or anything_compiled():
+            yield
+            return
+        mode.put_on()
         try:
-            return original(*args, **kwargs)
+            yield
         finally:
-            if hidden and mode is not None:
-                mode.take_off()
-            if mark is not None:
-                mark.__exit__(None, None, None)
+            mode.take_off()
 
-    def _around_compile(self, original: Any) -> Any:
-        """See to it that the mode is off in what the script begins to compile."""
-
-        @wraps(original)
-        def compile(*args: Any, **kwargs: Any) -> Any:  # noqa: A001
-            if self.active and self._mode is not None:
-                try:
-                    importlib.import_module("torch._dynamo.eval_frame")  # which compile does as well
-                    if not self._gated():
-                        self._take_mode_off()
-                        self._mode = None
-                except Exception as error:  # noqa: BLE001
-                    self.fail(error)
-            return original(*args, **kwargs)
-
-        return compile
+    def _on_owner(self) -> bool:
+        return threading.get_ident() == self._owner
 
 
 def _devices(torch: Any, *, on_gpu: bool) -> synchronizing.Devices:

@@ -1,12 +1,21 @@
-"""Functions of torch's that no function mode sees, replaced for a while by ones that mark calls of them."""
+"""Functions of torch's that no function mode sees, replaced for a while by ones that mark calls of them.
+
+Replaced are the private functions behind the public ones: whoever looks at ``torch.save``, or pickles it, finds what
+was there before.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
 from types import FrameType
 from typing import Any, NamedTuple, Protocol
+
+from stallscope.profiling.function_mode import unframed
+
+_NO_RANGE = contextlib.nullcontext()
 
 
 class Target(NamedTuple):
@@ -30,14 +39,19 @@ class Marker(Protocol):
 
 
 def waits_without_tensors(torch: Any) -> list[Target]:
-    """Return the functions that no function mode sees."""
-    targets = [Target(torch, "save", "save")]
-    for api in ("cuda", "xpu", "mps", "accelerator"):
-        module = getattr(torch, api, None)
-        targets.append(Target(module, "synchronize", f"{api}.synchronize"))
-        classes = ((name, getattr(module, name, None)) for name in ("Event", "Stream"))
+    """Return what is behind ``torch.save``, ``barrier`` and the functions called ``synchronize``."""
+    targets = [
+        Target(torch.serialization, "_save", "save"),
+        Target(torch.serialization, "_legacy_save", "save"),
+        Target(torch._C, "_cuda_synchronize", "cuda.synchronize"),  # noqa: SLF001
+        Target(torch._C, "_xpu_synchronize", "xpu.synchronize"),  # noqa: SLF001
+        Target(torch._C, "_mps_deviceSynchronize", "mps.synchronize"),  # noqa: SLF001
+        Target(torch._C, "_accelerator_synchronizeDevice", "accelerator.synchronize"),  # noqa: SLF001
+        Target(sys.modules.get("torch.distributed"), "barrier", "barrier"),
+    ]
+    for api in ("cuda", "xpu", "mps"):
+        classes = ((name, getattr(getattr(torch, api, None), name, None)) for name in ("Event", "Stream"))
         targets += [Target(owner, "synchronize", f"{name}.synchronize") for name, owner in classes]
-    targets.append(Target(sys.modules.get("torch.distributed"), "barrier", "barrier"))
     return [each for each in targets if _replaceable(each)]
 
 
@@ -81,22 +95,14 @@ class Patches:
             if compiler.is_compiling() or not marker.active:
                 return original(*args, **kwargs)
             mark = marker.range_of(target.kind, sys._getframe(1), waits=target.waits)  # noqa: SLF001
-            return _call(original, args, kwargs, mark)
+            try:
+                with _NO_RANGE if mark is None else mark:
+                    return original(*args, **kwargs)
+            except BaseException as error:
+                unframed(error)
+                raise
 
         return marked
-
-
-def _call(original: Any, args: Any, kwargs: Any, mark: Any) -> Any:
-    try:
-        if mark is None:
-            return original(*args, **kwargs)
-        with mark:
-            return original(*args, **kwargs)
-    except BaseException as error:
-        for _ in range(2):  # this function and its caller leave no frame in a traceback
-            if error.__traceback__ is not None:
-                error.__traceback__ = error.__traceback__.tb_next
-        raise
 
 
 def _set(owner: Any, name: str, wrapper: Any) -> Callable[[], None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from collections import Counter
 from dataclasses import dataclass
@@ -52,22 +51,35 @@ def script(folder: Path, text: str, name: str = "train.py") -> Path:
     return path
 
 
-def run_marked(folder: Path, text: str, *, before: str = "", **options: bool) -> Marked:
+def run_plain(folder: Path, text: str, *, before: str = "") -> dict[str, Any]:
+    """Run the same without marks and without a profiler; returns the script's global names at its end."""
+    names, _, code = _prepared(folder, text, before)
+    exec(code, names)  # noqa: S102 - a script of the test's
+    return names
+
+
+def run_marked(folder: Path, text: str, *, before: str = "", marked: bool = True, **options: bool) -> Marked:
     """Run ``before`` unmarked and ``text`` marked, both with the same globals, as if ``text`` were a script."""
     import torch
 
-    path = script(folder, text)
-    names: dict[str, Any] = {"__name__": "__main__", "torch": torch}
-    exec(textwrap.dedent(before), names)  # noqa: S102 - a script of the test's
-    code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
+    names, path, code = _prepared(folder, text, before)
     marks = Marks(torch, **options)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as recorded:
-        marks.install()
+        if marked:
+            marks.install()
         try:
             exec(code, names)  # noqa: S102
         finally:
             marks.remove()
     out = folder / "trace.json"
     recorded.export_chrome_trace(str(out))
-    sys.stdout.flush()
     return Marked(marks, names, json.loads(out.read_text(encoding="utf-8"))["traceEvents"], path)
+
+
+def _prepared(folder: Path, text: str, before: str) -> tuple[dict[str, Any], Path, Any]:
+    import torch
+
+    path = script(folder, text)
+    names: dict[str, Any] = {"__name__": "__main__", "torch": torch}
+    exec(textwrap.dedent(before), names)  # noqa: S102
+    return names, path, compile(path.read_text(encoding="utf-8"), str(path), "exec")
