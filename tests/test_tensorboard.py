@@ -182,3 +182,16 @@ def test_an_unknown_run_is_not_found(plugin: Plugin) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404") as caught:
         plugin.get("views", run="nosuch")
     caught.value.close()
+
+
+def test_our_own_tab_is_there_beside_it(plugin: Plugin, run: Run) -> None:
+    """TensorBoard found the plugin by its entry point, lists its tab, and it knows the same run and spans."""
+    base = plugin.base.removesuffix("/plugin/pytorch_profiler")
+    with urllib.request.urlopen(f"{base}/plugins_listing", timeout=30) as answer:  # noqa: S310 - our own loopback
+        listing = json.load(answer)
+    assert (listing["stallscope"]["tab_name"], listing["stallscope"]["enabled"]) == ("Stallscope", True)
+    with urllib.request.urlopen(f"{base}/plugin/stallscope/runs", timeout=30) as answer:  # noqa: S310
+        (found,) = json.load(answer)["runs"]
+    (worker,) = found["workers"]
+    assert found["name"] == run.name
+    assert len(worker["spans"]) == len(run.workers[0].spans)

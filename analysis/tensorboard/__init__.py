@@ -1,0 +1,1 @@
+"""The TensorBoard plugin: routes only; what it shows is made by ``report``."""

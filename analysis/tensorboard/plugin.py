@@ -1,0 +1,160 @@
+"""The routes of the TensorBoard plugin *Stallscope*.
+
+``/runs``           the runs below the log folder, their workers and spans, as JSON
+``/state?span=ID``  how far the page of a span is: ``{"state", "text", "seconds"}``
+``/page?span=ID``   the page itself, once its state is ``ready``
+``/index.js``       the tab
+
+A span is asked for by the number that ``/runs`` gave it, never by a path: no query reaches a file outside the log
+folder. Every query is answered with 200, 400 or 404.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tensorboard.plugins import base_plugin
+from werkzeug import Request, Response
+
+from stallscope.analysis.tensorboard.pages import Pages
+from stallscope.traces.errors import StallscopeError
+from stallscope.traces.runs import Run, Worker, find_runs
+
+PLUGIN_NAME = "stallscope"
+FRESH_S = 5.0  # seconds for which a listing of the log folder holds
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'self'",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies below the log folder; the number of a span is its place in ``paths``."""
+
+    runs: list[dict[str, Any]]
+    paths: list[Path]
+    why_none: str
+
+
+class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard tells no types
+    """Runs, workers and spans of a log folder, and a page for each span. ``make`` makes a page from a trace file."""
+
+    plugin_name = PLUGIN_NAME
+
+    def __init__(self, context: Any, make: Callable[[Path], str]) -> None:
+        super().__init__(context)
+        self._logdir = Path(context.logdir) if context.logdir else None
+        self._pages = Pages(make)
+        self._listing = Listing([], [], "")
+        self._listed = float("-inf")
+        self._numbers: dict[Path, int] = {}
+        self._lock = threading.Lock()
+
+    def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
+        """The routes."""
+        answers = {"/index.js": self._index, "/runs": self._runs, "/state": self._state, "/page": self._page}
+        return {route: Request.application(answer) for route, answer in answers.items()}
+
+    def is_active(self) -> bool:
+        """Whether there is anything to show."""
+        return bool(self.listing().runs)
+
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
+        """What the tab is called and which script draws it."""
+        return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Stallscope")
+
+    def listing(self) -> Listing:
+        """The runs, looked for again after some seconds."""
+        with self._lock:  # TensorBoard asks from many threads, and each span must have a number of its own
+            if time.monotonic() - self._listed > FRESH_S:
+                self._listing = self._look()
+                self._listed = time.monotonic()
+            return self._listing
+
+    def _look(self) -> Listing:
+        if self._logdir is None or not self._logdir.is_dir():
+            return Listing([], [], f"{self._logdir or 'the log folder'}: no such folder on this machine")
+        try:
+            runs = find_runs(self._logdir)
+        except StallscopeError as error:
+            return Listing([], [], str(error))
+        rows = [{"name": run.name, "workers": [self._worker(run, worker) for worker in run.workers]} for run in runs]
+        return Listing(rows, list(self._numbers), "")
+
+    def _worker(self, run: Run, worker: Worker) -> dict[str, Any]:
+        """A worker with its spans, the one to look at first marked."""
+        first = run.timing_trace(worker).path
+        kinds = {window.trace: f"{window.kind}, {window.round} round" for window in _windows(worker)}
+        return {
+            "name": worker.name,
+            "spans": [
+                {
+                    "id": self._numbers.setdefault(span.path, len(self._numbers)),
+                    "name": span.path.name.removeprefix(f"{worker.name}."),
+                    "kind": kinds.get(span.path.name),
+                    "first": span.path == first,
+                }
+                for span in worker.spans
+            ],
+        }
+
+    # --- routes ----------------------------------------------------------------------------------
+
+    def _index(self, _request: Request) -> Response:
+        return _respond(_script(), "text/javascript")
+
+    def _runs(self, _request: Request) -> Response:
+        listing = self.listing()
+        return _json({"runs": listing.runs, "why_none": listing.why_none, "logdir": str(self._logdir or "")})
+
+    def _state(self, request: Request) -> Response:
+        path = self._asked(request)
+        if isinstance(path, Response):
+            return path
+        page = self._pages.ask(path)
+        text = page.text if page.state == "failed" else ""
+        return _json({"state": page.state, "text": text, "seconds": round(time.monotonic() - page.since, 1)})
+
+    def _page(self, request: Request) -> Response:
+        path = self._asked(request)
+        if isinstance(path, Response):
+            return path
+        page = self._pages.ask(path)
+        if page.state != "ready":
+            return _json({"error": "this page is not ready; ask /state first"}, 404)
+        return _respond(page.text, "text/html")
+
+    def _asked(self, request: Request) -> Path | Response:
+        """The file of the span that a query names, or the answer to a query that names none."""
+        told = request.args.get("span", "")
+        if not (told.isascii() and told.isdecimal() and len(told) < 10):  # noqa: PLR2004 - any number that /runs gave
+            return _json({"error": "span must be a number given by /runs"}, 400)
+        paths = self.listing().paths
+        return paths[int(told)] if int(told) < len(paths) else _json({"error": "there is no such span"}, 404)
+
+
+def _windows(worker: Worker) -> list[Any]:
+    return worker.manifest.windows if worker.manifest else []
+
+
+@cache
+def _script() -> str:
+    return resources.files("stallscope.analysis.tensorboard").joinpath("web", "index.js").read_text(encoding="utf-8")
+
+
+def _json(content: Any, code: int = 200) -> Response:
+    return _respond(msgspec.json.encode(content).decode(), "application/json", code)
+
+
+def _respond(text: str, kind: str, code: int = 200) -> Response:
+    return Response(text, status=code, content_type=f"{kind}; charset=utf-8", headers=HEADERS)
