@@ -13,6 +13,7 @@ MAX_FRAMES = 64  # of the user's, kept per site
 MAX_STACKS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
 OPTIMIZERS_ON_THE_DEVICE = ("lbfgs.py", "_adafactor.py")  # the rest read only their step counters, which live in RAM
 
+ALWAYS_MARKED = ("forward", "backward", "grad", "optimizer")
 RUNNER = "stallscope.profiling.runner"  # below it there is nothing of the script
 ON_THE_WAY = "stallscope.profiling.function_mode"  # stands between the script and torch
 
@@ -55,7 +56,7 @@ class CallSites:
         self._codes += [each.f_code for each in chain]
         if not chain or self._ours(chain):
             return None
-        if kind == "item" and not self._on_gpu and _reads_a_counter(chain[0]):
+        if self._harmless(kind, chain[0], waits=waits):
             return None
         waits = waits and (self._on_gpu or not any(_loads_data(each) for each in chain))
         frames = self._users_frames(chain)
@@ -64,6 +65,15 @@ class CallSites:
             self._numbers[value] = len(self.sites)
             self.sites.append(CallSite(kind=kind, frames=frames, would_synchronize=waits))
         return self._numbers[value]
+
+    def _harmless(self, kind: str, caller: FrameType, *, waits: bool) -> bool:
+        """Whether torch's own code makes a call that waits on no machine."""
+        own_module = module_of(caller)
+        if kind in ALWAYS_MARKED or self._on_gpu or own_module.partition(".")[0] != "torch":
+            return False
+        own_file = os.path.basename(caller.f_code.co_filename)  # noqa: PTH119
+        counter = own_module.startswith("torch.optim") and own_file not in OPTIMIZERS_ON_THE_DEVICE
+        return not waits or counter  # optimizers count their steps in host memory
 
     def _ours(self, chain: list[FrameType]) -> bool:
         """Whether the call is one that the recording itself makes, when it waits for the device."""
@@ -100,12 +110,6 @@ def _frame(frame: FrameType) -> Frame:
 def printable(text: str) -> str:
     """Return ``text`` with what UTF-8 cannot say (file names that are not text) written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _reads_a_counter(frame: FrameType) -> bool:
-    """Whether an optimizer asks for the number of its step, which lies in host memory on any machine."""
-    own_file = os.path.basename(frame.f_code.co_filename)  # noqa: PTH119
-    return module_of(frame).startswith("torch.optim") and own_file not in OPTIMIZERS_ON_THE_DEVICE
 
 
 def _loads_data(frame: FrameType) -> bool:

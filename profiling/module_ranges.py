@@ -16,6 +16,7 @@ from stallscope.profiling.callsites import printable
 from stallscope.profiling.compiled import leave_out
 from stallscope.profiling.function_mode import has_fast_path
 from stallscope.profiling.module_names import SHOWN, ModuleNames
+from stallscope.profiling.usercode import inside
 from stallscope.traces.manifest import Finding
 
 LAZY = (GeneratorType, CoroutineType, AsyncGeneratorType)
@@ -49,7 +50,7 @@ class _Entry(NamedTuple):
     """A module call that is running. ``ranges``: to be left in this order."""
 
     module: Any
-    frame: int  # identity of the frame that runs the call
+    frame: FrameType  # that runs the call; torch's
     ranges: tuple[Any, ...]
     suspends: bool
 
@@ -86,7 +87,8 @@ class ModuleRanges:
 
     def close(self) -> None:
         """Leave what is open on this thread."""
-        self._unwind(lambda _entry: True)
+        while self._thread.stack:
+            self._leave(self._thread.stack.pop())
 
     def findings(self) -> list[Finding]:
         """Return what should be said about the modules."""
@@ -113,6 +115,8 @@ class ModuleRanges:
     def called(self, module: Any, frame: FrameType) -> None:
         """Note a call; ``frame`` is torch's that runs it."""
         stack = self._thread.stack
+        while stack and not inside(frame, stack[-1].frame):  # an interrupt has ended that call; no hook told of it
+            self._leave(stack.pop())
         root = stack[0].module if stack else None
         site = None
         if root is None:
@@ -130,7 +134,7 @@ class ModuleRanges:
             self._marker.suspend()
         for each in ranges:
             each.__enter__()
-        stack.append(_Entry(module, id(frame), tuple(reversed(ranges)), suspends))
+        stack.append(_Entry(module, frame, tuple(reversed(ranges)), suspends))
 
     def left(self, module: Any, output: Any) -> None:
         """Note the end of a call, and of the calls in it whose ends an interrupt kept from us."""
@@ -144,21 +148,6 @@ class ModuleRanges:
                 break
         if isinstance(output, LAZY) and self._ranges:
             self._lazy.add(self.names.number(module, None))
-
-    def settle(self, frame: FrameType) -> None:
-        """Leave calls that an interrupt has ended: those that run no longer."""
-        if self._thread.stack:
-            alive = set()
-            each: FrameType | None = frame
-            while each is not None:
-                alive.add(id(each))
-                each = each.f_back
-            self._unwind(lambda entry: entry.frame not in alive)
-
-    def _unwind(self, ended: Callable[[_Entry], bool]) -> None:
-        stack = self._thread.stack
-        while stack and ended(stack[-1]):
-            self._leave(stack.pop())
 
     def _leave(self, entry: _Entry) -> None:
         for each in entry.ranges:

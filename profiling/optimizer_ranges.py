@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from stallscope.profiling.compiled import leave_out
+from stallscope.profiling.usercode import inside
 
 
 class Marker(Protocol):
@@ -28,7 +29,7 @@ class Marker(Protocol):
 
 class _Thread(threading.local):
     def __init__(self) -> None:
-        self.running: list[tuple[int, Any]] = []  # frame and range of each step; wrappers step inside each other
+        self.running: list[tuple[FrameType, Any]] = []  # frame and range of each step; wrappers step inside each other
 
 
 class OptimizerRanges:
@@ -77,25 +78,17 @@ class OptimizerRanges:
             self._leave()
 
     def _starts(self, frame: FrameType) -> None:
-        alive = _identities(frame)
-        while self._thread.running and self._thread.running[-1][0] not in alive:  # a step that raised
+        running = self._thread.running
+        while running and not inside(frame, running[-1][0]):  # that step raised
             self._leave()
         mark = self._marker.range_of("optimizer", frame, waits=False)
         if mark is not None:
             mark.__enter__()
-            self._thread.running.append((id(frame), mark))
+            running.append((frame, mark))
 
     def _ends(self, frame: FrameType) -> None:
-        while any(each[0] == id(frame) for each in self._thread.running):
+        while any(each[0] is frame for each in self._thread.running):
             self._leave()
 
     def _leave(self) -> None:
         self._thread.running.pop()[1].__exit__(None, None, None)
-
-
-def _identities(frame: FrameType | None) -> set[int]:
-    found = set()
-    while frame is not None:
-        found.add(id(frame))
-        frame = frame.f_back
-    return found

@@ -1,4 +1,4 @@
-"""Whose code a frame runs: the user's own, or that of torch, a training framework, a library, Python, Stallscope."""
+"""Frames: whose code they run (the user's own, torch's, a framework's, a library's, Python's), and in which calls."""
 
 from __future__ import annotations
 
@@ -71,6 +71,14 @@ def module_of(frame: FrameType) -> str:
     """The name of the module whose code ``frame`` runs; '' where it has none."""
     name = frame.f_globals.get("__name__")
     return name if isinstance(name, str) else ""
+
+
+def inside(frame: FrameType, outer: FrameType) -> bool:
+    """Whether ``frame`` runs in a call that ``outer`` has made."""
+    each = frame.f_back
+    while each is not None and each is not outer:
+        each = each.f_back
+    return each is outer
 
 
 def _in_library(path: str) -> bool:
