@@ -23,6 +23,7 @@ from stallscope.analysis.compare_figures import (
 from stallscope.analysis.compare_notes import changed_arguments, notes
 from stallscope.analysis.compare_runs import Run, RunFigures, drift, group_runs
 from stallscope.analysis.compare_verdict import statistics_of, step_us, verdict_of
+from stallscope.analysis.forecast_score import score
 
 __all__ = ["Comparison", "RunFigures", "compare"]
 
@@ -62,6 +63,7 @@ def compare(baseline: Sequence[RunFigures], candidate: Sequence[RunFigures]) -> 
         kernels=kernel_changes(sides),
         cpu_against_gpu=cpu_against_gpu(sides, operators, figures, verdict.kind),
         notes=limits,
+        forecasts=score(sides.baseline, sides.candidate, figures, changed),
     )
 
 

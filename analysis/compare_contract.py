@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from stallscope.analysis.contract_forecast import StepRange
+
 COMPARE_SCHEMA = "stallscope.compare/1"
 
 
@@ -179,6 +181,17 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class ForecastScore(msgspec.Struct, frozen=True, kw_only=True):
+    """The baseline's forecast for the change that was recognised, beside what was measured after it."""
+
+    fix: str
+    predicted_us: StepRange | None = None  # None: no forecast was made; ``why`` says why
+    measured_us: float | None
+    error_percent: float | None = None  # predicted ÷ measured − 1
+    inside: bool | None = None  # the measured step lies in the forecast's interval
+    why: str = ""
+
+
 class CompareVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The answer.
 
@@ -207,3 +220,4 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     kernels: list[KernelChange] | None
     cpu_against_gpu: CpuAgainstGpu | None
     notes: list[Note]
+    forecasts: list[ForecastScore] = []  # of the changes recognised between the two sides

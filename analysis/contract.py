@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from stallscope.analysis.contract_forecast import ForecastBase, WhatIf
 from stallscope.analysis.contract_rows import (
     CallSiteRow,
     CostFinding,
@@ -301,14 +302,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     advice: list[str]
 
 
-class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
-    """One fix. The list is None until the replay exists."""
-
-    fix: str
-    applies: bool
-    why: str
-
-
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A named fact about machine or run that the user should act on."""
 
@@ -346,3 +339,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     scaled: Scaled | None = None  # None: the unprofiled step is not known, or tells nothing of the host's part
     attribution: Attribution | None = None  # None: no attribution trace was joined
     ranks: list[RankRow] = msgspec.field(default_factory=list)  # all of the run, by rank; empty where it has but one
+    forecast: ForecastBase | None = None  # None: no forecast was tried
+    loader_workers: bool | None = None  # the DataLoader has worker processes; None: no DataLoader was seen

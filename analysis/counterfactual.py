@@ -44,6 +44,7 @@ class Replayed:
     savings: dict[str, float]  # class → share of the step, 0 to 1; empty where refused
     second: str  # what saves most together with the class that saves most
     joint: float  # what both save
+    graph: Graph
 
     @property
     def ranked(self) -> list[str]:
@@ -74,10 +75,10 @@ def find_replayed(stages: Stages, *, inflation: float | None = None, batched: bo
     trust = find_trust(stages, graph, times, inflation=inflation, batched=batched)
     base = program.run(graph.duration_ns, passes=passes).step_ns if passes > 1 else times.step_ns
     if trust.level == "refused" or base <= 0:
-        return Replayed(trust=trust, step_us=base / 1000, savings={}, second="", joint=0.0)
+        return Replayed(trust=trust, step_us=base / 1000, savings={}, second="", joint=0.0, graph=graph)
     savings = {name: _saving(graph, (work,), passes, base) for work, name in NAMES.items()}
     second, joint = _joint(graph, savings, passes, base)
-    return Replayed(trust=trust, step_us=base / 1000, savings=savings, second=second, joint=joint)
+    return Replayed(trust=trust, step_us=base / 1000, savings=savings, second=second, joint=joint, graph=graph)
 
 
 def _joint(graph: Graph, savings: dict[str, float], passes: int, base: float) -> tuple[str, float]:

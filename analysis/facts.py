@@ -13,7 +13,7 @@ from stallscope.analysis.breakdown import is_dataloader
 from stallscope.analysis.contract import Breakdown, MemcpyRow, PerStep, SyncSite
 from stallscope.analysis.rows import matches, rows_named
 from stallscope.analysis.sync import STALLS
-from stallscope.traces.trace import Category
+from stallscope.traces.trace import Category, Trace
 
 if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
@@ -166,10 +166,16 @@ def find_facts(
         operator_us=stages.us(operator_ns),
         optimizer=optimizer,
         optimizer_launches=stages.per_step(optimizer_launches),
-        loader_workers=any(is_dataloader(name) and "_MultiProcessing" in name for name in stages.trace.strings),
+        loader_workers=find_loader_workers(stages.trace) is True,
         sites=[site for site in sites or [] if site.kind in STALLS and not site.by_profiler],
         copies=copies or [],
     )
+
+
+def find_loader_workers(trace: Trace) -> bool | None:
+    """Whether a DataLoader of the trace has worker processes; None: there is no DataLoader in it."""
+    names = [name for name in trace.strings if is_dataloader(name)]
+    return any("_MultiProcessing" in name for name in names) if names else None
 
 
 def _operators(stages: Stages) -> tuple[int, int]:

@@ -179,7 +179,7 @@ def _waits(trace: Trace, window: Window, line: Line, calls: Ints, main: int) -> 
         mine = rows[by_thread.get(int(line.threads[each]), none)]
         busy[each] = _window_cover(trace, window, mine)
     steps = np.append(window.step_starts, window.step_ends) - window.start
-    found = [_waits_of(each, busy, line, steps if each == main else none) for each in chosen]
+    found = [_waits_of(each, busy, line, main, steps if each == main else none) for each in chosen]
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))  # type: ignore[return-value]
 
 
@@ -189,7 +189,7 @@ def _window_cover(trace: Trace, window: Window, rows: Ints) -> Intervals:
     return Intervals(held.starts - window.start, held.ends - window.start)
 
 
-def _waits_of(thread: int, busy: dict[int, Intervals], line: Line, steps: Ints) -> tuple[Ints, Ints, Ints]:
+def _waits_of(thread: int, busy: dict[int, Intervals], line: Line, main: int, steps: Ints) -> tuple[Ints, Ints, Ints]:
     """The waits of one thread for any of the others."""
     gaps = intervals.gaps(busy[thread], 0, line.length)
     long = gaps.ends - gaps.starts >= SHORTEST_WAIT_NS
@@ -205,7 +205,8 @@ def _waits_of(thread: int, busy: dict[int, Intervals], line: Line, steps: Ints) 
         last = np.searchsorted(held.ends, ends, side="right") - 1
         at = np.where(last >= 0, held.ends[np.maximum(last, 0)], -1)
         soon = ends - at <= np.maximum(SOON_NS, SOON_SHARE * (ends - starts))
-        hands = (share >= BUSY_SHARE * (ends - starts)) & (at > starts) & soon & (at > ended)
+        enough = 0.0 if other == main else BUSY_SHARE
+        hands = (share >= enough * (ends - starts)) & (at > starts) & soon & (at > ended)
         hands &= ends < line.length  # the last gap is ended by nothing
         ended[hands], by[hands] = at[hands], other
     chosen = by >= 0

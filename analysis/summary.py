@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from stallscope.analysis import attribution_rows, contract, intervals, ledger_rows, step_rows, sync_rows
+from stallscope.analysis import (
+    attribution_rows,
+    contract,
+    intervals,
+    ledger_rows,
+    step_rows,
+    sync_rows,
+)
 from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
 from stallscope.analysis.attribution_health import attribution_issues, attribution_of
 from stallscope.analysis.backward import Backward, find_backward
@@ -17,8 +25,10 @@ from stallscope.analysis.call_sites import CallSites, find_call_sites
 from stallscope.analysis.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.counterfactual import find_replayed
 from stallscope.analysis.doubts import find_doubts
-from stallscope.analysis.facts import find_facts
+from stallscope.analysis.facts import find_facts, find_loader_workers
 from stallscope.analysis.findings import find_findings
+from stallscope.analysis.fix_names import Wanted
+from stallscope.analysis.forecasting import find_forecast
 from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
@@ -169,14 +179,20 @@ def _joined(trace: Trace, window: Window, attribution: Trace, manifest: Manifest
 
 
 def summarize(
-    trace: Trace, manifest: Manifest | None = None, attribution: Trace | None = None, *, peers: bool = False
+    trace: Trace,
+    manifest: Manifest | None = None,
+    attribution: Trace | None = None,
+    *,
+    peers: bool = False,
+    fixes: Sequence[Wanted] | None = None,
 ) -> contract.Summary:
     """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks.
 
     ``attribution`` is another trace of the same loop, with the marks to which the manifest has the tables: it adds
-    lines of the script and names of modules. ``peers`` adds the figures as other tools define them.
+    lines of the script and names of modules. ``peers`` adds the figures as other tools define them; ``fixes``: forecast
+    these only.
     """
-    summary = _summarize(trace, manifest, attribution)
+    summary = _summarize(trace, manifest, attribution, fixes)
     if not peers:
         return summary
     from stallscope.analysis.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
@@ -184,7 +200,9 @@ def summarize(
     return msgspec.structs.replace(summary, peers=find_peers(trace, summary))
 
 
-def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | None) -> contract.Summary:
+def _summarize(
+    trace: Trace, manifest: Manifest | None, attribution: Trace | None, fixes: Sequence[Wanted] | None
+) -> contract.Summary:
     stages = analyse(trace, manifest, attribution)
     health = _health(stages)
     steps = _steps(stages, manifest)
@@ -198,6 +216,7 @@ def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | Non
     batched = any(gpu.driver_model == "WDDM" for gpu in machine.gpus)
     replayed = None if facts.refused else find_replayed(stages, inflation=steps.inflation, batched=batched)
     verdict = judge(facts, replayed)
+    forecast, what_if = find_forecast(stages, facts, steps, replayed, manifest, fixes)
     return contract.Summary(
         trace=find_trace_info(trace),
         machine=machine,
@@ -215,7 +234,7 @@ def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | Non
         kernels=attribution_rows.kernels(stages),
         modules=attribution_rows.modules(stages),
         verdict=verdict,
-        what_if=None,
+        what_if=what_if,
         findings=find_run_findings(manifest),
         launches=ledger_rows.launches(stages),
         copy_sites=ledger_rows.copy_sites(stages),
@@ -223,6 +242,8 @@ def _summarize(trace: Trace, manifest: Manifest | None, attribution: Trace | Non
         advice_findings=find_findings(stages, facts, verdict.kind),
         attribution=attribution_of(stages),
         scaled=scale(steps, per_step, breakdown, idle),
+        forecast=forecast,
+        loader_workers=find_loader_workers(trace),
     )
 
 

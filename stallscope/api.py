@@ -24,22 +24,25 @@ from stallscope.traces.trace import Trace
 
 if TYPE_CHECKING:
     from stallscope.analysis.compare import Comparison
+    from stallscope.analysis.fix_names import Wanted
     from stallscope.analysis.health import HealthReport
 
 # What a summary does not need is imported by the function that needs it.
 # ruff: noqa: PLC0415
 
 
-def load(path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False) -> list[RunFigures]:
+def load(
+    path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False, fixes: tuple[Wanted, ...] | None = None
+) -> list[RunFigures]:
     """Analyse a trace file or one run folder: one entry a worker, its newest timing span.
 
-    ``peers`` adds the figures as HTA, torch-tb-profiler and TraceLens define them.
+    ``peers`` adds the figures as HTA, torch-tb-profiler and TraceLens define them; ``fixes``: forecast these only.
 
     Raises:
         BadInput: nothing usable is there, or the folder holds several runs.
         Refused: a file passes ``limits``.
     """
-    return _figures(_one_run(path), limits, peers=peers)
+    return _figures(_one_run(path), limits, peers=peers, fixes=fixes)
 
 
 def load_rank(
@@ -97,10 +100,17 @@ def _one_run(path: str | Path) -> Run:
     return runs[0]
 
 
-def _figures(run: Run, limits: Limits, *, peers: bool = False) -> list[RunFigures]:
+def load_all(paths: Iterable[str | Path], limits: Limits = DEFAULT) -> list[RunFigures]:
+    """Analyse every run at or below each path: one entry a worker, under the name by which it was found."""
+    return _side(paths, limits)
+
+
+def _figures(
+    run: Run, limits: Limits, *, peers: bool = False, fixes: tuple[Wanted, ...] | None = None
+) -> list[RunFigures]:
     found = [
         RunFigures(
-            summary=_summary(_trace(run, worker, limits), run, worker, limits, peers=peers),
+            summary=_summary(_trace(run, worker, limits), run, worker, limits, peers=peers, fixes=fixes),
             manifest=worker.manifest,
             name=run.name,
         )
@@ -116,14 +126,22 @@ def _trace(run: Run, worker: Worker, limits: Limits) -> Trace:
     return replace(trace, issues=trace.issues + worker.issues)
 
 
-def _summary(trace: Trace, run: Run, worker: Worker, limits: Limits, *, peers: bool = False) -> Summary:
+def _summary(
+    trace: Trace,
+    run: Run,
+    worker: Worker,
+    limits: Limits,
+    *,
+    peers: bool = False,
+    fixes: tuple[Wanted, ...] | None = None,
+) -> Summary:
     """The summary of the worker's ``trace``, with the lines and modules of its attribution window if it has one."""
     attribution = None
     path = run.attribution_trace(worker)
     if path is not None:
         attribution, issues = _attribution(path, limits)
         trace = replace(trace, issues=trace.issues + issues)
-    return summarize_trace(trace, worker.manifest, attribution, peers=peers)
+    return summarize_trace(trace, worker.manifest, attribution, peers=peers, fixes=fixes)
 
 
 def _attribution(path: Path, limits: Limits) -> tuple[Trace | None, tuple[TraceIssue, ...]]:

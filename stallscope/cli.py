@@ -183,6 +183,45 @@ def compare(
     return 0
 
 
+@app.command(short_help="Forecast the step time after each fix.")
+def whatif(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Trace files or run folders.", show_default=False)
+    ] = None,
+    fix: Annotated[
+        list[str] | None, typer.Option("--fix", metavar="NAME[=N]", help="Forecast this fix only (repeatable).")
+    ] = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="Set forecasts beside what came, for all pairs of runs at PATH.")
+    ] = False,
+    constants: Annotated[
+        bool, typer.Option("--constants", help="Show the constants that no trace holds, and their sources.")
+    ] = False,
+    format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TEXT,  # noqa: A002
+    output: OutputFile = None,
+    force: Force = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
+) -> Any:
+    """Forecast what a step would take after each fix, best first, with an interval, and why.
+
+    Of a trace that was recorded by `stallscope profile` the forecast is in time without the profiler. A trace too
+    doubtful for a forecast gets none, and the reason. --fix takes record_every=N and dataloader_workers=N too.
+    """
+    from stallscope import forecasts
+
+    if constants:
+        return forecasts.print_constants(form=format, output=output, force=force)
+    if not paths:
+        raise typer.BadParameter("name a trace or a run folder", param_hint="PATH")
+    limits = _limits(max_size, max_ratio, max_depth, max_memory)
+    if score:
+        return forecasts.print_scores(paths, limits, form=format, output=output, force=force)
+    return forecasts.print_forecasts(paths, limits, fixes=fix or [], form=format, output=output, force=force)
+
+
 @app.command(short_help="A copy of a trace without paths, hosts, environment.")
 def redact(
     trace: Annotated[Path, typer.Argument(help="The trace file; it stays as it is.")],

@@ -112,6 +112,15 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     period: int = 1  # optimizer steps per training step
 
 
+class CpuRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of the same script timed on the CPU (``--also-cpu``), without the profiler. No steps: see ``why``."""
+
+    steps: int = 0
+    duration_ns: int = 0
+    samples_ns: list[int] = []  # per-step time
+    why: str = ""  # it was not to be measured: the reason, as a clause
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in ``stallscope.json``."""
 
@@ -135,3 +144,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     ooms: int | None = None
     exit_code: int | None = None  # None: the run has not ended, or was killed
     complete: bool = False
+    cpu_run: CpuRun | None = None  # None: not asked for

@@ -13,6 +13,7 @@ from stallscope.analysis.compare_contract import (
     Change,
     Comparison,
     CpuAgainstGpu,
+    ForecastScore,
     KernelChange,
     OperatorChange,
     Side,
@@ -69,7 +70,7 @@ BREAKDOWN = tuple(
 def render(comparison: Comparison, style: Style) -> str:
     """The whole report, ending in a newline. Tables need ``NARROWEST`` columns, even where a terminal has fewer."""
     style = replace(style, width=max(NARROWEST, style.width))
-    lines = [line for part in _parts(comparison, style) for line in (*part, "")]
+    lines = [line for part in _parts(comparison, style) if part for line in (*part, "")]
     return "\n".join(style.text(line.rstrip()) for line in lines[:-1]) + "\n"
 
 
@@ -79,6 +80,7 @@ def _parts(comparison: Comparison, style: Style) -> Iterator[list[str]]:
     colour = COLOURS.get(comparison.verdict.kind)
     answer = _wrap(comparison.verdict.text, style.width)
     yield [style.paint(line, colour) if colour else line for line in answer]
+    yield [line for score in comparison.forecasts for line in _wrap(_forecast(score), style.width)]
     if comparison.cpu_against_gpu:
         yield list(_both_devices(comparison.cpu_against_gpu, style))
     for title, rows, show in (
@@ -96,6 +98,20 @@ def _parts(comparison: Comparison, style: Style) -> Iterator[list[str]]:
             yield list(_named_rows(changed, what, style))
     if comparison.notes:
         yield list(_notes(comparison, style))
+
+
+def _forecast(score: ForecastScore) -> str:
+    """What was forecast for the change, beside what came."""
+    predicted = score.predicted_us
+    if predicted is None or score.error_percent is None:
+        return f"Forecast for {score.fix}: none, {score.why}."
+    place = "inside" if score.inside else "outside"
+    note = f" Mind: {score.why}." if score.why else ""
+    return (
+        f"Forecast for {score.fix}, from the run before: {microseconds(predicted.expected)} "
+        f"({microseconds(predicted.low)} to {microseconds(predicted.high)}); measured "
+        f"{microseconds(score.measured_us)}: {score.error_percent:+.1f} %, {place} the interval.{note}"
+    )
 
 
 def _header(comparison: Comparison, style: Style) -> Iterator[str]:

@@ -10,6 +10,7 @@ from stallscope.analysis.report.header import answer, extent, extras, header, ho
 from stallscope.analysis.report.style import safe, shorten
 from stallscope.analysis.report.table import Table, step_us
 from stallscope.analysis.report.tables import tables
+from stallscope.analysis.report.whatif_table import ladder
 from stallscope.analysis.units import microseconds, percent
 
 NAME = 90  # columns of a name
@@ -29,12 +30,13 @@ def render(summary: Summary) -> str:
         _where(summary),
         _list("What is not the cause", verdict.not_the_cause),
         _list("What would help", verdict.advice),
+        *([table_lines(table)] if (table := ladder(summary, every=False)) is not None else []),
         _list(findings_text.HEADING, findings_text.sentences(summary)),
         _list(ledger_tables.WOULD_WAIT, ledger_tables.would_wait(summary)),
         _list("Findings", [finding.text for finding in summary.findings]),
         _list(f"Trace is {summary.health.grade}", [f"{i.name}{extent(i)}: {i.advice}" for i in summary.health.issues]),
-        *(_table(table) for table in tables(summary)),
-        *(_table(table) for table in peers_text.tables(summary)),
+        *(table_lines(table) for table in tables(summary)),
+        *(table_lines(table) for table in peers_text.tables(summary)),
         [f"- {escape(line)}" for line in extras(summary)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
@@ -57,7 +59,8 @@ def _list(heading: str, items: list[str]) -> list[str]:
     return [f"### {heading}", "", *(f"- {escape(item)}" for item in items)] if items else []
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """A table with its heading, lead and note."""
     lines = [f"### {table.title}", "", *([escape(table.lead), ""] if table.lead else [])]
     for number, row in enumerate((table.headers, *table.rows)):
         lines.append("| " + " | ".join(escape(shorten(cell, NAME)) for cell in row) + " |")

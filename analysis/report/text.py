@@ -13,6 +13,7 @@ from stallscope.analysis.report.ledger_tables import WOULD_WAIT
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
 from stallscope.analysis.report.table import Table, step_us
 from stallscope.analysis.report.tables import tables
+from stallscope.analysis.report.whatif_table import ladder
 from stallscope.analysis.units import microseconds, percent
 
 LABEL = 12  # columns of a label in front of text
@@ -41,11 +42,12 @@ def render(summary: Summary, style: Style) -> str:
         _bars(summary, style),
         _list("What is not the cause", summary.verdict.not_the_cause, style),
         _list("What would help", summary.verdict.advice, style, numbered=True),
+        _forecast(summary, style),
         _list(findings_text.HEADING, findings_text.sentences(summary), style),
         _list(WOULD_WAIT, ledger_tables.would_wait(summary), style),
         _list("Findings", [finding.text for finding in summary.findings], style),
         _health(summary, style),
-        *(_table(table, style) for table in tables(summary)),
+        *(table_lines(table, style) for table in tables(summary)),
         _list("", extras(summary), style),
         _words(summary, style),
     ]
@@ -72,9 +74,9 @@ def _answer(summary: Summary, style: Style) -> list[str]:
     verdict = summary.verdict
     heading = f"Answer: {answer(summary)}"
     lines = [style.paint(line, "bold") for line in wrap(heading, style.width)]
-    lines += _indented(verdict.text, style)
+    lines += indented(verdict.text, style)
     told = how(summary)
-    lines += [style.paint(line, "dim") for line in _indented(told, style)] if told else []
+    lines += [style.paint(line, "dim") for line in indented(told, style)] if told else []
     return lines
 
 
@@ -115,6 +117,11 @@ def _gpu_bars(summary: Summary, whole: float) -> list[Bar]:
     return [*bars, ("", "not recorded", lost, "warn")] if lost else bars
 
 
+def _forecast(summary: Summary, style: Style) -> list[str]:
+    table = ladder(summary, every=False)
+    return [] if table is None else table_lines(table, style)
+
+
 def _health(summary: Summary, style: Style) -> list[str]:
     health = summary.health
     colours: dict[str, Colour] = {"ok": "good", "degraded": "warn", "refused": "bad"}
@@ -126,7 +133,7 @@ def _health(summary: Summary, style: Style) -> list[str]:
     heading = wrap(f"Trace health: {told.get(health.grade, health.grade)}", style.width)
     lines = [style.paint(line, colours.get(health.grade, "bold")) for line in heading]
     for issue in health.issues:
-        lines += _indented(f"{issue.name}{extent(issue)}: {issue.advice}", style, "- ")
+        lines += indented(f"{issue.name}{extent(issue)}: {issue.advice}", style, "- ")
     return lines
 
 
@@ -135,11 +142,12 @@ def _list(heading: str, items: list[str], style: Style, *, numbered: bool = Fals
         return []
     lines = [style.paint(heading, "bold")] if heading else []
     for number, item in enumerate(items, start=1):
-        lines += _indented(item, style, f"{number}. " if numbered else "- ")
+        lines += indented(item, style, f"{number}. " if numbered else "- ")
     return lines
 
 
-def _indented(text: str, style: Style, mark: str = "") -> list[str]:
+def indented(text: str, style: Style, mark: str = "") -> list[str]:
+    """``text`` wrapped and indented, after ``mark`` on its first line."""
     parts = wrap(text, style.width - 2 - len(mark))
     return [f"  {mark if i == 0 else ' ' * len(mark)}{part}" for i, part in enumerate(parts)]
 
@@ -152,7 +160,7 @@ def _words(summary: Summary, style: Style) -> list[str]:
     return lines
 
 
-def _table(table: Table, style: Style) -> list[str]:
+def table_lines(table: Table, style: Style) -> list[str]:
     """First column left, the others right; the first takes what the others leave."""
     rows = [table.headers, *table.rows]
     widths = [min(CELL, max(len(safe(row[i])) for row in rows)) for i in range(1, len(table.headers))]
@@ -162,13 +170,13 @@ def _table(table: Table, style: Style) -> list[str]:
     longest = max(len(safe(row[0])) for row in rows)
     first = max(4, min(style.width - 2 - sum(width + 2 for width in widths), longest))
     lines = [style.paint(line, "bold") for line in wrap(table.title, style.width)]
-    lines += _indented(table.lead, style) if table.lead else []
+    lines += indented(table.lead, style) if table.lead else []
     for number, row in enumerate(rows):
         cells = [pad(shorten(row[0], first), first)]
         cells += [pad(shorten(cell, w), w, right=True) for cell, w in zip(row[1:], widths, strict=False)]
         line = ("  " + "  ".join(cells)).rstrip()
         lines.append(style.paint(line, "dim") if number == 0 else line)
-    note = [style.paint(line, "dim") for line in _indented(table.note, style)]
+    note = [style.paint(line, "dim") for line in indented(table.note, style)]
     return [*lines, *note]
 
 

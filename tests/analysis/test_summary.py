@@ -69,10 +69,10 @@ def test_a_copy_to_pageable_memory_blocks_as_well():
 
 
 def test_what_later_stages_compute_is_null_and_every_key_is_there():
-    """Nothing is invented: savings, modules and what-if are null."""
+    """Nothing is invented: savings and modules are null; forecasts are there, in profiled time."""
     summary = plain(summarize(three_steps().trace()))
     assert set(summary["verdict"]["savings"].values()) == {None}
-    assert (summary["modules"], summary["what_if"]) == (None, None)
+    assert (summary["modules"], summary["forecast"]["basis"]) == (None, "profiled time")
     assert (summary["schema"], summary["verdict"]["confidence"]) == ("stallscope.summary/1", "rule")
 
 

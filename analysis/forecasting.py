@@ -1,0 +1,52 @@
+"""Stage 11: the forecasts of one summary: whether the trace can carry any, and what the manifest adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stallscope.analysis.contract import Steps
+from stallscope.analysis.contract_forecast import ForecastBase, WhatIf
+from stallscope.analysis.counterfactual import Replayed
+from stallscope.analysis.facts import Facts
+from stallscope.analysis.fix_names import Wanted
+from stallscope.analysis.subject import Subject
+from stallscope.analysis.whatif import Now, forecast, refusal
+from stallscope.traces.manifest import Manifest
+
+if TYPE_CHECKING:
+    from stallscope.analysis.summary import Stages
+
+
+def find_forecast(
+    stages: Stages,
+    facts: Facts,
+    steps: Steps,
+    replayed: Replayed | None,
+    manifest: Manifest | None,
+    wanted: Sequence[Wanted] | None = None,
+) -> tuple[ForecastBase, list[WhatIf] | None]:
+    """What the forecasts start from, and the forecasts; None where the trace carries none, with the reason."""
+    refused = _refusals(facts, replayed)
+    if refused or replayed is None:
+        return refusal(refused), None
+    now = Now(
+        profiled_us=steps.wall_us.median,
+        samples_us=steps.wall_us.samples,
+        unprofiled_us=steps.unprofiled_us.mean if steps.unprofiled_us else None,
+        doubts=replayed.trust.reasons,
+        identity_error=replayed.trust.identity_error,
+    )
+    subject = Subject(stages, facts, replayed.graph, manifest.cpu_run if manifest else None)
+    return forecast(subject, now, wanted)
+
+
+def _refusals(facts: Facts, replayed: Replayed | None) -> list[str]:
+    """Why no forecast is made; [] where one is."""
+    if facts.vendor == "cpu":
+        return ["this run used no GPU"]
+    if facts.refused:
+        return ["the trace is too damaged"]
+    if replayed is None:
+        return ["the GPU's work, or the calls that started it, were not recorded"]
+    return list(replayed.trust.reasons) if replayed.trust.level == "refused" else []

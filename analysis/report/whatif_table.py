@@ -1,0 +1,56 @@
+"""The ladder: fixes best first, each with its forecast, and with what it adds after those before it."""
+
+from __future__ import annotations
+
+from stallscope.analysis.calibration import PROFILED
+from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract_forecast import ForecastBase, WhatIf
+from stallscope.analysis.report.table import Row, Table
+from stallscope.analysis.units import microseconds, percent
+
+APART = ("larger_batch", "cpu", "fewer_launches")  # not to be added to the others: shown after them
+SHOWN = 6  # fixes in a summary; `whatif` has them all
+WORTH = 0.01  # of the step: a smaller saving is not shown in a summary
+
+
+def ladder(summary: Summary, *, every: bool = True) -> Table | None:
+    """The table of the fixes that apply; None where there is none. ``every=False``: the few a summary shows."""
+    base = summary.forecast
+    fixes = [each for each in summary.what_if or [] if each.applies and each.step_us is not None]
+    if not every:
+        fixes = [each for each in fixes if (each.saving_share or 0.0) >= WORTH][:SHOWN]
+    fixes = sorted(fixes, key=lambda each: each.with_those_before_us is None and each.fix in APART)
+    if base is None or base.confidence == "refused" or not fixes:
+        return None
+    rows: list[Row] = [_row(each) for each in fixes]
+    lead = f"Now {microseconds(base.step_us)}, {step_words(base)}."
+    if base.confidence == "low":
+        lead += f" Low confidence: {'; '.join(base.reasons)}."
+    headers: Row = ("change", "step then", "80 % interval", "saves", "added up")
+    if all(each.with_those_before_us is None for each in fixes):
+        headers, rows = headers[:4], [row[:4] for row in rows]
+    return Table("What a change would save (forecast)", _note(summary, every=every), headers, rows, lead=lead)
+
+
+def step_words(base: ForecastBase) -> str:
+    """What kind of time the forecast is in."""
+    if base.basis == PROFILED:
+        return "in profiled time (without the profiler it is shorter; this trace does not say by how much)"
+    return "without the profiler"
+
+
+def _row(each: WhatIf) -> Row:
+    step = each.step_us
+    if step is None:
+        return (each.title or each.fix, "-", "-", "-", "-")
+    low, high = microseconds(step.low), microseconds(step.high)
+    between = f"{low} - {high}" if low[-2:] != high[-2:] else f"{low.rsplit(' ', 1)[0]} - {high}"
+    saving = each.saving_share or 0.0
+    saves = percent(saving) if saving >= 0 else f"costs {percent(-saving)}"
+    after = microseconds(each.with_those_before_us) if each.with_those_before_us is not None else "-"
+    return (each.title or each.fix, microseconds(step.expected), between, saves, after)
+
+
+def _note(summary: Summary, *, every: bool) -> str:
+    more = "" if every else f" All of them, and why: stallscope whatif {summary.trace.path}"
+    return f"Savings do not add up. 'Added up': the step after a change and those above it.{more}"
