@@ -32,6 +32,7 @@ NEAR_NS: Final = 12_000
 SLACK_NS: Final = 2_000  # work may start while the last blocks of what it waits for run out
 LONG_NS: Final = 100_000
 NEAR_LONG_NS: Final = 40_000
+SLOW: Final = 3  # times the usual call
 ENOUGH: Final = 3  # samples of a latency
 ASSUMED_LAUNCH_NS: Final = 8_000  # launch latency where the trace shows none
 ASSUMED_GAP_NS: Final = 1_300
@@ -98,11 +99,11 @@ def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints
     rows, carried = _rows(trace, window, launches)
     categories = trace.events.category[trace.work.row[rows.work]]
     kind = (categories.astype(np.int64) - int(Category.KERNEL) + int(Kind.KERNEL)).astype(np.uint8)
-    latency, from_end, launch_ns = _latencies(rows, kind)
+    latency, from_end, launch = _latencies(rows, kind)
+    _slow_calls(rows, latency, from_end, np.isin(rows.call, blocking))
     gap, gap_ns = _gaps(rows)
     staging = _staging(trace, rows, blocking, latency, from_end)
     other, late = _waits(trace, rows, latency, from_end, gap, staging)
-    kernels = np.flatnonzero(kind == Kind.KERNEL)
     return Device(
         work=rows.work,
         stream=rows.stream,
@@ -119,8 +120,8 @@ def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints
         staging=staging,
         other=other,
         late_ns=late,
-        launch_ns=launch_ns,
-        launch_from_end=bool(from_end[kernels[0]]) if len(kernels) else False,
+        launch_ns=launch[0] if launch else None,
+        launch_from_end=launch[1] if launch else False,
         gap_ns=gap_ns,
     )
 
@@ -168,8 +169,8 @@ def _classes(trace: Trace, rows: Ints, kind: Small) -> Small:
     return found.astype(np.uint8)
 
 
-def _latencies(rows: _Rows, kind: Small) -> tuple[Ints, Bools, int | None]:
-    """(launch latency of each piece, whether from the end of its call, that of kernels where the trace shows it)."""
+def _latencies(rows: _Rows, kind: Small) -> tuple[Ints, Bools, tuple[int, bool] | None]:
+    """(launch latency of each piece, whether from the end of its call, both for kernels where the trace shows it)."""
     first = np.zeros(len(rows.work), dtype=np.bool_)  # a graph launch starts many: its first tells
     by_start = np.argsort(rows.start, kind="stable")
     first[by_start[np.unique(rows.call[by_start], return_index=True)[1]]] = True
@@ -182,7 +183,7 @@ def _latencies(rows: _Rows, kind: Small) -> tuple[Ints, Bools, int | None]:
         mine = kind == each
         found = _latency(rows, first & mine, idle & mine, from_start=each == Kind.MEMCPY)
         latency[mine], from_end[mine] = found or usual or (ASSUMED_LAUNCH_NS, False)
-    return latency, from_end, usual[0] if usual else None
+    return latency, from_end, usual
 
 
 def _latency(rows: _Rows, first: Bools, idle: Bools, *, from_start: bool = False) -> tuple[int, bool] | None:
@@ -198,6 +199,16 @@ def _latency(rows: _Rows, first: Bools, idle: Bools, *, from_start: bool = False
     if from_start or spread[0] <= spread[1]:
         return int(np.median(since_start)), False
     return int(np.median(since_end)), True
+
+
+def _slow_calls(rows: _Rows, latency: Ints, from_end: Bools, blocks: Bools) -> None:
+    """Work of a call that took far longer than most (it loaded code, say) is launched at its end; changes both."""
+    length = rows.call_end - rows.call_start
+    usual = int(np.median(length[rows.launched])) if rows.launched.any() else 0
+    slow = rows.launched & ~from_end & ~blocks & (length > SLOW * usual + LATE_NS)
+    slow &= (rows.previous <= rows.call_start) & (rows.start > rows.call_start + latency + LATE_NS)
+    latency[slow] = np.minimum(latency - usual, rows.start - rows.call_end)[slow]
+    from_end[slow] = True
 
 
 def _gaps(rows: _Rows) -> tuple[Ints, int | None]:

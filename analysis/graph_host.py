@@ -3,9 +3,10 @@
 Threads are those that make runtime or driver calls, and the one that holds the steps. Of nested calls the outermost is
 the node. Segments are cut where a DataLoader fetch, an optimizer step, an ``aten::item`` or a step begins or ends.
 
-*Hand-off*: a thread in no operator and no call may be waiting for another: the autograd engine's thread for the main
-one, and the main one for it. A gap counts as such a wait, until the other thread's last operator or call in it ends,
-where that thread was busy in 40 % of it and ended its last one at most 1 ms (or a quarter of the gap) before its end.
+*Hand-off*: a thread in no operator, call, fetch or optimizer step may be waiting for another: the autograd engine's
+thread for the main one, and the main one for it. A gap counts as such a wait, until the other thread's last operator or
+call in it ends, where that thread was busy in 40 % of it and ended its last one at most 1 ms (or a quarter of the gap)
+before its end.
 """
 
 from __future__ import annotations
@@ -164,7 +165,8 @@ def _ranges(trace: Trace, line: Line, parts: Parts) -> dict[Tag, Intervals]:
 def _waits(trace: Trace, window: Window, line: Line, calls: Ints, main: int) -> tuple[Ints, Ints, Ints]:
     """(start, end, end of the other thread's work) of the hand-offs: the first two on the waiting thread's line."""
     none = np.zeros(0, dtype=np.int64)
-    operators = trace.events.rows(Category.CPU_OP)
+    ranges = rows_named(trace, trace.events.rows(Category.ANNOTATION), lambda n: is_dataloader(n) or _is_optimizer(n))
+    operators = np.concatenate((trace.events.rows(Category.CPU_OP), ranges))
     inside = (trace.events.end_ns[operators] > window.start) & (trace.events.ts_ns[operators] < window.end)
     operators = operators[inside]
     thread, _ = line.number(trace, calls)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 REFUSE: Final = 0.10  # share of the window in waits that nothing recorded explains, or without device rows
 DOUBT: Final = 0.02
 LARGE: Final = 0.20  # share of the step from which one class gives the step its name
+BEHIND: Final = 1.05  # times the step on the host: the GPU takes longer for its work than the host to ask for it
 CLASSES: Final = {  # what could be free, as it reads in a sentence
     "host": "the CPU's own work",
     "sync": "waiting for the GPU",
@@ -63,10 +64,12 @@ def _doubt(facts: Facts, replayed: Replayed | None) -> str:
 def _without(facts: Facts, replayed: Replayed) -> str:
     """The step if the class that saves most cost nothing."""
     name = replayed.ranked[0]
-    saved = replayed.savings[name]
+    behind = ""
+    if replayed.step_us > BEHIND * facts.step_us:
+        behind = " (when the recorded steps ended on the CPU, the GPU was behind)"
     return (
-        f" If {CLASSES[name]} cost nothing, {_subject(facts)} would take "
-        f"{microseconds(facts.step_us * (1 - saved))}, {percent(saved)} less."
+        f" If {CLASSES[name]} cost nothing, {_subject(facts)} would take {microseconds(replayed.without_us(name))} "
+        f"instead of {microseconds(replayed.step_us)}{behind}, {percent(replayed.savings[name])} less."
     )
 
 
@@ -76,7 +79,7 @@ def _mixed(facts: Facts, replayed: Replayed) -> str:
     both = " Change both: either alone only uncovers the other." if replayed.joint > 1.2 * (a + b) else ""
     return (
         f"Two things hold {_subject(facts)} up: {CLASSES[first]} and {CLASSES[second]}. If {CLASSES[first]} cost "
-        f"nothing, {_subject(facts)} of {microseconds(facts.step_us)} would be {percent(a)} shorter; if "
+        f"nothing, {_subject(facts)} of {microseconds(replayed.step_us)} would be {percent(a)} shorter; if "
         f"{CLASSES[second]} did, {percent(b)}; if both did, {percent(replayed.joint)}.{both}"
     )
 
