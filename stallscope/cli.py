@@ -243,9 +243,12 @@ def redact(
     return 0
 
 
-@app.command(short_help="The summary and its steps as one HTML page.")
+@app.command(short_help="A summary, or a comparison, as one HTML page.")
 def report(
     trace: Annotated[Path, typer.Argument(metavar="TRACE|RUN", help="A trace file or a run folder.")],
+    candidate: Annotated[
+        Path | None, typer.Argument(metavar="[CANDIDATE]", help="Another one, to be compared with the first.")
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The page.")] = Path("report.html"),
     force: Force = False,
     max_size: MaxSize = None,
@@ -256,11 +259,13 @@ def report(
     """Write a report to look at or to mail: one HTML file that needs no network and nothing beside it.
 
     The verdict, the step as a bar and as a timeline to zoom into, every table of the summary, the health of the trace.
+    Of two traces, runs or folders of repeated runs: the comparison, before and after.
     """
-    from stallscope.reporting import page
+    from stallscope.reporting import comparison_page, page
 
     _must_be_free(output, force=force)
-    _emit(page(trace, _limits(max_size, max_ratio, max_depth, max_memory)), output, force)
+    limits = _limits(max_size, max_ratio, max_depth, max_memory)
+    _emit(comparison_page(trace, candidate, limits) if candidate else page(trace, limits), output, force)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What `stallscope report` writes: the summary of a trace or run and its steps as one HTML page."""
+"""What `stallscope report` writes: a summary and its steps, or a comparison, as one HTML page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ lean.import_numpy()
 # ruff: noqa: E402 - numpy first
 
 from stallscope import api
-from stallscope.analysis.report import html
+from stallscope.analysis.report import html, html_compare
 from stallscope.analysis.summary import analyse
 from stallscope.analysis.timeline import find_timelines
 from stallscope.traces.limits import Limits
@@ -29,3 +29,16 @@ def page(path: Path, limits: Limits) -> str:
     summary = api.load(path, limits)[0].summary
     stages = analyse(read(summary.trace.path, limits=limits))
     return html.render(summary, find_timelines(stages))
+
+
+def comparison_page(baseline: Path, candidate: Path, limits: Limits) -> str:
+    """The comparison of two traces, runs, or folders of repeated runs.
+
+    Raises:
+        BadInput: nothing usable is there.
+        Refused: a file passes ``limits``.
+
+    """
+    found = api.compare([baseline], [candidate], limits)
+    before, after = (api.load(side.runs[0].trace, limits)[0].summary for side in (found.baseline, found.candidate))
+    return html_compare.render(found, before, after)

@@ -95,6 +95,25 @@ def test_nothing_but_its_own_style_and_script_may_run(tmp_path: Path):
     assert not re.search(r"(?:https?:)?//\w|@import|url\(", text)
 
 
+def test_a_comparison(tmp_path: Path):
+    """Steps of 100 µs against steps of 50: the answer, both names, the change of each figure, and no script at all."""
+    sides = []
+    for name, length in (("slow", 100), ("fast", 50)):
+        (tmp_path / name).mkdir()
+        builder = TraceBuilder()
+        for at in range(0, 8 * length, length):
+            builder.step(at, length).op(HOSTILE, at + 5, 20).launch(at + 10, 5, kernel=("gemm", at + 20, length - 30))
+        sides.append(str(builder.write(tmp_path / name)))
+    assert cli._execute(["report", *sides, "-o", str(tmp_path / "report.html")]) == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.texts["p"].startswith("50.0 % less time a step; repeat to be sure")
+    assert "-50.0 µs" in page.texts["td"]
+    assert "script" not in page.tags
+    assert "script-src 'none'" in page.texts["Content-Security-Policy"]
+    assert "<img" not in text
+
+
 def test_a_run_on_the_cpu_has_a_page_too(tmp_path: Path):
     """No GPU: no lane of one, no bar of one, and no dash where a figure would be."""
     text = page_of(TraceBuilder(gpu=None).step(0, 100).op("aten::mm", 10, 80), tmp_path)

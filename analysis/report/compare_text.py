@@ -93,7 +93,7 @@ def _parts(comparison: Comparison, style: Style) -> Iterator[list[str]]:
             yield [_title(title, style), *table]
     operators = [] if comparison.cpu_against_gpu else comparison.operators  # set side by side above
     for named, what in ((operators, "Operators"), (comparison.kernels or [], "Kernels")):
-        changed = [row for row in named if _moved(row)]
+        changed = [row for row in named if moved(row)]
         if changed:
             yield list(_named_rows(changed, what, style))
     if comparison.notes:
@@ -118,7 +118,7 @@ def _header(comparison: Comparison, style: Style) -> Iterator[str]:
     yield from _side("before", comparison.baseline, style)
     yield from _side("after", comparison.candidate, style)
     if comparison.changed:
-        changes = "; ".join(_change_words(change) for change in comparison.changed)
+        changes = "; ".join(change_words(change) for change in comparison.changed)
         yield from _wrap(f"changed  {changes}", style.width, indent=9)
     elif comparison.changed is not None:
         yield "changed  nothing: the same command line"
@@ -132,7 +132,8 @@ def _side(label: str, side: Side, style: Style) -> Iterator[str]:
     yield f"{'':9}{shorten(f'{runs} on {device}', room)}"
 
 
-def _change_words(change: ArgumentChange) -> str:
+def change_words(change: ArgumentChange) -> str:
+    """``--record-every 1 → 100``."""
     name = f"{change.name} " if change.name else ""
     before, after = (
         "(not given)" if value is None else value or "(given)" for value in (change.baseline, change.candidate)
@@ -155,26 +156,27 @@ def _figures(comparison: Comparison, rows: Iterable[tuple[str, str]], show: Show
 
 
 def _row(label: str, change: Change, show: Show, style: Style) -> str:
-    cells = (show(change.baseline), show(change.candidate), _signed(change.difference, show), _percent(change.percent))
+    cells = (show(change.baseline), show(change.candidate), signed(change.difference, show), percent(change.percent))
     return pad(shorten(label, style.width - 4 * COLUMN), style.width - 4 * COLUMN) + "".join(
         pad(cell, COLUMN, right=True) for cell in cells
     )
 
 
-def _signed(value: float | None, show: Show) -> str:
+def signed(value: float | None, show: Show) -> str:
+    """A difference with its sign: ``-1.39 ms``."""
     if value is None:
         return "unknown"
     return f"{'-' if value < 0 else '+'}{show(abs(value))}" if value else "0"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     """Nothing where nothing changed or no percentage exists; beyond a factor of ten, the factor."""
     if not value:
         return ""
     return f"{value:+.1f} %" if abs(value) < MANY else f"x {1 + value / 100:.3g}"
 
 
-def _moved(row: OperatorChange | KernelChange) -> bool:
+def moved(row: OperatorChange | KernelChange) -> bool:
     """Whether a row is worth showing: its time or its calls changed."""
     if isinstance(row, KernelChange):
         return any(change.difference for change in (row.us_per_step, row.count_per_step))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape as escaped
 
+from stallscope.analysis.compare_contract import Change, Statistics
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report.bars import LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
 from stallscope.analysis.report.style import safe
@@ -46,14 +48,17 @@ CPU_KINDS = {LAUNCHES: "launch", WAITS: "wait", LOADS: "dataloader", OPERATORS: 
 Part = tuple[str, str, float]  # words, colour, µs
 
 
-def step_bars(summary: Summary) -> str:
-    """CPU and GPU over one step, each as one bar of its parts, with a key that holds the figures."""
+def step_bars(summary: Summary, full_us: float | None = None) -> str:
+    """CPU and GPU over one step, each as one bar of its parts, with a key that holds the figures.
+
+    ``full_us`` is the time that the whole width stands for; without it, the step.
+    """
     whole = step_us(summary)
     cpu = [(what, CPU_KINDS[what], us) for what, us in cpu_parts(summary)]
     rows = [(name, parts) for name, parts in (("CPU", cpu), ("GPU", _gpu(summary))) if parts]
     if not whole or not rows:
         return ""
-    drawn = "".join(_bar(name, parts, whole, y * (HIGH + 10)) for y, (name, parts) in enumerate(rows))
+    drawn = "".join(_bar(name, parts, whole, full_us or whole, y * (HIGH + 10)) for y, (name, parts) in enumerate(rows))
     keys = "".join(
         f"<li>{_swatch(kind)}{_text(f'{name} {what}: {microseconds(us)} ({percent(us / whole)})')}</li>"
         for name, parts in rows
@@ -76,10 +81,10 @@ def _gpu(summary: Summary) -> list[Part]:
     return [("working", "working", busy), *sorted(idle, key=lambda part: -part[2])]
 
 
-def _bar(name: str, parts: list[Part], whole: float, y: int) -> str:
+def _bar(name: str, parts: list[Part], whole: float, full: float, y: int) -> str:
     room, x, drawn = WIDE - LEFT, float(LEFT), [f'<text x="0" y="{y + HIGH - 8}">{name}</text>']
     for what, kind, us in parts:
-        width = room * us / whole
+        width = room * us / full
         told = _text(f"{name} {what}: {microseconds(us)}, {percent(us / whole)}")
         drawn.append(_column(kind, told, x, y, width, HIGH))
         x += width
@@ -117,6 +122,55 @@ def step_times(summary: Summary) -> str:
         "Those more than a fifth off the median stand out."
     )
     return _figure(TALL, note, "".join(columns)) + f'<p class="note">{note}</p>'
+
+
+def interval(statistics: Statistics) -> str:
+    """The change of the step time as a point, with its interval, on an axis on which 0 is marked."""
+    change, bounds = statistics.step_us.percent, statistics.interval_percent
+    if change is None:
+        return ""
+    low, high = (bounds.low, bounds.high) if bounds else (change, change)
+    reach = 1.15 * max(abs(low), abs(high), abs(change), statistics.noise_floor_percent or 0.0, 1.0)
+    middle, scale = WIDE / 2, (WIDE / 2 - 20) / reach
+    noise = (statistics.noise_floor_percent or 0.0) * scale
+    told = _text(
+        f"{change:+.1f} %" + (f", 95 % interval {low:+.1f} to {high:+.1f} %" if bounds else ", one run a side")
+    )
+    drawn = (
+        _column("rest", "noise floor", middle - noise, 22, 2 * noise, 16)
+        + f'<rect class="f-unexplained" x="{middle - 0.5:.2f}" y="14" width="1" height="32"/>'
+        + f'<text x="{middle + 4:.2f}" y="12">no change</text>'
+        + _column(
+            "working" if high < 0 else "wait" if low > 0 else "call",
+            told,
+            middle + low * scale,
+            28,
+            max((high - low) * scale, 3),
+            4,
+        )
+        + f'<circle class="f-operator" cx="{middle + change * scale:.2f}" cy="30" r="6"><title>{told}</title></circle>'
+    )
+    note = f"{told}; left is faster. Grey: what differs without any change ({_text(statistics.noise_source)})."
+    return _figure(50, told, drawn) + f'<p class="note">{note}</p>'
+
+
+def change_bars(changes: Sequence[tuple[str, Change]]) -> str:
+    """For each part of the step a bar from 0: to the left what it lost, to the right what it gained."""
+    told = [(label, change.difference) for label, change in changes if change.difference]
+    if not told:
+        return ""
+    reach = max(abs(us) for _, us in told)
+    zero, scale = 620.0, 360.0 / reach
+    drawn = []
+    for number, (label, us) in enumerate(told):
+        y, width = 22 * number, abs(us) * scale
+        words = _text(f"{label}: {'-' if us < 0 else '+'}{microseconds(abs(us))}")
+        drawn.append(f'<text x="0" y="{y + 14}">{words}</text>')
+        drawn.append(
+            _column("working" if us < 0 else "wait", words, zero - (width if us < 0 else 0), y + 2, max(width, 1), 16)
+        )
+    drawn.append(f'<rect class="f-unexplained" x="{zero}" y="0" width="1" height="{22 * len(told)}"/>')
+    return _figure(22 * len(told), "Change of each part of the step", "".join(drawn))
 
 
 def _figure(height: int, label: str, drawn: str) -> str:
