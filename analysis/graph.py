@@ -198,7 +198,7 @@ class Graph:
         source = np.where(edges.from_end, at_end[edges.source], at_start[edges.source])
         place = np.empty(len(self), dtype=np.int64)
         place[np.lexsort((np.arange(len(self)), self.key))] = np.arange(len(self))
-        found: Bools = (source < 0) | (place[source] < place[edges.target])
+        found: Bools = (source < 0) | (place[np.maximum(source, 0)] < place[edges.target])
         return found
 
     def completion_ns(self, host_ns: Ints, end_ns: Ints) -> Ints:

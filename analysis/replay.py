@@ -94,7 +94,8 @@ class Program:
         ordered = nodes[np.lexsort((nodes, graph.key[nodes]))]
         place = np.full(len(graph), -1, dtype=np.int64)
         place[ordered] = np.arange(len(ordered))
-        if (place[source] >= place[target])[source >= 0].any():
+        known = np.maximum(source, 0)
+        if ((place[known] >= place[target]) & (source >= 0)).any():
             message = "a dependency leads to a node that is not evaluated after its source"
             raise ValueError(message)
         by_target = np.argsort(place[target], kind="stable")
@@ -105,7 +106,7 @@ class Program:
         operation = (np.cumsum(needed) - needed)[at] + np.maximum(nth - 1, 0)
         self._index = np.zeros(len(graph), dtype=np.int64)  # where the value of each node is
         self._index[ordered] = self._slots + np.cumsum(needed) - 1
-        index = np.where(source >= 0, self._index[source], -1 - source)[by_target]
+        index = np.where(source >= 0, self._index[known], -1 - source)[by_target]
         first = nth == 0
         a = np.maximum(self._slots + np.arange(int(needed.sum())) - 1, 0)  # the operation before, but for the first
         b = np.zeros_like(a)
