@@ -23,7 +23,7 @@ import msgspec
 
 from stallscope.traces.read import read
 from tests.benchmarks import bench_read, scaled
-from tests.benchmarks.measure import Cost, Row, process_cost
+from tests.benchmarks.measure import ROOT, Cost, Row, process_cost
 from tests.benchmarks.peers_env import WORK, python_of
 from tests.conftest import real_trace_folder
 
@@ -32,6 +32,7 @@ ROUNDS_LARGE = 3
 LARGE = 200  # MB of JSON
 ONCE = 200  # MB from which a peer runs once
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_SIZES", "50,500,1000").split(","))
+SAMPLE = next((ROOT / "traces" / "samples").glob("*.json.gz"))  # read once before anything is measured
 TEMPLATES = {"plain": "v100/diff_test_v100.json.gz", "stacks": "amd/mi300_resnet_train_act_checkpoint.json.gz"}
 REAL = (
     "h100/owlv2_large.json.gz",
@@ -90,6 +91,7 @@ class Subject:
 def run() -> list[Row]:
     """Measure everything; the table, then the goals."""
     WORK.mkdir(exist_ok=True)
+    process_cost(sys.executable, "-m", "stallscope", "summary", str(SAMPLE), environment=as_installed())
     folder = WORK / "scaled"
     try:
         subjects = [measured(subject) for subject in found(folder)]
@@ -135,15 +137,27 @@ def subject(name: str, path: Path) -> Subject:
     return Subject(name, path, size / 1e6, len(read(path).events))
 
 
+def as_installed() -> dict[str, str]:
+    """The environment in which our modules have their bytecode beside them, as pip leaves the peers' (and ours)."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(WORK.resolve() / "bytecode")}
+
+
 def measured(found: Subject) -> Subject:
     """Run every program on the trace, in turn."""
+    environment = as_installed()
     ours = (sys.executable, "-m", "stallscope", "summary", str(found.path), "--format", "json")
     programs = {"stallscope": ours, "json.load": (sys.executable, "-c", JSON_LOAD, str(found.path))}
     for name, code in (("HTA", HTA), ("tb", TB)):
         programs[name] = (str(python_of(name.lower())), "-c", code, str(found.path))
     for number in range(ROUNDS if found.megabytes < LARGE else ROUNDS_LARGE):
         chosen = {w: c for w, c in programs.items() if number == 0 or found.megabytes < ONCE or w not in ("HTA", "tb")}
-        found.rounds.append({who: process_cost(*command) for who, command in chosen.items()})
+        found.rounds.append(
+            {
+                who: process_cost(*command, environment=environment if who == "stallscope" else None)
+                for who, command in chosen.items()
+            }
+        )
         sys.stderr.write(f"{found.name}, round {number + 1}\n")
     return found
 

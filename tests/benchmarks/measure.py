@@ -56,9 +56,9 @@ print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, os.waits
 """
 
 
-def process_cost(*command: str) -> Cost | None:
+def process_cost(*command: str, environment: dict[str, str] | None = None) -> Cost | None:
     """CPU seconds and peak memory of a whole process (Linux); None: it failed."""
     launch = [sys.executable, "-S", "-c", LAUNCHER, *command]
-    done = subprocess.run(launch, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(launch, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     cpu_s, peak, code = json.loads(done.stdout)
     return None if code else Cost(cpu_s, peak)
