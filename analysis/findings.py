@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
 
 OPTIMIZER_SHARE: Final = 0.05  # of the launches, from which the optimizer's are many
+HALF: Final = 0.5
 MOVES: Final = " The wait may only move to the next place that waits."
 _SIZED: Final = frozenset(
     {"aten::nonzero", "aten::masked_select", "aten::unique", "aten::_unique", "aten::_unique2", "aten::unique_dim"}
@@ -171,9 +172,11 @@ def _evidence(stages: Stages, sites: list[Site]) -> str:
     idle = sum(site.idle_after_ns or 0 for site in sites)
     where = _where(most, len(sites))
     block = "blocks" if calls == stages.window.count else "block"
+    for_work = sum(site.waited_ns for site in sites if site.drained_share is not None and site.drained_share < HALF)
+    queued = " (mostly for work that the GPU still had before it)" if for_work > HALF * blocked else ""
     return (
         f"{_times(stages.per_step(calls), 'call')} {block} the CPU for "
-        f"{microseconds(stages.us(blocked))}{where}; the GPU then idles {microseconds(stages.us(idle))}."
+        f"{microseconds(stages.us(blocked))}{queued}{where}; the GPU then idles {microseconds(stages.us(idle))}."
     )
 
 

@@ -8,9 +8,10 @@ from stallscope.analysis.contract import Summary
 from stallscope.analysis.report.table import step_us
 
 OPERATORS: Final = "in operators"
-LAUNCHES: Final = "starting kernels"
+LAUNCHES: Final = "calls starting kernels"
 WAITS: Final = "waiting for GPU"
 LOADS: Final = "loading data"
+EXCHANGES: Final = "exchanging data"
 REST: Final = "the rest: Python etc."
 
 
@@ -23,9 +24,11 @@ def cpu_parts(summary: Summary) -> list[tuple[str, float]]:
     parts: list[tuple[str, float]] = []
     if summary.trace.vendor == "cpu":
         split = summary.breakdown_us  # what operators do inside the DataLoader is loading there
-        outside = (split.cpu_op or 0.0) + (split.communication or 0.0) + (split.runtime or 0.0)
+        outside = (split.cpu_op or 0.0) + (split.runtime or 0.0)
         operators = min(sum(row.host_self_us_per_step for row in summary.operators), outside)
         parts.append((OPERATORS, min(operators, whole - (each.dataloader_us or 0.0))))
+        if split.communication:
+            parts.append((EXCHANGES, split.communication))
     elif each.launch_call_us is None:
         return []
     else:

@@ -151,9 +151,14 @@ def extras(summary: Summary) -> list[str]:
     found = []
     if filling.est_sm_efficiency is not None:
         occupancy = (
-            "" if filling.est_occupancy is None else f", achieved occupancy {percent(filling.est_occupancy / 100)}"
+            ""
+            if filling.est_occupancy is None
+            else f"; each filled with threads to {percent(filling.est_occupancy / 100)} (achieved occupancy)"
         )
-        found.append(f"GPU processors (SMs) in use, estimated: {percent(filling.est_sm_efficiency)}{occupancy}")
+        found.append(
+            f"GPU processors (SMs) in use, on average over the step, estimated: {percent(filling.est_sm_efficiency)}"
+            f"{occupancy}"
+        )
     if memory.peak_allocated is not None or memory.peak_reserved is not None:
         total = "" if memory.total is None else f", of {quantity(memory.total)}"
         found.append(
@@ -178,7 +183,7 @@ def _gpus(summary: Summary) -> list[GpuInfo]:
 def _gpu(gpu: GpuInfo) -> str:
     facts = [
         gpu.architecture,
-        f"{gpu.sms} SMs" if gpu.sms else None,
+        f"{gpu.sms} {'compute units' if 'AMD' in gpu.name else 'SMs'}" if gpu.sms else None,
         quantity(gpu.memory_bytes) if gpu.memory_bytes else None,
         f"{gpu.driver_model} driver" if gpu.driver_model else None,
     ]
@@ -216,7 +221,8 @@ def _steps(summary: Summary) -> str:
     if steps.count == 1:
         return f"1 step of {microseconds(wall.median)}"
     spread = f"middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
-    return f"{steps.count} steps, median {microseconds(wall.median)}, {spread}"
+    mean = microseconds(steps.window_us / steps.count)
+    return f"{steps.count} steps of {mean} on average, median {microseconds(wall.median)}, {spread}"
 
 
 def _inflation(summary: Summary) -> str:

@@ -11,6 +11,7 @@ from stallscope.analysis.units import microseconds, percent
 
 LABEL = 14  # columns of a label in front of text
 NUMBER = 10
+LINK = ("link", "number", "of", "share")
 HEALTHS_SCHEMA = "stallscope.healths/1"
 GRADES: dict[str, Colour] = {"ok": "good", "degraded": "warn", "refused": "bad"}
 IDS = {
@@ -85,17 +86,20 @@ def _category(each: CategoryCover, first: float) -> tuple[str, ...]:
 
 
 def _links(links: LinkQuality, style: Style) -> list[str]:
-    rows = [
-        ("link", "number", "of", "share"),
-        _part("device rows with the call that started them", links.device_rows_with_call),
-        _part("launches, copies, memsets with device rows", links.working_calls_with_device_rows),
-        _part("calls that lie in an operator of their thread", links.calls_in_operators),
-        _part("calls whose external id names an operator", links.ids_naming_operators),
-        _part("   of these: that lie in this operator", links.ids_enclosing),
-        _part("forward to backward flows that arrive", links.forward_backward_flows),
-    ]
+    parts = (
+        ("device rows with the call that started them", links.device_rows_with_call),
+        ("launches, copies, memsets with device rows", links.working_calls_with_device_rows),
+        ("calls that lie in an operator of their thread", links.calls_in_operators),
+        ("calls whose external id names an operator", links.ids_naming_operators),
+        ("   of these: that lie in this operator", links.ids_enclosing),
+        ("forward to backward flows that arrive", links.forward_backward_flows),
+    )
+    rows = [_part(what, part) for what, part in parts if part.of]
+    if not rows:  # a run without a GPU and without a backward pass
+        return _heading("How its rows hang together: nothing in it refers to anything", style)
     ids = f"External ids are {IDS.get(links.external_ids, links.external_ids)}. Operators are found by time."
-    return [*_heading("How its rows hang together", style), *_columns(rows, style), *_indented(ids, style)]
+    told = _indented(ids, style) if links.calls_in_operators.of else []
+    return [*_heading("How its rows hang together", style), *_columns([LINK, *rows], style), *told]
 
 
 def _part(what: str, part: Part) -> tuple[str, ...]:
@@ -105,6 +109,8 @@ def _part(what: str, part: Part) -> tuple[str, ...]:
 def _validator(report: HealthReport, style: Style) -> list[str]:
     found = report.validator
     heading = "Torch's own trace validator: " + ("no rule is broken" if found.passed else "rules are broken")
+    if found.passed and report.file.vendor == "cpu":  # nearly all of them are about GPUs
+        return [*_heading(heading, style), *_indented(f"({found.source})", style)]
     rows: list[tuple[str, ...]] = [("rule", "broken")]
     rows += [(rule.meaning, str(rule.violations)) for rule in found.rules]
     return [*_heading(heading, style), *_columns(rows, style), *_indented(f"({found.source})", style)]

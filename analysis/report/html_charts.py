@@ -7,7 +7,7 @@ from html import escape as escaped
 
 from stallscope.analysis.compare_contract import Change, Statistics
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report.bars import LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
+from stallscope.analysis.report.bars import EXCHANGES, LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.table import step_us
 from stallscope.analysis.units import microseconds, percent
@@ -43,7 +43,14 @@ IDLE_WORDS = {
     "launch": "idle: a launch on its way",
     "memcpy": "idle: a copy being started",
 }
-CPU_KINDS = {LAUNCHES: "launch", WAITS: "wait", LOADS: "dataloader", OPERATORS: "operator", REST: "rest"}
+CPU_KINDS = {
+    LAUNCHES: "launch",
+    WAITS: "wait",
+    LOADS: "dataloader",
+    OPERATORS: "operator",
+    EXCHANGES: "communication",
+    REST: "rest",
+}
 
 Part = tuple[str, str, float]  # words, colour, µs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.contract import CopySite, Summary, SyncSite
+from stallscope.analysis.contract import CopySite, MemcpyRow, Summary, SyncSite
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
 from stallscope.analysis.units import count, microseconds, percent, quantity
 from stallscope.analysis.wait_causes import BY_CALL, CAUSES, spoken
@@ -16,6 +16,12 @@ GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
     "graph_launch": ("(graphs)", "graph launch"),
 }
+WAYS = (
+    ("HtoD", "HtoD: from CPU (host) to GPU (device) memory."),
+    ("DtoH", "DtoH: from GPU (device) to CPU (host) memory."),
+    ("DtoD", "DtoD: within the memory of a GPU."),
+    ("PtoP", "PtoP: from GPU to GPU."),
+)
 SPOKEN = {
     "aten::item": ".item()",
     "aten::is_nonzero": "a test such as `if tensor:`",
@@ -62,7 +68,7 @@ def launches(summary: Summary) -> Table:
         ("kernels run by the GPU", count(each.kernels), microseconds(each.kernel_sum_us)),
         ("   one kernel, on average", "", microseconds(mean)),
         *_short_kernels(summary),
-        ("   from launch to start, median", "", microseconds(delay.p50) if delay else "-"),
+        ("   from the end of its launch call to its start, median", "", microseconds(delay.p50) if delay else "-"),
         *_queue(summary),
         ("copies", count(each.memcpys), microseconds(each.memcpy_us)),
         ("memory fills (memset)", count(each.memsets), microseconds(each.memset_us)),
@@ -99,7 +105,7 @@ def _queue(summary: Summary) -> list[Row]:
     rows: list[Row] = [("launches queued at the GPU, at most", count(queue.max), "")]
     if queue.full_at:
         blocked = count(queue.blocked_launches_per_step), microseconds(queue.blocked_us_per_step)
-        rows.append(("   the CPU blocked because the queue was full", *blocked))
+        rows.append(("   calls that waited for room in the full queue", *blocked))
     return rows
 
 
@@ -112,8 +118,9 @@ def sites(summary: Summary) -> Table:
     rows += [row for kind in GROUPED for row in _grouped(kind, [s for s in listed if s.kind == kind])]
     headers = ("operator", "call", "number", "blocked", "then idle")
     note = (
-        "Blocked: time in the call. Then idle: from when the GPU ran out of work until it has some again; a call to "
-        "an idle GPU adds only itself. Without a wait the CPU may only wait elsewhere."
+        "Blocked: time in the call. Then idle: how long the GPU has nothing to do, from the moment in the call when "
+        "its work ran out until it has some again (or the CPU turns to loading data); where it had none before the "
+        "call, the call's own time. Without a wait the CPU may only wait elsewhere."
     )
     return Table(f"Where the CPU waits, {scope(summary)}", note if rows else "", headers, rows, headline(summary))
 
@@ -163,11 +170,12 @@ def headline(summary: Summary) -> str:
 
 def where(call_site: str | None, operator: str | None, function: str | None, module: str | None) -> str:
     """A place as a cell: ``train.py:47 aten::item``, ``aten::item in helper``."""
-    name = operator or "(in no operator)"
     if call_site is not None:
         return f"{call_site} {operator}" if operator else call_site
     inside = function.partition(" (")[0] if function else module
-    return f"{name} in {inside}" if inside else name
+    if operator is None:
+        return f"in {inside}" if inside else "(in no operator)"
+    return f"{operator} in {inside}" if inside else operator
 
 
 def copies(summary: Summary) -> Table:
@@ -181,18 +189,26 @@ def copies(summary: Summary) -> Table:
             quantity(row.bytes_per_step),
             microseconds(row.us_per_step),
             "-" if row.gb_per_s is None else f"{row.gb_per_s:.3g}",
-            waits[row.blocking],
+            waits[_makes_wait(summary, row)],
             percent(row.overlap_share),
         )
         for row in listed
     ]
     headers = ("copies", "number", "size", "time", "GB/s", "CPU waits", "overlap")
-    with_host = any(row.direction in ("HtoD", "DtoH") for row in listed)
-    told = (
-        "HtoD: from CPU (host) to GPU (device) memory. Pinned memory can be copied while the CPU goes on. "
-        "Overlap: the part of the time in which a kernel ran beside the copy."
-    )
-    return Table(f"Copies {scope(summary)}", told if with_host else "", headers, rows, _trap(summary))
+    told = [words for way, words in WAYS if any(row.direction == way for row in listed)]
+    if any(row.memory == "pageable" for row in listed):
+        told.append("Pageable memory is what programs get; pinned memory can be copied while the CPU goes on.")
+    told.append("Overlap: the part of the time in which a kernel ran beside the copy.")
+    return Table(f"Copies {scope(summary)}", " ".join(told) if listed else "", headers, rows, _trap(summary))
+
+
+def _makes_wait(summary: Summary, row: MemcpyRow) -> bool | None:
+    """Whether most copies of a kind make the CPU wait, in the call or in the synchronize that PyTorch puts after it."""
+    if row.blocking:
+        return True
+    sites = [s for s in summary.copy_sites or [] if (s.direction, s.memory) == (row.direction, row.memory)]
+    waited = sum(site.count_per_step for site in sites if site.non_blocking is False)
+    return True if row.count_per_step and waited > MOSTLY * row.count_per_step else row.blocking
 
 
 def _trap(summary: Summary) -> str:

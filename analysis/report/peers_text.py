@@ -21,7 +21,7 @@ def render(summary: Summary, style: Style) -> str:
     lines += _indented("Computed here by their definitions; the tools themselves are not needed.", style)
     if not summary.peers:
         lines += _indented("None of them finds anything in this trace.", style)
-    for peer, rows in groupby(summary.peers, key=lambda row: row.peer):
+    for peer, rows in groupby(_told(summary), key=lambda row: row.peer):
         lines += ["", *_peer(peer, list(rows), style)]
     return style.text("\n".join(lines)) + "\n"
 
@@ -48,8 +48,13 @@ def tables(summary: Summary) -> list[Table]:
             headers,
             [(row.what, shown(row.value, row.unit), shown(row.ours, row.unit), row.why) for row in rows],
         )
-        for peer, rows in groupby(summary.peers or [], key=lambda row: row.peer)
+        for peer, rows in groupby(_told(summary), key=lambda row: row.peer)
     ]
+
+
+def _told(summary: Summary) -> list[PeerRow]:
+    """The rows with something in them: a run without a GPU has no figures of one, neither theirs nor ours."""
+    return [row for row in summary.peers or [] if row.value or row.ours is not None]
 
 
 def shown(figure: float | None, unit: str) -> str:

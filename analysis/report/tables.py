@@ -42,7 +42,7 @@ def _breakdown(summary: Summary) -> Table:
         ("GPU computing (kernels)", parts.kernel),
         ("GPU copying", parts.memcpy),
         ("GPU filling memory (memset)", parts.memset),
-        ("communication between GPUs", parts.communication),
+        (f"communication between {'processes' if summary.trace.vendor == 'cpu' else 'GPUs'}", parts.communication),
         ("CPU in GPU calls (launches, waits)", parts.runtime),
         ("CPU loading data (DataLoader)", parts.dataloader),
         ("CPU in operators and named ranges", parts.cpu_op),

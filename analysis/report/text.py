@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text, ledger_tables
-from stallscope.analysis.report.bars import LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
+from stallscope.analysis.report.bars import EXCHANGES, LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
 from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.ledger_tables import WOULD_WAIT
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
@@ -21,6 +21,7 @@ CELL = 14  # columns of a table cell that is no name, at most
 WORDS = (
     ("kernel", "a piece of work that runs on the GPU"),
     ("launch", "the CPU call that starts a kernel; it costs the CPU some µs, however small the kernel"),
+    ("stream", "a queue of work for the GPU: its work runs in order, beside that of other streams"),
     ("waiting", "the CPU stands still until the GPU is done: .item(), .cpu(), synchronize, some copies"),
     ("operator", "a PyTorch function such as aten::addmm; one may call others"),
 )
@@ -29,7 +30,14 @@ WHOSE = 5  # columns for "CPU" and "GPU"
 FIGURES = 18  # columns for time and share behind a bar
 NARROWEST_BAR = 5
 
-_COLOURS: dict[str, Colour] = {OPERATORS: "good", LAUNCHES: "warn", WAITS: "bad", LOADS: "bad", REST: "dim"}
+_COLOURS: dict[str, Colour] = {
+    OPERATORS: "good",
+    LAUNCHES: "warn",
+    WAITS: "bad",
+    LOADS: "bad",
+    EXCHANGES: "bad",
+    REST: "dim",
+}
 
 Bar = tuple[str, str, float, Colour]  # whose, what, µs, colour
 
@@ -153,7 +161,8 @@ def indented(text: str, style: Style, mark: str = "") -> list[str]:
 
 
 def _words(summary: Summary, style: Style) -> list[str]:
-    words = WORDS if summary.trace.vendor != "cpu" else WORDS[-1:]
+    words: tuple[tuple[str, str], ...] = WORDS if summary.trace.vendor != "cpu" else WORDS[-1:]
+    words = words if summary.idle_us.stream_dependency else tuple(each for each in words if each[0] != "stream")
     lines = [style.paint("Words", "bold")]
     for word, meaning in words:
         lines += _labelled(f"  {word}", meaning, style)
