@@ -173,10 +173,11 @@ def _evidence(stages: Stages, sites: list[Site]) -> str:
     where = _where(most, len(sites))
     block = "blocks" if calls == stages.window.count else "block"
     for_work = sum(site.waited_ns for site in sites if site.drained_share is not None and site.drained_share < HALF)
-    queued = " (mostly for work that the GPU still had before it)" if for_work > HALF * blocked else ""
+    queued = " Most of the blocking is waiting for work that the GPU still had to do."
+    queued = queued if for_work > HALF * blocked else ""
     return (
         f"{_times(stages.per_step(calls), 'call')} {block} the CPU for "
-        f"{microseconds(stages.us(blocked))}{queued}{where}; the GPU then idles {microseconds(stages.us(idle))}."
+        f"{microseconds(stages.us(blocked))}{where}; the GPU then idles {microseconds(stages.us(idle))}.{queued}"
     )
 
 

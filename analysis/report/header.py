@@ -17,6 +17,8 @@ _SAVINGS = (
     ("communication", "communication"),
     ("compute", "GPU work"),
 )
+SKEWED = 0.02  # mean and median differ by more: the figures below are of the mean step
+
 _KINDS = {
     "launch-bound": "starting the work takes longer than doing it",
     "host-bound": "the CPU is the limit, not the GPU",
@@ -221,8 +223,9 @@ def _steps(summary: Summary) -> str:
     if steps.count == 1:
         return f"1 step of {microseconds(wall.median)}"
     spread = f"middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
-    mean = microseconds(steps.window_us / steps.count)
-    return f"{steps.count} steps of {mean} on average, median {microseconds(wall.median)}, {spread}"
+    each = steps.window_us / steps.count
+    mean = f" of {microseconds(each)} on average" if abs(each - wall.median) > SKEWED * wall.median else ""
+    return f"{steps.count} steps{mean}, median {microseconds(wall.median)}, {spread}"
 
 
 def _inflation(summary: Summary) -> str:

@@ -72,7 +72,10 @@ def test_waits_by_the_name_people_know(chain, copy, frame, name, code):
 def test_the_evidence_says_where_most_of_it_is_and_how_long_the_gpu_idles():
     """The GPU's work ends at 435 µs, in the wait; nothing more is launched until the step ends at 1000."""
     _, evidence, _ = found(waiting(ITEM, frame="train.py(6): helper"))["wait_item"]
-    assert evidence == "1 call blocks the CPU for 400 µs, in helper (train.py:6); the GPU then idles 565 µs."
+    assert evidence == (
+        "1 call blocks the CPU for 400 µs, in helper (train.py:6); the GPU then idles 565 µs. Most of the blocking is "
+        "waiting for work that the GPU still had to do."
+    )
 
 
 def test_a_line_is_named_where_the_trace_holds_it():

@@ -69,4 +69,4 @@ def test_a_full_queue_is_one_row(real_traces):
     assert ledger_tables.sites(summary).rows == [("(queue of the GPU full)", "launch", "257", "48.3 ms", "-")]
     rows = {row[0].strip(): row[1:] for row in ledger_tables.launches(summary).rows}
     assert rows["launches queued at the GPU, at most"] == ("1021", "")
-    assert rows["the CPU blocked because the queue was full"] == ("257", "47.1 ms")
+    assert rows["calls that waited for room in the full queue"] == ("257", "47.1 ms")

@@ -34,11 +34,11 @@ def test_one_step_as_bars():
     start = text.index("One step")
     assert text[start:].splitlines()[:6] == [
         "One step, 1.00 ms",
-        "CPU  starting kernels      █░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░   15.0 µs     2 %",
-        "     waiting for GPU       █████████░░░░░░░░░░░░░░░░░░░░░░░░░░    243 µs    24 %",
-        "     the rest: Python etc. ██████████████████████████░░░░░░░░░    742 µs    74 %",
-        "GPU  working               ███████████░░░░░░░░░░░░░░░░░░░░░░░░    302 µs    30 %",
-        "     idle                  ████████████████████████░░░░░░░░░░░    698 µs    70 %",
+        "CPU  calls starting kernels █░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░   15.0 µs     2 %",
+        "     waiting for GPU        ████████░░░░░░░░░░░░░░░░░░░░░░░░░░    243 µs    24 %",
+        "     the rest: Python etc.  █████████████████████████░░░░░░░░░    742 µs    74 %",
+        "GPU  working                ██████████░░░░░░░░░░░░░░░░░░░░░░░░    302 µs    30 %",
+        "     idle                   ████████████████████████░░░░░░░░░░    698 µs    70 %",
     ]
 
 
@@ -142,3 +142,17 @@ def test_wrap_keeps_a_number_with_its_unit_and_cuts_long_words():
     assert wrap("it works 6 % of 5.60 ms", 12) == ["it works 6 %", "of 5.60 ms"]
     assert wrap("it works for 6 % of it", 15) == ["it works for", "6 % of it"]
     assert wrap("abcdefgh", 3) == ["abc", "def", "gh"]
+
+
+def test_steps_whose_mean_is_not_the_median_say_both():
+    """Steps of 1, 1 and 4 ms: 2 ms on average, which all figures below are about, median 1 ms."""
+    trace = TraceBuilder().step(0, 1000).step(1000, 1000).step(2000, 4000).op("a", 1, 1).op("b", 2500, 3000).trace()
+    assert "Steps       3 steps of 2.00 ms on average, median 1.00 ms" in render(summarize(trace), Style())
+
+
+def test_data_exchanged_without_a_gpu_is_a_bar_of_its_own():
+    """Collectives for 60 of 100 µs, and no other operator: 60 % exchanging data, not "the rest"."""
+    text = render(summarize(TraceBuilder(gpu=None).step(0, 100).annotation("gloo:all_reduce", 20, 60).trace()), Style())
+    bars = {line[5:26].strip(): line.split()[-2] for line in text.splitlines() if "█" in line or "░" in line}
+    assert bars == {"in operators": "0", "exchanging data": "60", "the rest: Python etc.": "40"}
+    assert "communication between processes" in text
