@@ -95,6 +95,16 @@ def test_nothing_but_its_own_style_and_script_may_run(tmp_path: Path):
     assert not re.search(r"(?:https?:)?//\w|@import|url\(", text)
 
 
+def test_the_forecast_is_drawn(tmp_path: Path):
+    """The sample of the Iris training: each fix of the ladder has its point and its row, the step now its line."""
+    sample = next((Path(__file__).parents[1] / "traces" / "samples").glob("iris*.json.gz"))
+    assert cli._execute(["report", str(sample), "-o", str(tmp_path / "report.html")]) == 0
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.tags.count("circle") == 6
+    assert "one CUDA graph for the step" in page.texts["text"]
+    assert "82.6 µs" in page.texts["td"]
+
+
 def test_a_comparison(tmp_path: Path):
     """Steps of 100 µs against steps of 50: the answer, both names, the change of each figure, and no script at all."""
     sides = []

@@ -80,7 +80,7 @@ def _parts(comparison: Comparison, style: Style) -> Iterator[list[str]]:
     colour = COLOURS.get(comparison.verdict.kind)
     answer = _wrap(comparison.verdict.text, style.width)
     yield [style.paint(line, colour) if colour else line for line in answer]
-    yield [line for score in comparison.forecasts for line in _wrap(_forecast(score), style.width)]
+    yield [line for score in comparison.forecasts for line in _wrap(forecast_words(score), style.width)]
     if comparison.cpu_against_gpu:
         yield list(_both_devices(comparison.cpu_against_gpu, style))
     for title, rows, show in (
@@ -100,7 +100,7 @@ def _parts(comparison: Comparison, style: Style) -> Iterator[list[str]]:
         yield list(_notes(comparison, style))
 
 
-def _forecast(score: ForecastScore) -> str:
+def forecast_words(score: ForecastScore) -> str:
     """What was forecast for the change, beside what came."""
     predicted = score.predicted_us
     if predicted is None or score.error_percent is None:

@@ -8,10 +8,11 @@ from typing import Any
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.header import answer, extent, extras, header
-from stallscope.analysis.report.html_charts import KIND_WORDS, legend, step_bars, step_times
+from stallscope.analysis.report.html_charts import KIND_WORDS, forecast_bars, legend, step_bars, step_times
 from stallscope.analysis.report.html_page import escape, items, page, section, table
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.tables import tables
+from stallscope.analysis.report.whatif_table import ladder
 from stallscope.analysis.timeline import KINDS, Timeline
 from stallscope.analysis.units import microseconds
 
@@ -34,6 +35,8 @@ def _sections(summary: Summary, timelines: Sequence[Timeline]) -> Iterable[str]:
     yield items("What would help", verdict.advice, "ol")
     yield items("What is not the cause", verdict.not_the_cause)
     yield "</div>"
+    forecast = ladder(summary, every=True)
+    yield section(forecast.title, forecast_bars(summary) + table(forecast, is_open=True)) if forecast else ""
     yield items(findings_text.HEADING, findings_text.sentences(summary))
     yield items(ledger_tables.WOULD_WAIT, ledger_tables.would_wait(summary))
     yield items("Findings", [finding.text for finding in summary.findings])

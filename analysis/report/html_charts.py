@@ -180,6 +180,29 @@ def change_bars(changes: Sequence[tuple[str, Change]]) -> str:
     return _figure(22 * len(told), "Change of each part of the step", "".join(drawn))
 
 
+def forecast_bars(summary: Summary) -> str:
+    """For each fix of the ladder the step after it as a point in its interval, beside the step now."""
+    base = summary.forecast.step_us if summary.forecast else None
+    fixes = [each for each in summary.what_if or [] if each.applies and each.step_us is not None]
+    if not base or not fixes:
+        return ""
+    reach = 1.05 * max(base, *(each.step_us.high for each in fixes if each.step_us))
+    left, scale = 330.0, (WIDE - 340.0) / reach
+    drawn = []
+    for number, each in enumerate(fixes):
+        step, y = each.step_us, 24 * number
+        if step is None:
+            continue
+        told = _text(f"{each.title or each.fix}: {microseconds(step.low)} to {microseconds(step.high)}")
+        drawn.append(f'<text x="0" y="{y + 16}">{_text(each.title or each.fix)}</text>')
+        drawn.append(_column("rest", told, left + step.low * scale, y + 8, max((step.high - step.low) * scale, 2), 8))
+        drawn.append(f'<circle class="f-working" cx="{left + step.expected * scale:.2f}" cy="{y + 12}" r="5"/>')
+    height = 24 * len(fixes)
+    drawn.append(f'<rect class="f-wait" x="{left + base * scale:.2f}" y="0" width="2" height="{height}"/>')
+    note = f"From 0 to {microseconds(reach)} a step: the forecast as a point in its interval, the step now as the line."
+    return _figure(height, "Forecasts", "".join(drawn)) + f'<p class="note">{_text(note)}</p>'
+
+
 def _figure(height: int, label: str, drawn: str) -> str:
     return f'<svg viewBox="0 0 {WIDE} {height}" role="img" aria-label="{label}">{drawn}</svg>'
 

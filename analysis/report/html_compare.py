@@ -7,7 +7,16 @@ from operator import attrgetter
 
 from stallscope.analysis.compare_contract import Change, Comparison, KernelChange, OperatorChange, Side
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report.compare_text import BREAKDOWN, COUNTS, TIMES, change_words, moved, percent, signed
+from stallscope.analysis.report.compare_text import (
+    BREAKDOWN,
+    COUNTS,
+    TIMES,
+    change_words,
+    forecast_words,
+    moved,
+    percent,
+    signed,
+)
 from stallscope.analysis.report.html_charts import change_bars, interval, step_bars
 from stallscope.analysis.report.html_page import escape, items, page, section, table
 from stallscope.analysis.report.table import Row, Table, step_us
@@ -34,6 +43,7 @@ def _sections(comparison: Comparison, before: Summary, after: Summary) -> Iterat
     bars = "".join(f"<h3>{escape(name)}</h3>{step_bars(summary, longer)}" for name, summary in sides)
     yield section("One step, before and after", bars)
     yield section("What changed in it", change_bars(_changes(comparison, BREAKDOWN)))
+    yield items("Forecast and measured", [forecast_words(score) for score in comparison.forecasts])
     yield items("Keep in mind", [note.text for note in comparison.notes])
     yield "<h2>Figures</h2>"
     for title, rows, show in (
