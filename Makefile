@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test check bench fuzz clean
+.PHONY: help demo test test-frameworks check bench fuzz clean
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.installed ## profile the Iris training before and after a change, and explain it
 	$(BIN)/stallscope demo iris-mlp --quick
 
 test: $(VENV)/.installed-dev ## run all tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+test-frameworks: $(VENV)/.installed-frameworks ## the tests that need Lightning, Transformers and Accelerate
+	$(BIN)/python -m pytest -m frameworks $(ARGS)
 
 check: $(VENV)/.installed-dev ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .
@@ -45,4 +48,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev
 	$(PIP) install -c constraints.txt -e ".[fuzz]"
+	touch $@
+
+$(VENV)/.installed-frameworks: $(VENV)/.installed-dev
+	$(PIP) install -c constraints.txt -e ".[frameworks]"
 	touch $@

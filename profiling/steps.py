@@ -161,7 +161,9 @@ class StepTracker:
         self.optimizer_steps += steps
         self._since_update += steps
         self.period.repeat(steps)
+        fetched = self._fetched
         self._begin_unseen()
+        self.fetched, self._fetched = fetched, 0
 
     def unblind(self) -> bool:
         """Report forwards again. True: the boundary is here and now; False: the next fetch or forward is it."""

@@ -282,3 +282,16 @@ def test_long_runs_are_counted_in_bounded_memory():
             period.add(token)
     assert period.finish() == 100_000
     assert len(period._tokens) <= 2048
+
+
+def test_fetches_between_steps_that_were_only_counted():
+    """A validation of 4 batches between counted steps belongs to the step it follows; its neighbours have one each."""
+    tracker = StepTracker()
+    drive(tracker, "dfA" * 4 + "d")
+    tracker.blind = True
+    held = []
+    for fetches_after in (5, 1, 1):
+        tracker.advance(1)
+        held.append(tracker.fetched)
+        drive(tracker, "d" * fetches_after)
+    assert held == [1, 5, 1]
