@@ -168,7 +168,7 @@ def say_what_next(workload: Workload, folder: Path, style: Style, echo: Echo) ->
     heading("what next", style, echo)
     echo(f"{script_path(workload).name} was run unmodified.")
     for name, value in added().items():
-        echo(f"{name}={value} was set for every run, so that other programs disturb less.")
+        echo(f"{name}={value} was set for every run.")
     echo(f"Traces and manifests: {folder}")
     echo(f"  in TensorBoard     {typed('tensorboard', '--logdir', folder)}")
     if workload.compared is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stallscope.demo import iris_mlp
+from stallscope.demo import call_path, data_parallel, dataloader, iris_mlp, matmul, minibatch_sgd, mnist_cnn
 from stallscope.demo.story import Workload
 
-WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (iris_mlp.WORKLOAD,)}
+MODULES = (iris_mlp, call_path, mnist_cnn, dataloader, data_parallel, minibatch_sgd, matmul)
+WORKLOADS: dict[str, Workload] = {module.WORKLOAD.name: module.WORKLOAD for module in MODULES}

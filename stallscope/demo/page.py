@@ -91,7 +91,7 @@ def how(workload: Workload, result: Result) -> list[str]:
     ]
     if result.environment:
         settings = ", ".join(f"`{name}={value}`" for name, value in result.environment.items())
-        lines.append(f"Set for every run: {settings}, so that other programs disturb less.")
+        lines.append(f"Environment of every run: {settings}.")
     return [*lines, f"All figures: [{workload.name}.json]({workload.name}.json)."]
 
 

@@ -24,6 +24,7 @@ from stallscope.traces.manifest import Machine
 
 # Waiting threads of torch spin by default: on a busy machine that makes so small a training ten times slower and more.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+NOTED = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 Say = Callable[[str], None]
@@ -137,8 +138,9 @@ def record(command: Sequence[str]) -> str:
 
 
 def added() -> dict[str, str]:
-    """What ``record`` adds to the user's environment."""
-    return {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    """What decides how the runs use processors and GPUs: what ``record`` adds, and what the user has set."""
+    ours = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    return ours | {name: os.environ[name] for name in NOTED if name in os.environ}
 
 
 def recorded(folder: Path) -> Recorded | None:
