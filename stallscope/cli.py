@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from stallscope import __version__
-from stallscope.outcome import exit_code, one_line
+from stallscope.outcome import exit_code
 
 if TYPE_CHECKING:
-    from stallscope.profiling.options import Options
     from stallscope.traces.limits import Limits
 
 OPTIONS_FIRST = {"allow_interspersed_args": False}  # what follows SCRIPT is the script's
@@ -89,6 +88,14 @@ def profile(
     cpu_only: Annotated[
         bool, typer.Option("--cpu-only", help="Record no device activity (the script may still use the GPU).")
     ] = False,
+    also_cpu: Annotated[
+        bool,
+        typer.Option(
+            "--also-cpu",
+            help="Afterwards time the same steps on the CPU: runs the script again with GPUs hidden, for a minute at "
+            "most, in a copy of the current folder. What it names by an absolute path it reads and writes again.",
+        ),
+    ] = False,
 ) -> Any:
     """Run a training script unmodified under torch.profiler, find its steps, and explain them.
 
@@ -109,7 +116,9 @@ def profile(
         cpu_only=cpu_only,
     )
     # The script runs after the parser has returned: it swallows Ctrl-C and end-of-file otherwise.
-    return lambda: _run_script(options, summary=not no_summary)
+    from stallscope.profiled import run_script
+
+    return lambda: run_script(options, summary=not no_summary, also_cpu=also_cpu)
 
 
 @app.command(short_help="Explain a trace or a run folder.")
@@ -372,31 +381,6 @@ def _emit(data: str | bytes, output: Path | None, force: bool) -> None:
     from stallscope.output import emit
 
     emit(data, output, force=force)
-
-
-def _run_script(options: Options, *, summary: bool) -> NoReturn:
-    """Profile, say on stderr what was found, and end as the script would have ended."""
-    from stallscope.profiling import session
-
-    outcome = session.profile(options)
-    try:
-        for message in outcome.messages:
-            sys.stderr.write(f"stallscope: {message}\n")
-        if summary and outcome.run_folder is not None and outcome.rank == 0:
-            outcome.await_ranks()
-            _summary_to_stderr(outcome.run_folder)
-    except Exception as error:  # noqa: BLE001 - a failing report must not change the script's exit code
-        sys.stderr.write(f"stallscope: the summary failed ({one_line(error)}); the run folder is kept\n")
-    outcome.leave()
-
-
-def _summary_to_stderr(folder: Path) -> None:
-    from stallscope import api
-    from stallscope.analysis.report import text
-    from stallscope.output import style_for, write_text
-
-    for run in api.load_rank(folder):
-        write_text(sys.stderr, "\n" + text.render(run.summary, style_for(sys.stderr)))
 
 
 def _execute(argv: list[str]) -> int:

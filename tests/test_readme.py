@@ -64,7 +64,7 @@ def test_every_command_shown_works(tmp_path: Path) -> None:
             _stallscope(["profile", "train.py", "--lr", "0.1"], tmp_path, environment)
         _stallscope(arguments, tmp_path, environment)
         ran += 1
-    assert ran == 8
+    assert ran == 9
     assert (tmp_path / "train.json").is_file()
 
 

@@ -40,7 +40,9 @@ def a_manifest(unprofiled_us: float, driver_model: str | None = None, cpu_run: C
         samples_ns=[round(1000 * unprofiled_us)] * 100,
     )
     gpu = Gpu(name="GPU", driver_model=driver_model)
-    machine = Machine(os="Linux", python="3.13", cpu="c", cores=8, threads=8, torch="2.13.0", gpus=[gpu])
+    machine = Machine(
+        os="Linux", python="3.13", cpu="c", cores=8, threads=8, torch="2.13.0", torch_gpu="cuda 13.0", gpus=[gpu]
+    )
     return Manifest(
         stallscope="0",
         created="2026-01-01T00:00:00Z",
