@@ -101,11 +101,11 @@ def _told_streams(trace: Trace, calls: Ints) -> Ints:
     """The stream that the ``cuda_sync`` row of each call names, else ALL."""
     rows = trace.events.rows(Category.DEVICE_SYNC)
     rows = rows[trace.events.correlation.known[rows]]
-    numbers = _stream_numbers_by_id(trace)
+    numbers = stream_numbers_by_id(trace)
     told = {}
     for row, correlation in zip(rows.tolist(), trace.events.correlation.values[rows].tolist(), strict=True):
         thread = trace.threads[int(trace.events.thread[row])]
-        device, stream = _integer(thread.pid), _integer(thread.tid)
+        device, stream = integer_of(thread.pid), integer_of(thread.tid)
         told[correlation] = numbers.get(
             (device, stream - SYNC_STREAM_OFFSET if stream >= SYNC_STREAM_OFFSET else stream), ALL
         )
@@ -123,32 +123,33 @@ def _told_events(trace: Trace, calls: Ints) -> tuple[Ints, Ints, Ints]:
     found: list[tuple[int, int, int]] = []
     if len(rows) and len(waits) and len(trace.work):
         place_of = {int(ids.values[row]): i for i, row in enumerate(rows.tolist()) if ids.known[row]}
-        numbers, made = _stream_numbers_by_id(trace), _record_calls(trace)
+        numbers, made = stream_numbers_by_id(trace), called_at(trace, trace.origins.event_recorded)
         for at in waits[ids.known[calls[waits]]].tolist():
             i = place_of.get(int(ids.values[calls[at]]), -1)
             moment = made.get(int(trace.origins.event_recorded[i])) if i >= 0 else None
             if moment is not None:
-                device = _integer(trace.threads[int(trace.events.thread[rows[i]])].pid)
+                device = integer_of(trace.threads[int(trace.events.thread[rows[i]])].pid)
                 found.append((at, numbers.get((device, int(trace.origins.event_stream[i])), NO_STREAM), moment))
     columns = np.array(found, dtype=np.int64).reshape(-1, 3)
     return columns[:, 0], columns[:, 1], columns[:, 2]
 
 
-def _record_calls(trace: Trace) -> dict[int, int]:
-    """When each call that recorded an awaited event was made, ns, by correlation."""
+def called_at(trace: Trace, correlations: Ints) -> dict[int, int]:
+    """When each call of such a correlation was made, ns; ``BEFORE`` stands for the beginning of the file."""
     ids, rows = trace.events.correlation, trace.events.rows(*CALLS)
-    rows = rows[ids.known[rows] & np.isin(ids.values[rows], trace.origins.event_recorded)]
+    rows = rows[ids.known[rows] & np.isin(ids.values[rows], correlations)]
     made = dict(zip(ids.values[rows].tolist(), trace.events.ts_ns[rows].tolist(), strict=True))
     return {**made, BEFORE: int(trace.events.ts_ns[0])}
 
 
-def _stream_numbers_by_id(trace: Trace) -> dict[tuple[int, int], int]:
+def stream_numbers_by_id(trace: Trace) -> dict[tuple[int, int], int]:
     """``stream_numbers`` by (device, stream id)."""
     devices, streams = trace.work.device.tolist(), trace.work.stream.tolist()
     return dict(zip(zip(devices, streams, strict=True), stream_numbers(trace).tolist(), strict=True))
 
 
-def _integer(text: str) -> int:
+def integer_of(text: str) -> int:
+    """The integer that a text spells, -1 for none."""
     try:
         return int(text)
     except ValueError:

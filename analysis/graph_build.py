@@ -53,7 +53,11 @@ def _graph(stages: Stages, host: Host, device: Device, parts: Parts) -> Graph:
         copy_waits(stages, host, device, parts.copies),
         lock_waits(stages, host),
     ]
-    edges = joined(launch_edges(stages, host, device), hand_offs(host), *(each.edges for each in waits))
+    edges = joined(
+        launch_edges(stages, host, device),
+        hand_offs(host),
+        *(each.edges for each in waits),
+    )
     constants = device.constants(waits[0].sync_return_ns, usual_call_ns(stages), stages.queue.full_depth)
     graph = _nodes(stages, host, device, waits, edges, constants)
     forward = graph.in_order()

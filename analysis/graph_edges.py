@@ -9,17 +9,19 @@ import numpy as np
 
 from stallscope.analysis.awaited import ALL, SKEW_NS, scopes
 from stallscope.analysis.graph import Edges, Kind, Link
-from stallscope.analysis.graph_device import Device
+from stallscope.analysis.graph_device import ASSUMED_GAP_NS, Device
 from stallscope.analysis.graph_host import Host
 from stallscope.analysis.launches import stream_numbers
 from stallscope.analysis.memcpy import direction_and_memory
 from stallscope.analysis.rows import grouped
+from stallscope.analysis.stream_waits import StreamWaits, find_stream_waits
 from stallscope.traces.trace import Bools, Ints
 
 if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
 
 ENOUGH: Final = 3
+EARLY_NS: Final = 2_000  # work may start while the last blocks of what it waits for run out
 LOCKED: Final = 3
 LOCK_NS: Final = 5_000
 SHORTEST_UPLOAD_NS: Final = 5_000
@@ -67,10 +69,40 @@ def launch_edges(stages: Stages, host: Host, device: Device) -> Edges:
     outer, from_end = host.row[node], device.from_end[launched]
     inside = np.where(from_end, events.end_ns[call] - events.end_ns[outer], events.ts_ns[call] - events.ts_ns[outer])
     launches = edges_of(node, shift + launched, Link.LAUNCH, lag=device.latency[launched] + inside, from_end=from_end)
+    told = stream_waits(stages, host, device)
     waited = np.flatnonzero(device.other >= 0)
+    waited = waited[~np.isin(waited + shift, told.target)]  # what is told needs no guess
     other = device.other[waited]
     lag = device.start[waited] - device.end[other]
-    return joined(launches, edges_of(shift + other, shift + waited, Link.EVENT, lag=lag))
+    return joined(launches, told, edges_of(shift + other, shift + waited, Link.EVENT, lag=lag))
+
+
+def stream_waits(stages: Stages, host: Host, device: Device) -> Edges:
+    """Work → the next work of a stream that was told to wait for it."""
+    trace, begin = stages.trace, stages.window.start
+    waits, none = find_stream_waits(trace), np.zeros(0, dtype=np.int64)
+    if not len(waits.stream) or not len(device):
+        return edges_of(none, none, Link.EVENT)
+    launched = np.where(device.call >= 0, trace.events.ts_ns[device.call] - begin, -1)
+    mine = {int(stream_numbers(trace)[device.work[rows[0]]]): rows for _, rows in grouped(device.stream)}
+    pairs = [
+        (before[-1], after[0])
+        for stream, told, other, recorded in zip(*(each.tolist() for each in _moments(waits, begin)), strict=True)
+        if stream in mine and other in mine
+        if len(before := mine[other][launched[mine[other]] < recorded])
+        and len(after := mine[stream][launched[mine[stream]] > told])
+    ]
+    columns = np.unique(np.array(pairs, dtype=np.int64).reshape(-1, 2), axis=0)
+    source, target = columns[:, 0], columns[:, 1]
+    usual = ASSUMED_GAP_NS if device.gap_ns is None else max(0, device.gap_ns)
+    lag = np.minimum(usual, device.start[target] - device.end[source])
+    kept = lag > -EARLY_NS  # else it started while the other was at work: it did not wait
+    shift = len(host.start)
+    return edges_of(shift + source[kept], shift + target[kept], Link.EVENT, lag=lag[kept])
+
+
+def _moments(waits: StreamWaits, begin: int) -> tuple[Ints, Ints, Ints, Ints]:
+    return waits.stream, waits.waits_from - begin, waits.other, waits.recorded - begin
 
 
 def hand_offs(host: Host) -> Edges:

@@ -80,3 +80,42 @@ def test_an_edge_against_the_order_is_refused():
 def test_there_is_no_graph_without_device_work():
     """A CPU run has nothing to replay."""
     assert build(analyse(TraceBuilder(gpu=None).step(0, 100).op("aten::mm", 10, 20).trace())) is None
+
+
+def two_streams(*, told: bool) -> TraceBuilder:
+    """Steps of 100 µs: a kernel on stream 7 until 58, then one on stream 20 that was told to wait for it until 79.
+
+    Both are launched by 30; ``told``: the trace says what the second waits for.
+    """
+    builder = TraceBuilder()
+    for n in range(4):
+        at = 100 * n
+        builder.step(at, 100).launch(at, 4, kernel=("fill", at + 8, 1))
+        builder.launch(at + 10, 4, kernel=("gemm", at + 18, 40))
+        builder.call("cudaEventRecord", at + 16, 1).call("cudaStreamWaitEvent", at + 18, 1)
+        wait = builder._correlation
+        said = {"stream": 20, "correlation": wait, "wait_on_stream": 7, "wait_on_cuda_event_record_corr_id": wait - 1}
+        if told:
+            builder.complete("cuda_sync", "Stream Wait Event", at + 18, 1, pid=0, tid=20, **said)
+        builder.launch(at + 20, 4, kernel=("side", at + 59 + 20 * (not told), 20), stream=20)
+    return builder
+
+
+def test_a_stream_waits_for_what_it_was_told_to_wait_for():
+    """The second kernel follows the first by the usual gap; as soon as the first is free, it starts when launched."""
+    graph = graph_of(two_streams(told=True))
+    side = np.flatnonzero(graph.on_device & (graph.resource == graph.resource[-1]))
+    waits = graph.edges.of(graph.edges.link == Link.EVENT)
+    assert sorted(waits.target.tolist()) == side.tolist()
+    assert waits.lag_ns.tolist() == [1_000] * 4
+    assert replay(graph).start_ns[side].tolist() == [59_000, 159_000, 259_000, 359_000]
+    first = graph.on_device & (graph.start_ns % 100_000 == 18_000)
+    free = replay(graph, np.where(first, 0, graph.duration_ns))
+    assert free.start_ns[side].tolist() == pytest.approx([28_000, 128_000, 228_000, 328_000], abs=1_500)
+
+
+def test_work_that_waits_for_nothing_that_is_recorded_is_late():
+    """The same kernel 20 µs after the first one's end, and nothing says why: four times 51 µs are unexplained."""
+    graph = graph_of(two_streams(told=False))
+    assert not (graph.edges.link == Link.EVENT).any()
+    assert graph.late_ns == 4 * 51_000
