@@ -15,8 +15,8 @@ class Plugin(StallscopePlugin):
         super().__init__(context, _page)
 
 
-def _page(path: Path) -> str:
-    from stallscope.reporting import page  # noqa: PLC0415 - TensorBoard starts without numpy
+def _page(path: Path, candidate: Path | None = None) -> str:
+    from stallscope.reporting import comparison_page, page  # noqa: PLC0415 - TensorBoard starts without numpy
     from stallscope.traces.limits import DEFAULT  # noqa: PLC0415
 
-    return page(path, DEFAULT)
+    return page(path, DEFAULT) if candidate is None else comparison_page(path, candidate, DEFAULT)

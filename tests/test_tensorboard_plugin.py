@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -72,6 +73,21 @@ def test_runs_and_a_page(logdir: Path):
     assert page.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
 
 
+def test_two_runs_compared(tmp_path: Path):
+    """With another span the page is the comparison, that one before, this one after."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        a_step().write(tmp_path / name)
+    routes = clients(tmp_path)
+    found = spans(routes)
+    query = {"span": found["second"], "with": found["first"]}
+    while routes["/state"].get("/", query_string=query).json["state"] in ("waiting", "working"):
+        time.sleep(0.05)
+    text = routes["/page"].get("/", query_string=query).text
+    assert "Stallscope comparison" in text
+    assert re.search(r"before</dt><dd>[^<]*first[^<]*</dd><dt>after</dt><dd>[^<]*second", text)
+
+
 def test_a_broken_trace_is_a_sentence(logdir: Path):
     """What `summary` would say of the file is what the tab says; there is no page."""
     routes = clients(logdir)
@@ -103,7 +119,7 @@ def test_a_run_that_comes_later_is_found(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 QUERY = st.dictionaries(
-    st.sampled_from(["span", "run", "path", "file"]),
+    st.sampled_from(["span", "with", "run", "path"]),
     st.one_of(
         st.text(max_size=40), st.integers().map(str), st.sampled_from(["../secret.txt", "/etc/passwd", "%2e%2e"])
     ),

@@ -14,7 +14,7 @@ from stallscope.traces.errors import StallscopeError
 
 KEPT = 16  # pages; some MB each at most
 
-Key = tuple[str, int, int]  # path, time of change in ns, bytes: another file under the same name is another page
+Key = tuple[tuple[str, int, int], ...]  # path, time of change in ns, bytes: a changed file makes another page
 
 
 @dataclass(slots=True)
@@ -27,35 +27,34 @@ class Page:
 
 
 class Pages:
-    """The pages of trace files, each made once as long as its file stays the same."""
+    """The pages of traces and of pairs of them, each made once as long as its files stay the same."""
 
-    def __init__(self, make: Callable[[Path], str]) -> None:
+    def __init__(self, make: Callable[..., str]) -> None:
         self._make = make
         self._pages: OrderedDict[Key, Page] = OrderedDict()
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
 
-    def ask(self, path: Path) -> Page:
-        """The page of ``path`` as far as it is; the first to ask has it begun."""
+    def ask(self, *paths: Path) -> Page:
+        """The page of a trace, or of two to be compared, as far as it is; the first to ask has it begun."""
         try:
-            found = path.stat()
+            key = tuple(_identity(path) for path in paths)
         except OSError as error:
-            return Page("failed", f"{path.name}: {(error.strerror or str(error)).lower()}")
-        key = (str(path), found.st_mtime_ns, found.st_size)
+            return Page("failed", f"{Path(error.filename).name}: {(error.strerror or str(error)).lower()}")
         with self._lock:
             page = self._pages.get(key)
             if page is None:
                 page = self._pages[key] = Page("waiting", since=time.monotonic())
-                threading.Thread(target=self._fill, args=(path, page), daemon=True).start()
+                threading.Thread(target=self._fill, args=(paths, page), daemon=True).start()
                 self._forget()
             self._pages.move_to_end(key)
             return page
 
-    def _fill(self, path: Path, page: Page) -> None:
+    def _fill(self, paths: tuple[Path, ...], page: Page) -> None:
         with self._one_at_a_time:
             page.state, page.since = "working", time.monotonic()
             try:
-                page.text, page.state = self._make(path), "ready"
+                page.text, page.state = self._make(*paths), "ready"
             except StallscopeError as error:
                 page.text, page.state = str(error), "failed"
             except Exception as error:  # noqa: BLE001 - a page that fails must not take the server with it
@@ -67,3 +66,8 @@ class Pages:
         done = [key for key, page in self._pages.items() if page.state in ("ready", "failed")]
         for key in done[: max(0, len(self._pages) - KEPT)]:
             del self._pages[key]
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return str(path), found.st_mtime_ns, found.st_size

@@ -3,6 +3,7 @@
 ``/runs``           the runs below the log folder, their workers and spans, as JSON
 ``/state?span=ID``  how far the page of a span is: ``{"state", "text", "seconds"}``
 ``/page?span=ID``   the page itself, once its state is ``ready``
+                    (both with ``&with=ID``: the comparison of the span, after, with another one, before)
 ``/index.js``       the tab
 
 A span is asked for by the number that ``/runs`` gave it, never by a path: no query reaches a file outside the log
@@ -47,11 +48,14 @@ class Listing:
 
 
 class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard tells no types
-    """Runs, workers and spans of a log folder, and a page for each span. ``make`` makes a page from a trace file."""
+    """Runs, workers and spans of a log folder, and a page for each span or pair of spans.
+
+    ``make`` makes a page of one trace file, or of two.
+    """
 
     plugin_name = PLUGIN_NAME
 
-    def __init__(self, context: Any, make: Callable[[Path], str]) -> None:
+    def __init__(self, context: Any, make: Callable[..., str]) -> None:
         super().__init__(context)
         self._logdir = Path(context.logdir) if context.logdir else None
         self._pages = Pages(make)
@@ -118,29 +122,35 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
         return _json({"runs": listing.runs, "why_none": listing.why_none, "logdir": str(self._logdir or "")})
 
     def _state(self, request: Request) -> Response:
-        path = self._asked(request)
-        if isinstance(path, Response):
-            return path
-        page = self._pages.ask(path)
+        paths = self._asked(request)
+        if isinstance(paths, Response):
+            return paths
+        page = self._pages.ask(*paths)
         text = page.text if page.state == "failed" else ""
         return _json({"state": page.state, "text": text, "seconds": round(time.monotonic() - page.since, 1)})
 
     def _page(self, request: Request) -> Response:
-        path = self._asked(request)
-        if isinstance(path, Response):
-            return path
-        page = self._pages.ask(path)
+        paths = self._asked(request)
+        if isinstance(paths, Response):
+            return paths
+        page = self._pages.ask(*paths)
         if page.state != "ready":
             return _json({"error": "this page is not ready; ask /state first"}, 404)
         return _respond(page.text, "text/html")
 
-    def _asked(self, request: Request) -> Path | Response:
-        """The file of the span that a query names, or the answer to a query that names none."""
-        told = request.args.get("span", "")
-        if not (told.isascii() and told.isdecimal() and len(told) < 10):  # noqa: PLR2004 - any number that /runs gave
-            return _json({"error": "span must be a number given by /runs"}, 400)
-        paths = self.listing().paths
-        return paths[int(told)] if int(told) < len(paths) else _json({"error": "there is no such span"}, 404)
+    def _asked(self, request: Request) -> tuple[Path, ...] | Response:
+        """The files that a query names by their spans' numbers, the earlier one first; or the answer to any other."""
+        told = [request.args[name] for name in ("with", "span") if name in request.args]
+        if "span" not in request.args or not all(_is_number(each) for each in told):
+            return _json({"error": "span (and with) must be numbers given by /runs"}, 400)
+        known = self.listing().paths
+        if any(int(each) >= len(known) for each in told):
+            return _json({"error": "there is no such span"}, 404)
+        return tuple(known[int(each)] for each in told)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10  # noqa: PLR2004 - any number that /runs gave
 
 
 def _windows(worker: Worker) -> list[Any]:

@@ -22,12 +22,12 @@ const get = async (route) => {
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function render() {
-  const run = make("select", { id: "run" }), worker = make("select", { id: "worker" }), span = make("select", { id: "span" });
+  const run = make("select", { id: "run" }), worker = make("select", { id: "worker" }), span = make("select", { id: "span" }), other = make("select", { id: "with" });
   const again = make("button", { type: "button", textContent: "look for new runs" });
   const place = make("div", { id: "place" });
   place.style.cssText = "flex: 1; display: flex; flex-direction: column; min-height: 0";
   const labelled = (text, field) => make("label", {}, `${text} `, field);
-  const nav = make("nav", {}, labelled("Run", run), labelled("Worker", worker), labelled("Span", span), again);
+  const nav = make("nav", {}, labelled("Run", run), labelled("Worker", worker), labelled("Span", span), labelled("Compare with", other), again);
   document.head.append(make("style", { textContent: STYLE }));
   document.body.replaceChildren(nav, place);
   let runs = [], asked = 0;
@@ -40,7 +40,7 @@ export async function render() {
   const show = async () => {
     const mine = ++asked, chosen = runs[run.value]?.workers[worker.value]?.spans[span.value];
     if (!chosen) return;
-    const query = `span=${chosen.id}`;
+    const query = other.value ? `span=${chosen.id}&with=${other.value}` : `span=${chosen.id}`;
     for (;;) {
       let found;
       try { found = await get(`./state?${query}`); } catch (error) { found = { state: "failed", text: String(error.message) }; }
@@ -59,7 +59,13 @@ export async function render() {
     fill(span, found.map((each) => (each.kind ? `${each.name} (${each.kind})` : each.name)), Math.max(0, found.findIndex((each) => each.first)));
     show();
   };
-  const workers = () => { fill(worker, runs[run.value].workers.map((each) => each.name)); spans(); };
+  const others = () => {
+    // Of every other run the span to look at first, to stand before the one that is shown.
+    const listed = runs.filter((each, i) => String(i) !== run.value).flatMap((each) => each.workers.slice(0, 1).map((first) => ({ name: each.name, span: first.spans.find((one) => one.first) })));
+    other.replaceChildren(make("option", { value: "", textContent: "(nothing)" }), ...listed.filter((each) => each.span).map((each) => make("option", { value: String(each.span.id), textContent: each.name })));
+    other.parentElement.hidden = other.options.length < 2;
+  };
+  const workers = () => { fill(worker, runs[run.value].workers.map((each) => each.name)); others(); spans(); };
   const look = async () => {
     const before = runs[run.value]?.name;
     let found;
@@ -80,6 +86,7 @@ export async function render() {
   run.addEventListener("change", workers);
   worker.addEventListener("change", spans);
   span.addEventListener("change", show);
+  other.addEventListener("change", show);
   again.addEventListener("click", look);
   await look();
 }
