@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract_run import Attribution
 from stallscope.traces.details import Details
 from stallscope.traces.dialect import find_dialect
 from stallscope.traces.links import Links, Share, find_links
@@ -110,6 +111,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     issues: list[HealthIssue]
     links: LinkQuality
     validator: Validator
+    attribution: Attribution | None = None  # None: no attribution trace was joined
 
 
 def find_health(trace: Trace, summary: Summary, details: Details) -> HealthReport:
@@ -135,6 +137,7 @@ def find_health(trace: Trace, summary: Summary, details: Details) -> HealthRepor
         issues=_issues(summary),
         links=_links(find_links(details)),
         validator=Validator(source=VALIDATOR, passed=not any(r.violations for r in rules), rules=rules),
+        attribution=summary.attribution,
     )
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from stallscope import api
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.report import health_text
+from stallscope.analysis.report.style import Style
 from tests.analysis.test_join import Recorder, tables
 from tests.analysis.test_summary import window
 
@@ -91,3 +93,12 @@ def test_a_foreign_folder_is_what_it_was(tmp_path):
     write(tmp_path, "w.2.pt.trace.json", 2, marks=False)
     summary = summary_of(tmp_path)
     assert (summary.steps.count, summary.attribution, summary.health.issues) == (2, None, [])
+
+
+def test_health_says_how_much_of_the_step_has_lines(run):
+    """All of it here; the numbers in the JSON, a table in the text."""
+    (report,) = api.health(run)
+    assert (report.attribution.events_share, report.attribution.waits_share) == (1.0, 1.0)
+    page = health_text.render(report, Style())
+    assert ["operators", "and", "calls", "100", "%"] in [line.split() for line in page.splitlines()]
+    assert "(3 steps), by position in the step." in " ".join(page.split())

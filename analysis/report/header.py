@@ -17,6 +17,7 @@ _SAVINGS = (
     ("communication", "communication"),
     ("compute", "GPU work"),
 )
+UNSEEN = 0.97  # a factor above this may come from the drift between two windows
 SKEWED = 0.02  # mean and median differ by more: the figures below are of the mean step
 
 _KINDS = {
@@ -72,14 +73,14 @@ def header(summary: Summary) -> list[tuple[str, str]]:
                 f"{microseconds(unprofiled.mean)} a step over {_some(unprofiled.steps, 'step')}{_inflation(summary)}",
             )
         )
-    lines += [("True times", true_times(summary))] if summary.scaled else []
+    lines += [("True times", true_times(summary))] if true_times(summary) else []
     return lines + [("Periodic", text) for text in periodic(summary)]
 
 
 def true_times(summary: Summary) -> str:
-    """How far the figures below are from the truth, in one sentence."""
+    """How far the figures below are from the truth, in one sentence; "" where that is not known, or not worth one."""
     scaled = summary.scaled
-    if scaled is None:
+    if scaled is None or scaled.factor > UNSEEN:
         return ""
     if summary.trace.vendor == "cpu":
         return f"all times below are as recorded; without the profiler they are about {scaled.factor:.2f} times as long"

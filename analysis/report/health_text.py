@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import msgspec
 
 from stallscope.analysis.health import CategoryCover, HealthReport, LinkQuality, Part
@@ -33,9 +35,10 @@ def render(report: HealthReport, style: Style) -> str:
         _issues(report, style),
         _coverage(report, style),
         _links(report.links, style),
+        _attribution(report, style),
         _validator(report, style),
     ]
-    return style.text("\n\n".join("\n".join(lines) for lines in sections)) + "\n"
+    return style.text("\n\n".join("\n".join(lines) for lines in sections if lines)) + "\n"
 
 
 def markdown(report: HealthReport) -> str:
@@ -104,6 +107,23 @@ def _links(links: LinkQuality, style: Style) -> list[str]:
 
 def _part(what: str, part: Part) -> tuple[str, ...]:
     return what, str(part.count), str(part.of), percent(part.share)
+
+
+def _attribution(report: HealthReport, style: Style) -> list[str]:
+    """How much of the step has lines and modules from the attribution window; [] where none was joined."""
+    found = report.attribution
+    if found is None:
+        return []
+    shares = (
+        ("operators and calls", found.events_share),
+        ("calls in which the CPU waits", found.waits_share),
+        ("kernel launches", found.launches_share),
+    )
+    rows: list[tuple[str, ...]] = [("with a counterpart there", "share")]
+    rows += [(what, percent(share)) for what, share in shares if share is not None]
+    steps = f"{found.steps} step{'s' if found.steps != 1 else ''}"
+    told = f"Lines and modules come from {PurePath(found.path).name} ({steps}), by position in the step."
+    return [*_heading("How far lines and modules are known", style), *_columns(rows, style), *_indented(told, style)]
 
 
 def _validator(report: HealthReport, style: Style) -> list[str]:
