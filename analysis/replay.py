@@ -20,6 +20,7 @@ pass has its own.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,12 @@ class Program:
         a[operation[first]], b[operation[~first]] = index[first], index[~first]
         self._lists = a.tolist(), b.tolist()
         self._of_a, self._of_b = (by_target[first], operation[first]), (by_target[~first], operation[~first])
+
+    def of(self, graph: Graph) -> Program:
+        """The program of a graph with the same nodes, dependencies and releases, but other gaps or lags."""
+        found = copy(self)
+        found._graph = graph  # noqa: SLF001 - of our own kind
+        return found
 
     def run(self, duration_ns: Ints, dropped: Iterable[Link] = (), passes: int = 1) -> Times:
         """The times with these durations; see ``replay``."""

@@ -38,8 +38,8 @@ from stallscope.analysis.fix_names import Wanted, standard
 from stallscope.analysis.fix_optimizer import foreach_optimizer, fused_optimizer
 from stallscope.analysis.fix_reads import deferred_read, record_every
 from stallscope.analysis.fix_size import cpu, fewer_launches, larger_batch
-from stallscope.analysis.graph import Graph
-from stallscope.analysis.replay import Program, replay
+from stallscope.analysis.graph import NEVER, Graph
+from stallscope.analysis.replay import Program
 from stallscope.analysis.subject import Subject
 from stallscope.traces.trace import Ints
 
@@ -95,6 +95,7 @@ class _Forecaster:
         self._calibration = calibrate(subject, step_of, now.unprofiled_us)
         self._step_of = step_of
         self._step_us = now.profiled_us if now.unprofiled_us is None else now.unprofiled_us
+        self._programs: dict[tuple[bytes, ...], Program] = {}
         self._done: dict[tuple[str, float, Bound], float] = {}
         self._at = {x: self._graph_at(x) for x in dict.fromkeys(self._xs(self._calibration))}
 
@@ -173,6 +174,15 @@ class _Forecaster:
             spread = EIGHTY * float(high - low) / (QUARTILES * sqrt(len(samples)) * self._now.profiled_us)
         return sqrt(spread**2 + self._now.identity_error**2 + fix.prior**2)
 
+    def _replayed(self, graph: Graph) -> float:
+        """The step of a changed graph, µs. Making a program costs more than running it: one for each set of edges."""
+        edges = graph.edges
+        key = (edges.source.tobytes(), edges.target.tobytes(), (graph.release_ns > NEVER).tobytes())
+        if key not in self._programs:
+            self._programs[key] = Program(graph)
+        program = self._programs[key].of(graph)
+        return program.run(graph.duration_ns, passes=self._subject.passes).step_ns / 1000
+
     def _step_after(self, fix: Fix, x: float, bound: Bound) -> float:
         """Forecast step in µs at one estimate of what recording costs."""
         graph, now = self._at[x]
@@ -180,7 +190,7 @@ class _Forecaster:
             return self._step_us
         key = (fix.same_as or fix.wanted.name, x, bound)
         if key not in self._done:
-            self._done[key] = replay(fix.change(graph, bound), passes=self._subject.passes).step_ns / 1000
+            self._done[key] = self._replayed(fix.change(graph, bound))
         changed = self._done[key]
         blended = fix.kept * now + (1 - fix.kept) * changed
         return self._step_us * blended / now / fix.divide
@@ -201,9 +211,9 @@ class _Forecaster:
                 kept = fix.kept
             else:
                 without_reads = fix.change(without_reads, Bound.EXPECTED)
-            after = replay(graph, passes=self._subject.passes).step_ns / 1000
+            after = self._replayed(graph)
             if kept:
-                after = (1 - kept) * after + kept * replay(without_reads, passes=self._subject.passes).step_ns / 1000
+                after = (1 - kept) * after + kept * self._replayed(without_reads)
             step = self._step_us * after / now
             found.append(_on_top(row, step, (reached - step) / self._step_us))
             reached = step

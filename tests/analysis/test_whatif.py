@@ -18,6 +18,10 @@ from stallscope.traces.manifest import CpuRun, Gpu, Machine, Manifest, Steps, Wi
 from stallscope.traces.read import read
 from tests.builders import TraceBuilder
 from tests.simulated_iris import SAMPLE
+from tests.simulator.kineto import trace_bytes
+from tests.simulator.machine import Machine as Simulated
+from tests.simulator.program import Every, Instruction, Kernel, Launch, Loop, Work, item
+from tests.simulator.run import Process
 
 SAMPLE_STEP_US = 503.0  # median of its profiled steps
 
@@ -281,3 +285,38 @@ def test_the_contract_keeps_its_names() -> None:
     (plain,) = msgspec.to_builtins(sample(Wanted("cuda_graph")).what_if)
     assert {"fix", "step_us", "saving_share", "applies", "why"} <= set(plain)
     assert list(plain["step_us"]) == ["low", "expected", "high"]
+
+
+# --- the founding case, executed --------------------------------------------------------------------
+
+
+def founding(every: int, folder: Path) -> tuple[Summary, float]:
+    """20 kernels of 1.5 µs at 27 µs of host work each, the loss read each ``every`` steps: (summary, true step, µs)."""
+    read_it: tuple[Instruction, ...] = (Work(4.0), Every(every, (Work(8.0), item())))
+    body = (*(Work(22.5), Launch(Kernel("k", 1.5))) * 20, Work(10.0), *read_it)
+    process = Process(Loop(body), Simulated(host_scale=1.0), "founding")
+    step_us = process.step_ns(2000) / 1000
+    trace = folder / f"every_{every}.1700000000000000000.pt.trace.json"
+    trace.write_bytes(trace_bytes(process.record(20)))
+    fixes = (Wanted("record_every", 100.0), Wanted("record_every", 2000.0), Wanted("cuda_graph"))
+    return summarize(read(trace), a_manifest(step_us), fixes=fixes), step_us
+
+
+def test_the_curve_that_the_founding_cases_author_measured(tmp_path: Path) -> None:
+    """From the run that reads each loss: every 100th or 2000th is forecast within 3 % of what comes, and flat."""
+    now, step_now = founding(1, tmp_path)
+    assert now.verdict.kind == "launch-bound"
+    assert any(".item()" in told for told in now.verdict.not_the_cause)
+    for every in (100, 2000):
+        _, truth = founding(every, tmp_path)
+        assert step(now, f"record_every_{every}") == pytest.approx(truth, rel=0.03)
+    flat = step(now, "record_every_100") - step(now, "record_every_2000")
+    assert flat < 0.01 * step_now
+    assert 4 < step_now / step(now, "cuda_graph") < 8
+
+
+def test_a_run_that_reads_seldom_has_nothing_left_to_save(tmp_path: Path) -> None:
+    """From the run that reads every 100th loss: no read in the 20 recorded steps, so nothing to forecast of reads."""
+    now, _ = founding(100, tmp_path)
+    assert now.verdict.kind == "launch-bound"
+    assert of(now, "record_every_2000").applies is False
