@@ -45,7 +45,12 @@ GRAPH_GAP: Final = Constant(
     "CUDA.jl manual, CUDA graphs: 80 kernels in 70 µs; at most the gap between queued kernels of real traces",
 )  # fmt: skip
 GRAPH_LOOP: Final = Constant(
-    "graph_loop", 8.0, 3.0, 20.0, "µs of Python a step", "an empty training loop that only replays; estimated"
+    "graph_loop",
+    4.0,
+    1.5,
+    10.0,
+    "µs of Python a step",
+    "calling graph.replay(), beside what the loop does itself; estimated",
 )
 GRAPH_INPUT: Final = Constant(
     "graph_input", 8.0, 4.0, 20.0, "µs of the CPU an input copied into the graph", "one copy operator; estimated"

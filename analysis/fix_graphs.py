@@ -9,7 +9,7 @@ import numpy as np
 from stallscope.analysis import constants
 from stallscope.analysis.fix import Bound, Fix, cannot, lasting, plus, scaled
 from stallscope.analysis.fix_names import Wanted
-from stallscope.analysis.graph import Graph, Kind, Link
+from stallscope.analysis.graph import NEVER, Graph, Kind, Link, Tag
 from stallscope.analysis.subject import Subject
 from stallscope.analysis.units import count
 from stallscope.traces.trace import Bools
@@ -25,7 +25,7 @@ def cuda_graph(subject: Subject, wanted: Wanted) -> Fix:
     why = _why_not(subject)
     if why:
         return cannot(wanted, why)
-    kept = subject.input | subject.reads | _upload_calls(subject)
+    kept = subject.input | subject.reads | _upload_calls(subject) | _loop_itself(subject)
     gone = subject.host & ~kept
     kernels = subject.kernels & ~subject.reads
     number, inputs = subject.per_step(kernels), subject.per_step(subject.uploads)
@@ -90,6 +90,17 @@ def _at_once(graph: Graph, gone: Bools, kernels: Bools, bound: Bound) -> Graph:
     gap = int(1000 * bound.of(constants.GRAPH_GAP))
     closer = kernels & (graph.gap_ns > gap)
     return replace(none, gap_ns=np.where(closer, gap, none.gap_ns))
+
+
+def _loop_itself(subject: Subject) -> Bools:
+    """The main thread after a step's last launch and outside the optimizer: logging and bookkeeping, which stay."""
+    graph = subject.graph
+    calls = subject.launcher[subject.kernels & ~subject.reads & (subject.launcher >= 0)]
+    last = np.full(graph.steps, NEVER, dtype=np.int64)
+    np.maximum.at(last, graph.step[calls], graph.start_ns[calls])
+    after = graph.start_ns > last[np.clip(graph.step, 0, graph.steps - 1)]
+    found: Bools = after & (graph.kind == Kind.SEGMENT) & (graph.resource == graph.main) & (graph.tag == Tag.NONE)
+    return found
 
 
 def _upload_calls(subject: Subject) -> Bools:
