@@ -11,7 +11,7 @@ from stallscope.traces.manifest import CallSite, Frame
 
 MAX_FRAMES = 64  # of the user's, kept per site
 MAX_STACKS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
-OPTIMIZERS_ON_THE_DEVICE = ("lbfgs.py", "_adafactor.py")  # the rest read only their step counters, which live in RAM
+ON_THE_DEVICE = ("lbfgs.py", "_adafactor.py", "lr_scheduler.py")  # the rest of torch.optim reads its step counters
 
 ALWAYS_MARKED = ("forward", "backward", "grad", "optimizer")
 RUNNER = "stallscope.profiling.runner"  # below it there is nothing of the script
@@ -72,7 +72,7 @@ class CallSites:
         if kind in ALWAYS_MARKED or self._on_gpu or own_module.partition(".")[0] != "torch":
             return False
         own_file = os.path.basename(caller.f_code.co_filename)  # noqa: PTH119
-        counter = own_module.startswith("torch.optim") and own_file not in OPTIMIZERS_ON_THE_DEVICE
+        counter = own_module.startswith("torch.optim") and own_file not in ON_THE_DEVICE
         return not waits or counter  # optimizers count their steps in host memory
 
     def _ours(self, chain: list[FrameType]) -> bool:

@@ -61,6 +61,25 @@ class FunctionMode:
             with self._taken_apart() as stack:
                 stack[:] = [each for each in stack if each is not self._mode]
 
+    def take_off_for_good(self) -> None:
+        """Take it off; inside a call of a Python function that is being seen, see to it that it does not come back."""
+        self.take_off()
+        if self._mode.calls:
+            self._keep_off()
+
+    def _keep_off(self) -> None:
+        """Let torch not put the mode on again behind the call, which it does by one helper."""
+        original = self._overrides._push_mode  # noqa: SLF001
+
+        def _push_mode(mode: Any) -> None:
+            if mode is not self._mode:
+                original(mode)
+                return
+            if self._overrides._push_mode is _push_mode:  # noqa: SLF001
+                self._overrides._push_mode = original  # noqa: SLF001
+
+        self._overrides._push_mode = _push_mode  # noqa: SLF001
+
     def _stack(self) -> list[Any]:
         stack: list[Any] = self._overrides._get_current_function_mode_stack()  # noqa: SLF001
         return stack
@@ -90,14 +109,19 @@ def _make(torch: Any, marker: Marker) -> Any:
     class StallscopeMode(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         """Marks calls; changes none."""
 
+        calls = 0  # of Python functions, during which torch has taken the mode off
+
         def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
             if not marker.active:
                 return function(*args, **kwargs)
-            caller = disguises.caller(sys._getframe(1))  # noqa: SLF001
+            frame = sys._getframe(1)  # noqa: SLF001
+            caller = disguises.caller(frame)
             call = disguises.of(caller)
             mark = marker.range_of_call(function, args, kwargs, caller)
-            del caller
+            python = caller is not frame
+            del caller, frame
+            self.calls += python
             try:
                 if mark is None:
                     return call(function, args, kwargs)
@@ -106,6 +130,8 @@ def _make(torch: Any, marker: Marker) -> Any:
             except BaseException as error:
                 unframed(error, frames=2)
                 raise
+            finally:
+                self.calls -= python
 
     return StallscopeMode()
 

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import Any, Protocol
 
-from stallscope.profiling import wrappers
+from stallscope.profiling import forward_hooks, wrappers
+from stallscope.profiling.compiled import anything_compiled
 from stallscope.profiling.marked import MarkedSteps
 from stallscope.profiling.steps import StepTracker
 
@@ -83,7 +84,7 @@ class Hooks:
         self._torch: Any = None
         self._main: StepTracker | None = None  # of the thread that last called a module
         self._sight = 0
-        self._forward_handles: list[Any] = []
+        self._stop_listening: Callable[..., None] = _nothing
         self._undo: list[Callable[[], None]] = []
         self._undo_discount: Callable[[], None] = lambda: None
         self._backward_id: Callable[[], int] = lambda: -1
@@ -97,7 +98,6 @@ class Hooks:
         """Hang everything in. Called once torch has been imported."""
         self._torch = torch
         self._backward_id = getattr(torch._C, "_current_graph_task_id", self._backward_id)
-        self._pre, self._post = _forward_hooks(torch, self)
         self.enabled = True
         if hasattr(os, "register_at_fork") and not self._at_fork:
             self._at_fork = True
@@ -105,7 +105,7 @@ class Hooks:
         self._install_optimizer_hooks()
         self._undo.append(wrappers.wrap_fetches(self._torch, self))
         self._undo.extend(wrappers.wrap_scalers(self._torch, self))
-        self._undo_discount = wrappers.discount_our_hooks(self._torch, self)
+        self._undo_discount = wrappers.discount_our_hooks(self._torch)
         self.hidden = True
         self.show()
 
@@ -115,11 +115,8 @@ class Hooks:
         Forward hooks, which do nothing any more, stay in then: without them it would be compiled again.
         """
         self.disable()
-        if not for_good and self._forward_handles and _anything_compiled():
-            _kept.extend(self._forward_handles)
-            self._forward_handles.clear()
-        else:
-            self._drop_forward_hooks()
+        self._stop_listening(for_good=for_good)
+        if not forward_hooks.own():
             self._undo.append(self._undo_discount)
         while self._undo:
             self._undo.pop()()
@@ -150,10 +147,10 @@ class Hooks:
         return self._hide_all()
 
     def _hide_all(self) -> bool:
-        if _anything_compiled():
+        if anything_compiled():
             return False
         self.hidden = True
-        self._drop_forward_hooks()
+        self._stop_listening()
         return True
 
     def show(self) -> None:
@@ -162,12 +159,8 @@ class Hooks:
             return
         self.settle()
         self._counting = None
-        module = self._torch.nn.modules.module
         self._sight += 1
-        self._forward_handles = [
-            module.register_module_forward_pre_hook(self._pre),
-            module.register_module_forward_hook(self._post, always_call=True),
-        ]
+        self._stop_listening = forward_hooks.listen(self._torch, *_listeners(self))
         self.hidden = False
 
     def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
@@ -189,14 +182,6 @@ class Hooks:
         marks, counting.marks = counting.marks, None if counting.marks is None else []
         counting.tracker.advance(count)
         self._observer.counted(counting.tracker, marks or [])
-
-    def _drop_forward_hooks(self) -> None:
-        while self._forward_handles:
-            self._forward_handles.pop().remove()
-
-    def own_forward_hooks(self) -> int:
-        """Return how many forward hooks in torch's tables are ours."""
-        return len(self._forward_handles) + len(_kept)
 
     # --- events ----------------------------------------------------------------------------------
 
@@ -365,35 +350,28 @@ class Hooks:
         self._undo.append(optimizer.register_optimizer_step_post_hook(after).remove)
 
 
-def _forward_hooks(torch: Any, hooks: Hooks) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return the two global forward hooks. Under ``torch.compile`` they vanish: their first line is all it sees."""
+def _listeners(hooks: Hooks) -> tuple[Callable[[Any], None], Callable[[Any, Any], None]]:
+    """Return what listens to the forward hooks."""
 
-    def called(module: Any, _args: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
+    def called(module: Any) -> None:
         if hooks.enabled:
             try:
                 hooks.module_called(module)
             except Exception as error:  # noqa: BLE001
                 hooks.fail(error)
 
-    def left(_module: Any, _args: Any, _output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
+    def left(_module: Any, _output: Any) -> None:
         if hooks.enabled:
             hooks.module_left()
 
     return called, left
 
 
+def _nothing(**_options: bool) -> None:
+    return None
+
+
 def _stateful(module: Any) -> bool:
     """Whether a module has children, parameters or buffers; losses and activations have none."""
     own = (*module._parameters.values(), *module._buffers.values())
     return bool(module._modules) or any(each is not None for each in own)
-
-
-def _anything_compiled() -> bool:
-    """Whether dynamo has compiled anything in this process."""
-    utils = sys.modules.get("torch._dynamo.utils")
-    counters: Any = getattr(utils, "counters", None)
-    return bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))

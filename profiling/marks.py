@@ -143,11 +143,12 @@ class Marks:
 
     def _take_mode_off(self) -> None:
         if self._mode is not None and self._on_owner():
-            self._mode.take_off()
+            self._mode.take_off_for_good()
+            self._mode = None
 
     def _remove_hooks(self) -> None:
+        self._modules.remove()
         if not anything_compiled():  # else they stay, and do nothing
-            self._modules.remove()
             self._optimizers.remove()
 
     # --- what is around calls --------------------------------------------------------------------

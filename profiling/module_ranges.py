@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any, NamedTuple, Protocol
 
+from stallscope.profiling import forward_hooks
 from stallscope.profiling.callsites import printable
-from stallscope.profiling.compiled import leave_out
 from stallscope.profiling.function_mode import has_fast_path
 from stallscope.profiling.module_names import SHOWN, ModuleNames
 from stallscope.profiling.usercode import inside
@@ -71,19 +71,15 @@ class ModuleRanges:
         self._thread = _Thread()
         self._direct: dict[str, str] = {}  # class of a module whose ``forward`` was called → where
         self._lazy: set[int] = set()  # numbers of modules whose calls return before their bodies run
-        self._undo: list[Callable[[], None]] = []
+        self._stop: Callable[..., None] = lambda: None
 
     def install(self) -> None:
         """Hang the hooks in."""
-        module = self._torch.nn.modules.module
-        called, left = _hooks(self._torch, self, self._marker)
-        self._undo.append(module.register_module_forward_pre_hook(called).remove)
-        self._undo.append(module.register_module_forward_hook(left, always_call=True).remove)
+        self._stop = forward_hooks.listen(self._torch, *_listeners(self, self._marker))
 
     def remove(self) -> None:
-        """Take the hooks out. Where something is compiled they must stay, or it would be compiled again."""
-        while self._undo:
-            self._undo.pop()()
+        """Listen no more."""
+        self._stop()
 
     def close(self) -> None:
         """Leave what is open on this thread."""
@@ -183,26 +179,21 @@ def _shown(module: Any) -> str:
     return f"{module.name} ({module.type})" if module.name else module.type
 
 
-def _hooks(torch: Any, ranges: ModuleRanges, marker: Marker) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return the two global forward hooks. Under ``torch.compile`` they vanish: their first line is all it sees."""
+def _listeners(ranges: ModuleRanges, marker: Marker) -> tuple[Callable[[Any], None], Callable[[Any, Any], None]]:
+    """Return what listens to the forward hooks."""
 
-    def called(module: Any, _args: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
+    def called(module: Any) -> None:
         if marker.active:
             try:
-                ranges.called(module, sys._getframe(1))  # noqa: SLF001
+                ranges.called(module, sys._getframe(2))  # noqa: SLF001 - who runs the hook that calls this
             except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
                 marker.fail(error)
 
-    def left(module: Any, _args: Any, output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
+    def left(module: Any, output: Any) -> None:
         if marker.active:
             try:
                 ranges.left(module, output)
             except Exception as error:  # noqa: BLE001
                 marker.fail(error)
 
-    leave_out(torch, called, left)
     return called, left

@@ -30,11 +30,11 @@ READS = (  # Tensor methods that read values, or a result's size, back to the ho
 )
 FUNCTIONS = (  # the same as functions of torch
     *("is_nonzero", "equal", "allclose", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select"),
-    *("bincount", "inverse", "cholesky"),
+    *("bincount", "inverse", "cholesky", "combinations"),
 )
-LINALG = ("cholesky", "eigh", "eigvalsh", "inv", "ldl_factor", "lu_factor", "solve")  # they check whether it worked
+LINALG = ("cholesky", "eigh", "eigvalsh", "inv", "ldl_factor", "lu_factor", "solve", "svd")  # whether it worked
 SIZED = ("arange", "empty", "eye", "full", "ones", "rand", "randint", "randn", "randperm", "zeros")
-SHAPING = ("expand", "narrow", "repeat", "reshape", "view")
+SHAPING = ("expand", "narrow", "repeat", "reshape", "select", "view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ def calls(torch: Any) -> dict[Any, Call]:
         (torch, ("repeat_interleave",), _repeats),
         (torch.Tensor, ("repeat_interleave",), _repeats),
         (functional, ("one_hot",), _one_hot),
+        (torch, ("multinomial",), _multinomial),
+        (torch.Tensor, ("multinomial",), _multinomial),
         (torch, ("tensor", "as_tensor", "asarray"), _new),
         (torch, SIZED, _sized),
         (torch.Tensor, SHAPING, _shaped),
@@ -125,6 +127,13 @@ def _repeats(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None
 def _one_hot(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
     classes = kwargs.get("num_classes", args[1] if len(args) > 1 else -1)
     return _reads(devices, args[:1], kwargs) if classes == -1 else None
+
+
+def _multinomial(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
+    """Without replacement, or for one sample, torch checks the probabilities first."""
+    count = kwargs.get("num_samples", args[1] if len(args) > 1 else 1)
+    replaced = kwargs.get("replacement", args[2] if len(args) > 2 else False)  # noqa: PLR2004
+    return None if replaced and count != 1 else _reads(devices, args[:1], kwargs)
 
 
 def _new(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:

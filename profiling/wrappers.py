@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol
 
+from stallscope.profiling import forward_hooks
+
 
 class Events(Protocol):
     """Who is told."""
@@ -33,9 +35,6 @@ class Events(Protocol):
 
     def fail(self, error: Exception) -> None:
         """Switch off after a failure of ours."""
-
-    def own_forward_hooks(self) -> int:
-        """Return how many forward hooks in torch's tables are ours."""
 
 
 def _patch(owner: Any, name: str, wrapper: Any) -> Callable[[], None]:
@@ -134,7 +133,7 @@ def _scaler_update(original: Any, hooks: Events) -> Any:
     return update
 
 
-def discount_our_hooks(torch: Any, hooks: Events) -> Callable[[], None]:
+def discount_our_hooks(torch: Any) -> Callable[[], None]:
     """Let torch warn of global hooks next to ``torch.compile`` only if there are others than ours."""
     module = torch.nn.modules.module
     original = getattr(module, "_has_any_global_hook", None)
@@ -152,7 +151,7 @@ def discount_our_hooks(torch: Any, hooks: Events) -> Callable[[], None]:
 
     @wraps(original)
     def _has_any_global_hook() -> Any:
-        if hooks.own_forward_hooks() and sum(map(len, tables)) <= hooks.own_forward_hooks():
+        if forward_hooks.own() and sum(map(len, tables)) <= forward_hooks.own():
             return False
         return original()
 

@@ -83,6 +83,9 @@ ON_CPU = (  # a line of a script, what is marked there, whether it would wait
     ("x[0] = 1.0", None, None),
     ("sq[b[:3], 0] = 1.0", None, None),
     ("torch.linalg.inv(sq)", "inv", True),
+    ("torch.multinomial(sq, 1)", "multinomial", True),
+    ("sq.multinomial(3, replacement=True)", None, None),
+    ("sq.select(0, i)", "select", True),
     ("torch.save(x, io.BytesIO())", "save", True),
     ("nn.utils.clip_grad_norm_(grads(), 1.0, error_if_nonfinite=True)", "__bool__", True),
     ("nn.utils.clip_grad_norm_(grads(), 1.0)", None, None),
@@ -92,7 +95,7 @@ ON_CPU = (  # a line of a script, what is marked there, whether it would wait
 
 
 def test_each_call_is_marked_on_its_line(tmp_path):
-    """70 lines: what each is marked as, if at all, and whether it would wait for a GPU."""
+    """Some 70 lines: what each is marked as, if at all, and whether it would wait for a GPU."""
     marked = run_marked(tmp_path, "\n".join(line for line, _, _ in ON_CPU), before=PREPARED)
     found = {each.frames[0].line: each for each in marked.marks.call_sites if each.kind not in ("forward", "backward")}
     seen = [(found[at].kind, found[at].would_synchronize) if at in found else (None, None) for at in _numbers()]
