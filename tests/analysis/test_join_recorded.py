@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from stallscope.analysis import intervals
+from stallscope.analysis.breakdown import is_dataloader
+from stallscope.analysis.rows import rows_named
 from stallscope.analysis.summary import analyse, summarize
 from stallscope.traces.manifest import Manifest
 from stallscope.traces.read import read
+from stallscope.traces.trace import Category
 from tests.analysis.test_summary import manifest_of
 
 STEPS = 3
@@ -104,3 +108,23 @@ def test_a_backward_nodes_work_belongs_to_the_layer_of_its_forward(traces):
     position, is_backward = stages.backward.homes(trace, modules.calls, nodes)
     assert [modules.names[i] for i in position.tolist()] == ["layers.1", "layers.0"] * STEPS
     assert is_backward.all()
+
+
+def test_the_same_training_recorded_twice_by_others(real_traces):
+    """ResNet with 0 and with 4 DataLoader workers: only loading is missing, and what cuDNN did by another algorithm."""
+    timing, other = (
+        read(next(real_traces.glob(f"kineto-2021/resnet50_num_workers_{workers}/*.gz"))) for workers in (0, 4)
+    )
+    stages = analyse(timing, tables(), other)
+    joined, rows = stages.places.joined, stages.operators.rows
+    assert joined.share(stages.syncs.blocking) == 1.0
+    missing = rows[~joined.matched[rows] & stages.window.holds(timing.events.ts_ns[rows])]
+    fetches = rows_named(timing, timing.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
+    loading = stages.window.cover(timing, fetches)
+    assert len(missing) > 0
+    assert intervals.covers(loading, timing.events.ts_ns[missing]).all()
+    launches = stages.launches.calls[~joined.matched[stages.launches.calls]]
+    assert len(launches) < 0.01 * len(stages.launches.calls)
+    assert {timing.name_of(row) for row in stages.operators.parent[launches].tolist()} == {
+        "aten::cudnn_convolution", "aten::cudnn_convolution_backward_input",
+    }  # fmt: skip
