@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import statistics
+from collections import Counter
 from math import ceil, log2, sqrt
 
 import numpy as np
@@ -14,12 +16,14 @@ from stallscope.analysis.graph import Graph, Kind
 from stallscope.analysis.replay import replay
 from stallscope.analysis.subject import Subject
 from stallscope.analysis.units import count, microseconds, percent
+from stallscope.traces.trace import Bools, Ints
 
 LARGEST = 1024.0  # times the batch: how far the search for the limit goes
 SUGGESTED = 64.0  # times the batch that is forecast, at most
 BATCH_PRIOR, MODULE_PRIOR = 0.10, 0.10
 EIGHTY = 1.282  # standard deviations that hold 80 % of a normal distribution
 FULL = 100.0  # percent
+_NUMBERS = re.compile(r"\d+")
 CPU_FLOOR = 0.02  # of the step: two measurements of one thing differ by that much
 
 
@@ -108,36 +112,53 @@ def cpu(subject: Subject, wanted: Wanted) -> Fix:
 
 def fewer_launches(subject: Subject, wanted: Wanted) -> Fix:
     """Half the launches of the module that makes most, with the host's work for them; the GPU's work stays."""
-    modules = subject.stages.modules
-    if not modules.known:
+    stages = subject.stages
+    if not stages.modules.known:
         return cannot(wanted, "the trace tells of no modules; record it with stacks and modules")
-    most = max(modules.totals, key=lambda each: (each.launches_self, each.name), default=None)
-    if most is None or not most.launches_self or not subject.facts.launches:
+    name, alike, launches = _most_launches(subject)
+    if not len(launches):
         return cannot(wanted, "no module launches anything by itself")
-    launches = subject.stages.per_step(most.launches_self)
-    share = launches / subject.facts.launches
-    gone = _half(subject, share)
+    gone = _half(subject, launches)
+    number, all_of_them = stages.per_step(len(launches)), subject.facts.launches
+    whose = f"{name} ({alike} of them)" if alike > 1 else name
     return Fix(
         wanted=wanted,
-        why=f"{most.name} makes {count(launches)} of {count(subject.facts.launches)} launches a step "
-        f"({percent(share)}) by itself: merge its operators, or compile this module alone",
+        why=f"{whose}: {count(number)} of {count(all_of_them)} launches a step ({percent(number / all_of_them)}), "
+        "forward and backward, without the modules inside. Merge its operators, or compile it alone",
         change=lambda graph, _: lasting(graph, gone, 0),
         prior=MODULE_PRIOR,
         adds_up=False,
-        where=most.name,
+        where=name,
     )
 
 
-def _half(subject: Subject, share: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Launch calls, evenly over the step, and the host's work before each: half of the module's share of all."""
+def _most_launches(subject: Subject) -> tuple[str, int, Ints]:
+    """(modules that make most launches themselves, how many such, event rows of the launches, ascending).
+
+    Modules whose names differ in numbers only are alike: ``layers.0.attn`` and ``layers.1.attn`` are ``layers.*.attn``.
+    """
+    stages = subject.stages
+    names = stages.modules.names
+    started, _ = stages.backward.homes(stages.trace, stages.modules.calls, stages.launches.calls)
+    known = started >= 0
+    kinds = [_NUMBERS.sub("*", each) for each in names]
+    counted = Counter(kinds[position] for position in started[known].tolist())
+    if not counted:
+        return "", 0, np.zeros(0, dtype=np.int64)
+    most = min(counted, key=lambda kind: (-counted[kind], kind))
+    alike = sorted({name for name, kind in zip(names, kinds, strict=True) if kind == most})
+    own = np.array([kind == most for kind in kinds], dtype=np.bool_)
+    rows: Ints = stages.launches.calls[known & own[np.maximum(started, 0)]]
+    return alike[0] if len(alike) == 1 else most, len(alike), rows
+
+
+def _half(subject: Subject, rows: Ints) -> Bools:
+    """Every second of these launches, and the host's work before each; (n,)."""
     graph = subject.graph
-    launches = np.flatnonzero(graph.kind == Kind.LAUNCH)
-    nth = np.arange(1, len(launches) + 1)
-    chosen = launches[np.floor(nth * share / 2) != np.floor((nth - 1) * share / 2)]
+    launches = np.flatnonzero(subject.host & np.isin(graph.row, rows))[::2]
     found = np.zeros(len(graph), dtype=np.bool_)
-    found[chosen] = True
-    before = chosen[(chosen > 0)] - 1
+    found[launches] = True
+    before = launches[launches > 0] - 1
     same = (graph.resource[before] == graph.resource[before + 1]) & (graph.kind[before] == Kind.SEGMENT)
     found[before[same]] = True
-    found &= ~subject.input & ~subject.reads
-    return found
+    return found & ~subject.input & ~subject.reads

@@ -320,3 +320,21 @@ def test_a_run_that_reads_seldom_has_nothing_left_to_save(tmp_path: Path) -> Non
     now, _ = founding(100, tmp_path)
     assert now.verdict.kind == "launch-bound"
     assert of(now, "record_every_2000").applies is False
+
+
+def test_fewer_launches_names_the_module_and_halves_what_it_does() -> None:
+    """Two modules of 1 and 4 launches: the second is named, and two of its launches go with the work before them."""
+    builder = TraceBuilder()
+    for number in range(4):
+        start = 1000 * number
+        builder.step(start, 1000)
+        builder.python("nn.Module: Linear_0", start + 10, 100).python("nn.Module: Block_0", start + 200, 700)
+        builder.launch(start + 50, 5, kernel=("gemm", start + 60, 3))
+        for launch in range(4):
+            at = start + 250 + 150 * launch
+            builder.launch(at, 5, kernel=("small", at + 8, 2))
+    found = of(summarize(builder.trace()), "fewer_launches")
+    assert found.title == "half the launches in Block_0"
+    assert found.why.startswith("Block_0: 4 of 5 launches a step (80 %)")
+    assert found.step_us is not None
+    assert found.step_us.expected == pytest.approx(1000 - 2 * 5 - (195 + 145), abs=5)
