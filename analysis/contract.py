@@ -218,7 +218,8 @@ class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
     """Where the host waited, or was held up by a call: one kind of call from one place.
 
     Where an attribution window told the lines of the script, a line is one row: its waits are added up, ``api`` and
-    ``kind`` are those of the call that took most time. Without a GPU the lines that would wait on one have rows of
+    ``kind`` are those of the call that took most time (what it does beside waiting, allocations and the like, has rows
+    of its own). Without a GPU the lines that would wait on one have rows of
     kind ``would_synchronize``, without ``api`` and time.
     """
 

@@ -30,6 +30,7 @@ WORTH: Final = 0.03  # of the usual step
 PRESENT: Final = 0.8  # of the steps at the distance
 LEAST: Final = 3  # long steps
 CHANCE: Final = math.log(1e-3)
+FEW: Final = 60  # long steps, up to which their distances are fewer than all distances
 MOST: Final = 3  # kinds of periodic work
 USUAL: Final = 0.4  # of the steps, at least
 NORMAL: Final = 1.049  # the middle two fifths of a normal distribution are so many standard deviations wide
@@ -99,12 +100,20 @@ def _best_comb(long: Bools) -> tuple[int, int] | None:
         return None
     tried = sum(range(2, size // LEAST + 1))
     best: tuple[float, int, int] | None = None
-    for period in range(2, size // LEAST + 1):
+    for period in _periods(places, size):
         for first, hits, count in _candidates(places, size, period):
             chance = _log_chance(hits, count, (len(places) - hits + 1) / (size - count + 2)) + math.log(tried)
             if chance < CHANCE and (best is None or chance < best[0]):
                 best = (chance, period, first)
     return None if best is None else (best[1], best[2])
+
+
+def _periods(places: Ints, size: int) -> list[int]:
+    """The distances to try: where four of five steps at a distance are long, two neighbours are, so long steps tell."""
+    if len(places) > FEW:
+        return list(range(2, size // LEAST + 1))
+    apart = np.unique(places[:, None] - places[None, :])
+    return [int(each) for each in apart[(apart >= 2) & (apart <= size // LEAST)].tolist()]  # noqa: PLR2004
 
 
 def _candidates(places: Ints, size: int, period: int) -> list[tuple[int, int, int]]:

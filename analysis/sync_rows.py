@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stallscope.analysis import contract
-from stallscope.analysis.sync import Site
+from stallscope.analysis.sync import STALLS, Site
 
 if TYPE_CHECKING:
     from stallscope.analysis.join import Joined
     from stallscope.analysis.summary import Stages
 
 WOULD = "would_synchronize"
+WAIT = "wait"  # a line's waits for the device are one row, whatever calls they are made of
 
 
 def sync_sites(stages: Stages) -> list[contract.SyncSite] | None:
@@ -24,16 +25,19 @@ def sync_sites(stages: Stages) -> list[contract.SyncSite] | None:
     joined = stages.places.joined
     if not stages.launches.known:
         return None if joined is None else _would_wait(joined)
-    lines: dict[str, list[Site]] = {}
+    lines: dict[tuple[str, str], list[Site]] = {}
     rows: list[list[Site]] = []
     for site in stages.syncs.sites:
         if site.place.site is None or site.by_profiler:
             rows.append([site])
-        elif (line := site.place.site.line) in lines:
-            lines[line].append(site)
+            continue
+        key = site.place.site.line, WAIT if site.kind in STALLS else site.kind
+        if key in lines:
+            lines[key].append(site)
         else:
-            rows.append(lines.setdefault(line, [site]))
-    return [_row(stages, sites) for sites in rows]
+            rows.append(lines.setdefault(key, [site]))
+    found = [_row(stages, sites) for sites in rows]
+    return sorted(found, key=lambda row: (row.by_profiler, row.kind not in STALLS, -row.blocked_us_per_step))
 
 
 def _row(stages: Stages, sites: list[Site]) -> contract.SyncSite:

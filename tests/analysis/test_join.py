@@ -142,6 +142,23 @@ def test_lines_and_modules_are_carried_over_with_the_timing_traces_times():
     assert (covered.steps, covered.events_share, covered.waits_share, covered.launches_share) == (2, 1.0, 1.0, 1.0)
 
 
+def test_a_line_that_waits_in_two_calls_is_one_row():
+    """A read through pageable memory blocks in the copy and in the synchronize: one row, both calls named."""
+    traces = []
+    for marks in (False, True):
+        recorder = Recorder(marks=marks)
+        recorder.step(0, second_item=False)
+        at = 111.2 * recorder.slower
+        recorder.builder.memcpy(at, 0.3, copy=("Memcpy DtoH (Device -> Pageable)", at + 0.1, 0.1))
+        recorder.builder.call("cudaMalloc", at + 0.05 * recorder.slower, 0.04)
+        traces.append(recorder.builder.trace())
+    rows = summarize(traces[0], tables(), traces[1]).sync_sites
+    assert [(row.call_site, row.kind, row.api, row.apis, round(row.blocked_us_per_step, 2)) for row in rows] == [
+        ("train.py:6", "synchronize", "cudaStreamSynchronize", ["cudaStreamSynchronize", "cudaMemcpyAsync"], 9.3),
+        ("train.py:6", "allocation", "cudaMalloc", [], 0.04),
+    ]
+
+
 def test_a_wait_on_autograds_thread_is_backwards_line_and_the_forward_modules():
     """A wait inside the node of layers.1: blamed on `loss.backward()`, line 41, and on the module."""
     traces = []
