@@ -34,7 +34,7 @@ def tell(result: Result) -> Story:
     headers = ("variant", "model(x)", "model.forward(x)", "difference", "forward against the call")
     note = "Laps of 200 calls in turn; difference: the middle one of the pairs of laps, in ns."
     cost = Table("One call of a 4-10-3 network on 120 rows, without gradients", headers, rows, note)
-    panel = Panel("Time of one call; a dot is a run, the bar their median", "µs", dots=tuple(dots))
+    panel = Panel("Time of one call", "µs", dots=tuple(dots))
     return Story((cost, lost(result)), (panel,), (*sentences, lost_sentence(result)))
 
 

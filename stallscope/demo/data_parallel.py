@@ -52,7 +52,7 @@ def tell(result: Result) -> Story:
         )
     headers = ("variant", "a step", "rows/s, all together", "against one process", "exchange of gradients")
     dots = tuple(Dots(variant.title, speed(variant).values) for variant in result.variants)
-    panel = Panel("Rows a second of all processes; a dot is a run, the bar their median", "rows/s", dots=dots)
+    panel = Panel("Rows of all processes together", "rows/s", dots=dots)
     note = "Exchange: 1 - (a step within no_sync()) ÷ (a step), in laps in turn."
     parts = (exchange, sharing, feeding)
     sentences = [sentence for device in result.devices for part in parts for sentence in part(result, device)]

@@ -63,7 +63,7 @@ def tell(result: Result) -> Story:
         )
     headers = ("variant", "samples/s", "against 0 workers", "waiting for data", "first batch of an epoch")
     dots = tuple(Dots(variant.title, speed(variant).values) for variant in result.variants)
-    panel = Panel("Samples a second; a dot is a run, the bar their median", "samples/s", dots=dots)
+    panel = Panel("Training from a DataLoader", "samples/s", dots=dots)
     return Story((Table("Training from a DataLoader", headers, rows),), (panel,), tuple(sentences(result)))
 
 

@@ -98,7 +98,7 @@ def all_runs(result: Result, device: str, name: str) -> Sample:
 def time_panel(result: Result) -> Panel:
     """A row of dots a variant."""
     rows = tuple(Dots(variant.title, us(variant).values) for variant in result.variants)
-    return Panel("Time of one epoch; a dot is a run, the bar their median", "µs per epoch", dots=rows)
+    return Panel("Time of one epoch", "µs per epoch", dots=rows)
 
 
 def curve_panel(result: Result) -> Panel:
@@ -195,7 +195,7 @@ def price(result: Result, device: str, name: str) -> float:
 
 def share(part: float, whole: float | None) -> str:
     """``0.4 %``."""
-    return "-" if not whole else f"{part / whole:.2%}".replace("%", " %")
+    return "-" if not whole else f"{100 * part / whole:.2g} %"
 
 
 WORKLOAD = Workload(

@@ -74,15 +74,17 @@ def height(panel: Panel) -> float:
 def fill(axis: Any, panel: Panel) -> None:
     """Draw one panel."""
     axis.set_title(panel.title)
-    axis.set_xlabel(panel.x)
+    axis.set_xlabel(f"{panel.x} (dot: a run, bar: the median)" if panel.dots else panel.x)
     if panel.dots:
         dots(axis, panel)
     else:
         lines(axis, panel)
     if panel.log_x:
         log(axis, "x", spanned(point[0] for line in panel.lines for point in line.points))
-    elif panel.dots:
-        axis.set_xlim(left=0)
+    else:
+        axis.locator_params(axis="x", nbins=6)  # more do not fit
+        if panel.dots:
+            axis.set_xlim(left=0)
     if panel.log_y:
         log(axis, "y", spanned(point[1] for line in panel.lines for point in line.points))
     elif panel.lines:
@@ -132,5 +134,7 @@ def log(axis: Any, which: str, span: float) -> None:
     (axis.set_xscale if which == "x" else axis.set_yscale)("log")
     scale = axis.xaxis if which == "x" else axis.yaxis
     scale.set_major_locator(LogLocator(subs=(1.0,) if span > 300 else (1.0, 2.0, 5.0)))  # noqa: PLR2004
-    scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    scale.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:.8f}".rstrip("0"))
+    )
     scale.set_minor_formatter(NullFormatter())
