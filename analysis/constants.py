@@ -92,8 +92,20 @@ LOADER_CONTENTION: Final = Constant(
     "three public V100 pairs: 86 → 86, 88 → 109 ms a step (0 to 24 %)",
 )  # fmt: skip
 PINNED_RATE: Final = Constant(
-    "pinned_rate", 12.0, 10.0, 50.0, "GB/s to the GPU",
+    "pinned_rate", 12.0, 10.0, 50.0, "GB/s to a GPU of unknown bus",
     "public traces, PCIe 3 and 4: 6.4 to 11.6; PCIe 5 by its specification: to 55",
+)  # fmt: skip
+PINNED_RATE_PCIE3: Final = Constant(
+    "pinned_rate_pcie3", 12.0, 6.0, 13.0, "GB/s to a GPU of compute capability below 8",
+    "16 lanes of PCIe 3 by specification: 15.8, in practice 12 to 13; public V100 traces: 6.4 to 11.6",
+)  # fmt: skip
+PINNED_RATE_PCIE4: Final = Constant(
+    "pinned_rate_pcie4", 24.0, 11.0, 27.0, "GB/s to a GPU of compute capability 8",
+    "16 lanes of PCIe 4 by specification: 31.5, in practice 24 to 26; in an older slot 12",
+)  # fmt: skip
+PINNED_RATE_PCIE5: Final = Constant(
+    "pinned_rate_pcie5", 48.0, 22.0, 56.0, "GB/s to a GPU of compute capability 9 and above",
+    "16 lanes of PCIe 5 by specification: 63, in practice 45 to 55; in an older slot 24",
 )  # fmt: skip
 HOST_COPY_RATE: Final = Constant(
     "host_copy_rate", 8.0, 5.0, 14.0, "GB/s of one core, copying a batch into pinned memory",
@@ -128,8 +140,21 @@ TABLE: Final[tuple[Constant, ...]] = (
     LOADER_OVERHEAD,
     LOADER_CONTENTION,
     PINNED_RATE,
+    PINNED_RATE_PCIE3,
+    PINNED_RATE_PCIE4,
+    PINNED_RATE_PCIE5,
     HOST_COPY_RATE,
     PINNED_CALL,
     INFLATION,
     RECORDING,
 )
+
+
+def pinned_rate(capability: str | None) -> Constant:
+    """The rate of the bus that GPUs of this compute capability ("9.0") came with; of others the widest bounds."""
+    major = (capability or "").partition(".")[0]
+    if not major.isdecimal():
+        return PINNED_RATE
+    if int(major) >= 9:  # noqa: PLR2004 - Hopper and later
+        return PINNED_RATE_PCIE5
+    return PINNED_RATE_PCIE4 if int(major) == 8 else PINNED_RATE_PCIE3  # noqa: PLR2004 - Ampere and Ada

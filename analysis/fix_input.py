@@ -68,11 +68,12 @@ def pinned_memory(subject: Subject, wanted: Wanted) -> Fix:
     staging = subject.host & (graph.tag == Tag.STAGING)
     workers = subject.facts.loader_workers  # a thread of the training process then pins, beside it
     firsts = subject.firsts
+    rate = constants.pinned_rate(trace.devices[0].compute_capability if trace.devices else None)
     us_to_pin = float(moved.sum()) / (1000 * graph.steps)  # at 1 GB/s
 
     def change(graph: Graph, bound: Bound) -> Graph:
         took = graph.duration_ns[copies]
-        faster = np.where(known, np.minimum(took, moved / bound.of_rate(constants.PINNED_RATE) + 1000), took)
+        faster = np.where(known, np.minimum(took, moved / bound.of_rate(rate) + 1000), took)
         quick = lasting(lasting(graph, copies, faster), calls, 1000 * bound.of(constants.PINNED_CALL))
         unblocked = _unblocked(lasting(quick, staging, 0).without(waits), calls)
         return unblocked if workers else plus(unblocked, firsts, us_to_pin / bound.of_rate(constants.HOST_COPY_RATE))

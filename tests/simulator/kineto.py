@@ -20,7 +20,7 @@ CBID = {
 }  # fmt: skip
 FLOWS = frozenset(CBID) - {"cudaEventRecord", "cudaStreamWaitEvent"}
 DEVICE = {
-    "id": 0, "name": "simulated", "totalGlobalMem": 12_884_901_888, "maxThreadsPerBlock": 1024,
+    "id": 0, "name": "NVIDIA, simulated", "totalGlobalMem": 12_884_901_888, "maxThreadsPerBlock": 1024,
     "maxThreadsPerMultiprocessor": 1536, "regsPerBlock": 65536, "warpSize": 32, "sharedMemPerBlock": 49152,
     "numSms": SMS, "regsPerMultiprocessor": 65536, "sharedMemPerBlockOptin": 101376,
     "sharedMemPerMultiprocessor": 102400,
