@@ -10,8 +10,9 @@ collective kernels includes waiting for other ranks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from stallscope.analysis.contract import Savings
 from stallscope.analysis.graph import Graph, Work
@@ -35,8 +36,7 @@ NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """A step replayed, and with one class of work free at a time."""
 
     trust: Trust

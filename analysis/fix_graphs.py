@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from stallscope.analysis import constants
 from stallscope.analysis.fix import Bound, Fix, cannot, lasting, plus, scaled

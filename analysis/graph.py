@@ -25,19 +25,20 @@ edge to a device node holds back its start, an edge to a host node its end: a ca
 (``Constants``) are one figure for the trace, durations are as measured. Times are ns after the start of the window.
 
 What a change to the program does is a change of these columns: ``without(nodes)`` takes nodes out, ``keep_edges(mask)``
-edges, and ``dataclasses.replace`` changes any column; ``free(classes)`` makes classes of work free. Nodes and edges may
-be added too, as long as nodes stay sorted and every edge leads to a later ``key`` (the order of evaluation;
+edges, and ``msgspec.structs.replace`` changes any column; ``free(classes)`` makes classes of work free. Nodes and
+edges may be added too, as long as nodes stay sorted and every edge leads to a later ``key`` (the order of evaluation;
 ``in_order`` tells).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
+import msgspec
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from stallscope.traces.trace import Bools, Ints
@@ -96,8 +97,7 @@ class Link(IntEnum):
     CLOSING = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edges:
+class Edges(msgspec.Struct, frozen=True, kw_only=True):
     """e dependencies."""
 
     source: Ints  # (e,) node
@@ -120,8 +120,7 @@ class Edges:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constants:
+class Constants(msgspec.Struct, frozen=True, kw_only=True):
     """Latencies of the machine as the trace shows them, ns; None: no sample, an assumption took its place."""
 
     launch_ns: int | None  # launch (see ``launch_from_end``) → start of a kernel on an idle stream
@@ -132,8 +131,7 @@ class Constants:
     queue_depth: int | None  # launches that the queue holds, where it was full
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """n nodes, sorted by ``resource`` and in order on each; see the module's description."""
 
     kind: Small  # (n,) of Kind
@@ -210,7 +208,7 @@ class Graph:
 
     def keep_edges(self, chosen: Bools) -> Graph:
         """The graph with those of its edges."""
-        return replace(self, edges=self.edges.of(chosen))
+        return structs.replace(self, edges=self.edges.of(chosen))
 
     def without_links(self, *links: Link) -> Graph:
         """The graph without the edges of some kinds."""
@@ -222,7 +220,7 @@ class Graph:
         They stay in the columns, with a duration of 0 and no edges, so that numbers of nodes keep their meaning.
         """
         kept = self.keep_edges(~(nodes[self.edges.source] | nodes[self.edges.target]))
-        return replace(
+        return structs.replace(
             kept,
             duration_ns=np.where(nodes, 0, self.duration_ns),
             gap_ns=np.where(nodes, 0, self.gap_ns),
@@ -239,7 +237,7 @@ class Graph:
         kept = self
         if Work.SYNC in chosen:
             kept = self.without_links(Link.SYNC, Link.COPY)
-        return replace(
+        return structs.replace(
             kept,
             duration_ns=np.where(freed, 0, self.duration_ns),
             gap_ns=np.where(freed, np.minimum(self.gap_ns, 0), self.gap_ns),

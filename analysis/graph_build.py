@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from stallscope.analysis.graph import NEVER, Constants, Edges, Graph, Kind, Link, Small, Tag, Work
 from stallscope.analysis.graph_device import Device, find_device

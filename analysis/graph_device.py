@@ -11,9 +11,9 @@ some ended just before (12 µs, 40 µs after waits over 100 µs), else for nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from stallscope.analysis.breakdown import is_collective_kernel
@@ -38,8 +38,7 @@ ASSUMED_LAUNCH_NS: Final = 8_000  # launch latency where the trace shows none
 ASSUMED_GAP_NS: Final = 1_300
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True):
     """k pieces of device work, by stream and in order of start; times in ns after the start of the window."""
 
     work: Ints  # (k,) index into ``trace.work``
@@ -76,8 +75,7 @@ class Device:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(msgspec.Struct, frozen=True):
     """The work as measured, by stream and start."""
 
     work: Ints

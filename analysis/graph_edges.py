@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import numpy as np
 
 from stallscope.analysis.awaited import ALL, SKEW_NS, scopes
@@ -28,8 +28,7 @@ SHORTEST_UPLOAD_NS: Final = 5_000
 ASSUMED_RETURN_NS: Final = 6_000
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(msgspec.Struct, frozen=True):
     """Edges to host nodes, and what the calls that they end in take by themselves."""
 
     edges: Edges  # device nodes are numbered from the number of host nodes on

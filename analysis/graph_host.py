@@ -12,9 +12,9 @@ before its end.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +38,7 @@ _is_item: Final = matches(re.compile(r"aten::(item|is_nonzero|_local_scalar_dens
 _is_optimizer: Final = matches(re.compile(r"Optimizer\.step#"))
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """The windows of all host threads one after the other, so that one sort does for all of them."""
 
     threads: NDArray[np.int32]  # (t,) index into ``trace.threads``
@@ -63,8 +62,7 @@ class Line:
         return intervals.union(starts, self.place(thread, trace.events.end_ns[rows]))
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(msgspec.Struct, frozen=True):
     """h nodes of t threads, in order; times are places on ``line``."""
 
     line: Line
@@ -91,8 +89,7 @@ class Host:
         return np.where(self.call_rows[place] == rows, self.call_node[place], -1)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """What the builder knows of the calls; all event rows."""
 
     launches: Ints

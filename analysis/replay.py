@@ -21,16 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from stallscope.analysis.graph import NEVER, Graph, Link
 from stallscope.traces.trace import Ints
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
+class Times(msgspec.Struct, frozen=True, kw_only=True):
     """When everything happens; ns after the start of the first pass. Of the last pass, but for ``first_ns``."""
 
     start_ns: Ints  # (n,)

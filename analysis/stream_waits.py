@@ -7,8 +7,7 @@ Torch writes such rows where sync events are recorded, as ``stallscope profile``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from stallscope.analysis.awaited import called_at, integer_of, stream_numbers_by_id
@@ -16,8 +15,7 @@ from stallscope.analysis.rows import named
 from stallscope.traces.trace import Ints, Trace
 
 
-@dataclass(frozen=True, slots=True)
-class StreamWaits:
+class StreamWaits(msgspec.Struct, frozen=True):
     """w waits; streams by their number (``launches.stream_numbers``), moments in ns."""
 
     stream: Ints  # (w,) that waits

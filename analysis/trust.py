@@ -9,9 +9,9 @@ cannot be replayed leave 8 to 60 % unexplained, all others 1 % at most.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
 import numpy as np
 
 from stallscope.analysis.graph import Graph
@@ -35,8 +35,7 @@ ENOUGH_STEPS: Final = 4  # for quartiles to mean something
 INFLATION: Final = (1 / 1.1, 1 / 0.4)  # profiled ÷ unprofiled step time that can be believed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay is worth."""
 
     level: Level

@@ -22,12 +22,13 @@ Fixes are then added up in the order of their savings, each on top of those befo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from stallscope.analysis.calibration import PROFILED, Calibration, calibrate
 from stallscope.analysis.contract_forecast import ForecastBase, StepRange, WhatIf

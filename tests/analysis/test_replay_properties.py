@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from stallscope.analysis.counterfactual import NAMES, find_replayed
 from stallscope.analysis.graph import NEVER, Constants, Edges, Graph, Kind, Link, Work

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from stallscope.analysis.counterfactual import NAMES, Replayed
 from stallscope.analysis.graph import Graph, Kind, Tag
@@ -93,8 +93,6 @@ def test_the_sum_of_waits_is_set_against_what_removing_them_saves():
 
 def test_a_wait_for_a_drained_queue_saves_its_own_cost():
     """The GPU had finished when .item() came: what is saved is the call, and the sentence says so."""
-    import msgspec
-
     drained = msgspec.structs.replace(item(39.0), drained_share=1.0)
     said = judge(facts(sites=[drained]), replayed(host=0.9, sync=0.06)).not_the_cause[0]
     assert "The GPU had already finished when the CPU came to wait; doing without saves 33.6 µs (6 %)" in said
