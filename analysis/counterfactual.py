@@ -13,11 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import numpy as np
 
 from stallscope.analysis.contract import Savings
-from stallscope.analysis.graph import Graph, Work
+from stallscope.analysis.graph import Graph, Link, Work
 from stallscope.analysis.graph_build import build
-from stallscope.analysis.replay import Program, replay
+from stallscope.analysis.replay import Program
 from stallscope.analysis.trust import Trust, find_trust
 
 if TYPE_CHECKING:
@@ -76,27 +77,41 @@ def find_replayed(stages: Stages, *, inflation: float | None = None, batched: bo
     base = program.run(graph.duration_ns, passes=passes).step_ns if passes > 1 else times.step_ns
     if trust.level == "refused" or base <= 0:
         return Replayed(trust=trust, step_us=base / 1000, savings={}, second="", joint=0.0, graph=graph)
-    savings = {name: _saving(graph, (work,), passes, base) for work, name in NAMES.items()}
-    second, joint = _joint(graph, savings, passes, base)
+    step = _Step(graph, program, passes, base)
+    savings = {name: step.saving(work) for work, name in NAMES.items()}
+    second, joint = _joint(step, savings)
     return Replayed(trust=trust, step_us=base / 1000, savings=savings, second=second, joint=joint, graph=graph)
 
 
-def _joint(graph: Graph, savings: dict[str, float], passes: int, base: float) -> tuple[str, float]:
+class _Step(msgspec.Struct, frozen=True):
+    """A step, to be replayed with classes of work free; no replay takes longer than ``base``."""
+
+    graph: Graph
+    program: Program
+    passes: int
+    base: float  # ns
+
+    def saving(self, *classes: Work) -> float:
+        """The share of the step that it would take less."""
+        if Work.SYNC not in classes and not np.isin(self.graph.work, [int(each) for each in classes]).any():
+            return 0.0
+        freed = self.graph.free(classes)
+        program = self.program.of(msgspec.structs.replace(freed, edges=self.graph.edges))
+        dropped = (Link.SYNC, Link.COPY) if Work.SYNC in classes else ()  # as ``free`` does
+        return max(0.0, 1 - program.run(freed.duration_ns, dropped, self.passes).step_ns / self.base)
+
+
+def _joint(step: _Step, savings: dict[str, float]) -> tuple[str, float]:
     """(what is named beside the class that saves most, what both save together)."""
     first, *others = sorted(NAMES, key=lambda work: -savings[NAMES[work]])
     alone, most = savings[NAMES[first]], savings[NAMES[others[0]]]
 
     def together(other: Work) -> float:
-        return max(alone, savings[NAMES[other]], _saving(graph, (first, other), passes, base))
+        return max(alone, savings[NAMES[other]], step.saving(first, other))
 
     joint = together(others[0])
     if alone >= CLEAR * most > 0 or joint >= JOINT or alone < PART:
         return NAMES[others[0]], joint
-    best = max(others, key=together)
-    return NAMES[best], together(best)
-
-
-def _saving(graph: Graph, classes: tuple[Work, ...], passes: int, base: float) -> float:
-    if not any((graph.work == int(each)).any() for each in classes) and Work.SYNC not in classes:
-        return 0.0
-    return max(0.0, 1 - replay(graph.free(classes), passes=passes).step_ns / base)
+    joints = {other: together(other) for other in others}
+    best = max(others, key=lambda other: joints[other])
+    return NAMES[best], joints[best]
