@@ -33,7 +33,7 @@ def leave_out(torch: Any, *functions: Any) -> None:
 
 
 class Gate:
-    """Tells when the thread that made it enters compiled code from outside, and when it is back.
+    """Tells when a thread enters compiled code from outside, and when it is back.
 
     Every entry switches dynamo on and off again in one Python function, through ``_maybe_set_eval_frame``. Calls of it
     in between (code in a compiled function that is exempt) switch back and forth, from other frames.
@@ -41,9 +41,9 @@ class Gate:
 
     SWITCH = "_maybe_set_eval_frame"
 
-    def __init__(self, entering: Callable[[], None], left: Callable[[], None]) -> None:
+    def __init__(self, entering: Callable[[], None], left: Callable[[], None], thread: int) -> None:
         self._entering, self._left = entering, left
-        self._thread = threading.get_ident()
+        self._thread = thread
         self._frame: int | None = None  # identity of the one that entered
 
     def around(self, switch: Any) -> Any:

@@ -122,7 +122,8 @@ class Marks:
 
     def _install_call_sites(self) -> None:
         self._patches.mark(patches.waits_without_tensors(self._torch))
-        self._patches.replace(self._torch.autograd, "_engine_run_backward", self._around_backward)
+        if hasattr(self._torch.autograd, "_engine_run_backward"):
+            self._patches.replace(self._torch.autograd, "_engine_run_backward", self._around_backward)
         self._forget_import = when_imported("torch._dynamo.eval_frame", self._gate_off)
         if anything_compiled() and not self._gated:
             self._problems.append(Finding(name="compiled", text=COMPILED))
@@ -134,7 +135,7 @@ class Marks:
         """Keep the mode off while compiled code runs, where this torch tells when it does."""
         try:
             if hasattr(dynamo, Gate.SWITCH):
-                self._patches.replace(dynamo, Gate.SWITCH, Gate(self.suspend, self.resume).around)
+                self._patches.replace(dynamo, Gate.SWITCH, Gate(self.suspend, self.resume, self._owner).around)
                 self._gated = True
             else:  # it has been imported just now: something may be compiled soon
                 self._take_mode_off()
