@@ -13,6 +13,7 @@ import msgspec
 from stallscope import __version__
 from stallscope.profiling import machine
 from stallscope.profiling.capture import Capture
+from stallscope.profiling.children import ChildWatch
 from stallscope.profiling.device import find_device
 from stallscope.profiling.export import worker_name
 from stallscope.profiling.hooks import Hooks
@@ -45,6 +46,7 @@ class Account:
     complete: bool = False
     machine: Machine | None = None  # found out when first asked for
     launch: Launch | None = field(default_factory=find_launch)  # of several ranks
+    children: ChildWatch | None = None
     worker: str | None = None
     rank: tuple[int, int] | None = None  # and the number of ranks, once the process group has said it
 
@@ -86,6 +88,7 @@ class Account:
             steps=self.steps(),
             windows=list(self.capture.windows) if self.capture is not None else [],
             findings=list(self.findings),
+            children=None if self.children is None else self.children.seen(),
             exit_code=self.exit_code,
             complete=self.complete,
         )

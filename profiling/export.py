@@ -20,6 +20,7 @@ from stallscope.profiling.sharing import make_run_folder
 from stallscope.traces.manifest import Manifest
 
 GZIP_LEVEL = 6
+WORK_THREAD = "stallscope-export"
 QUIET_AT_MOST = 2.0  # seconds that compression waits for an unprofiled window to close
 KERNEL_ROW = b'"cat": "kernel"'
 
@@ -133,7 +134,7 @@ class RunFolder:
     def _later(self, job: Callable[[], None]) -> None:
         self._jobs.put(job)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="stallscope-export", daemon=True)
+            self._thread = threading.Thread(target=self._work, name=WORK_THREAD, daemon=True)
             self._thread.start()
 
     def _work(self) -> None:

@@ -33,10 +33,23 @@ def _of_steps(account: Account, steps: Steps) -> list[Finding]:
     if account.torch is None:
         found.append(Finding(name="no_torch", text="the script never imported torch; there was nothing to record"))
     elif steps.count == 0:
-        found.append(Finding(name="no_steps", text=no_steps(account.exit_code, account.options.args)))
+        text = no_steps(account.exit_code, account.options.args)
+        found.append(Finding(name="no_steps", text=text + _of_children(account)))
     if _trained_by_hand(account.hooks.trackers):
         found.append(Finding(name="no_optimizer", text=NO_OPTIMIZER))
     return found
+
+
+def _of_children(account: Account) -> str:
+    """Where this process trained nothing, its children may have."""
+    seen = account.children.seen() if account.children is not None else []
+    count = sum(each.count for each in seen if each.kind.startswith("multiprocessing_"))
+    if not count:
+        return ""
+    return (
+        f"; it started {count} processes by multiprocessing, which are not recorded: if they train, start them by "
+        "torchrun --nproc-per-node N -m stallscope profile SCRIPT instead"
+    )
 
 
 def _why_nothing(capture: Capture, count: int) -> Finding:

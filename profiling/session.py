@@ -14,6 +14,7 @@ from typing import NoReturn
 from stallscope.profiling import ending, guard, plan, runner, sharing
 from stallscope.profiling.account import Account
 from stallscope.profiling.capture import Capture
+from stallscope.profiling.children import ChildWatch
 from stallscope.profiling.device import find_device
 from stallscope.profiling.export import RunFolder
 from stallscope.profiling.hooks import Hooks
@@ -141,6 +142,8 @@ class Session:
                 report=self._progress.report,
             )
             self._capture.on_adopt(self._threads.watch)
+            self._account.children = ChildWatch()
+            self._account.children.install()
             self._hooks.install(torch)
             self._unguard = guard.install(lambda: recorder.own, self._capture, lambda: self._hooks.enabled)
         except Exception as error:  # noqa: BLE001 - the script runs all the same
@@ -245,6 +248,8 @@ class Session:
         finally:
             self._hooks.remove(for_good=for_good)
             self._unguard()
+            if self._account.children is not None:
+                self._account.children.remove()
 
     def _conclude(self) -> list[str]:
         steps = self._account.steps()

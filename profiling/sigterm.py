@@ -24,7 +24,8 @@ class Sigterm:
         if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
             return
         signal.signal(signal.SIGTERM, self._handle)
-        os.register_at_fork(after_in_child=self.release)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.release)
 
     def release(self) -> None:
         """Take it off again, if it is still ours."""

@@ -121,6 +121,13 @@ class CpuRun(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""  # it was not to be measured: the reason, as a clause
 
 
+class Children(msgspec.Struct, frozen=True, kw_only=True):
+    """Processes of one kind that the script started. They are left alone: nothing of them is recorded."""
+
+    kind: str  # "dataloader_worker" | "multiprocessing_fork" | "…_spawn" | "…_forkserver" | "fork" | "subprocess"
+    count: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in ``stallscope.json``."""
 
@@ -142,6 +149,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     peak_reserved_bytes: int | None = None
     alloc_retries: int | None = None
     ooms: int | None = None
+    children: list[Children] | None = None  # None: unknown; what the kinds leave out is in profiling/children.py
     exit_code: int | None = None  # None: the run has not ended, or was killed
     complete: bool = False
     cpu_run: CpuRun | None = None  # None: not asked for
