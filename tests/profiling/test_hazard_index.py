@@ -1,0 +1,97 @@
+"""Where each hazard of recording is tested: what a script, its machine or its end can do to us, and we to it.
+
+| # | hazard | what must hold |
+|---|---|---|
+| G1 | the script raises, calls sys.exit, gets Ctrl-C | exit code and traceback are the script's; closed windows stay |
+| G2 | SIGTERM | the same, by the signal; the script's own handler comes first |
+| G3 | os._exit, SIGKILL | closed windows are readable, the manifest says "incomplete" |
+| G4 | the script has a profiler of its own | ours gives way, both keep their results |
+| G5 | emit_nvtx, emit_itt, a device interface in use | recorded beside it or not at all; the script's result stands |
+| G6 | cProfile, sys.setprofile | both count the same; our steps do not depend on it |
+| G7 | os.fork | the child is not recorded, and ends with its own exit code |
+| G8 | processes, DataLoader workers, torchrun | left alone and listed; ranks recorded each |
+| G9 | a bug of ours | switched off, said once; the script goes on |
+| G10 | torch.compile | as many graphs, no break, no warning |
+| G11 | backward hooks | never installed |
+| G12 | numerics, random state, memory | bit-equal |
+| G13 | names with quotes, controls, foreign letters | the summary is made all the same |
+| G14 | full disk, missing or read-only folder | the script goes on; one sentence |
+| G15 | two runs of one name | never mixed |
+| G16 | a huge window | as many steps as asked for; the pause at its end is stated |
+| G17 | no GPU, an older torch | what is there is used |
+| G18 | another thread, a thread that ends | stopped where it was started |
+| G19 | an endless script, never a step | nothing recorded, a sentence |
+| G20 | recording distorts | times are taken without it, after warm-up |
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROWS = re.findall(r"^\| (G\d+) \|", __doc__, re.MULTILINE)
+
+INDEX = {
+    "G1": [
+        "test_running_as_python.py::test_endings",
+        "test_running_as_python.py::test_ctrl_c",
+        "test_hazards.py::test_exception_and_exit_code_in_the_loop",
+    ],
+    "G2": [
+        "test_running_as_python.py::test_sigterm",
+        "test_running_as_python.py::test_a_sigterm_handler_of_the_script_is_left_alone",
+        "test_ranks.py::test_a_failing_rank_does_not_cost_the_others_their_traces",
+    ],
+    "G3": ["test_hazards_more.py::test_a_process_that_ends_without_a_word"],
+    "G4": [
+        "test_hazards.py::test_a_profiler_of_the_script",
+        "test_capture.py::test_a_stolen_recording_is_not_exported",
+    ],
+    "G5": ["test_hazards_more.py::test_other_profilers_see_the_same"],
+    "G6": [
+        "test_hazards_more.py::test_other_profilers_see_the_same",
+        "test_hazards_more.py::test_steps_are_found_beside_other_profilers",
+    ],
+    "G7": ["test_hazards.py::test_forked_and_spawned_children_are_left_alone"],
+    "G8": ["test_children.py::test_processes_of_a_script", "test_ranks.py::test_all_ranks_write_into_one_folder"],
+    "G9": ["test_block.py::test_a_recording_that_fails_does_not_stop_the_program"],
+    "G10": [
+        "test_hazards.py::test_compiled_models_compile_as_often_as_without_us",
+        "test_block.py::test_compiled_code_is_not_compiled_again_by_a_block",
+    ],
+    "G11": ["test_hazards_more.py::test_backward_hooks_are_never_installed"],
+    "G12": ["test_bit_equal.py::test_the_same_bits", "test_ranks.py::test_output_is_as_without_us"],
+    "G13": ["test_hazards_more.py::test_names_that_break_a_trace_do_not_break_the_summary"],
+    "G14": ["test_hazards.py::test_a_full_disk", "test_hazards.py::test_a_log_folder_that_cannot_be_made"],
+    "G15": [
+        "test_hazards.py::test_runs_are_never_mixed",
+        "test_sharing.py::test_two_launches_and_a_single_process_at_once",
+    ],
+    "G16": ["test_capture.py::test_the_timing_window_is_as_long_as_asked_for", "test_hazards.py::test_iris"],
+    "G17": [
+        "test_hazards_more.py::test_an_older_torch_records_with_what_it_has",
+        "test_hazards_more.py::test_without_a_gpu_or_its_interface_the_host_is_recorded",
+    ],
+    "G18": ["test_hazards.py::test_training_in_a_second_thread", "test_capture.py::test_only_one_thread_is_followed"],
+    "G19": ["test_hazards_more.py::test_an_endless_script_without_a_step"],
+    "G20": ["test_capture.py::test_the_rounds_of_a_long_run", "test_hazards.py::test_iris"],
+}
+
+
+def test_every_hazard_is_claimed():
+    """G1 to G20 each have a row in the table and at least one test."""
+    assert [f"G{number}" for number in range(1, 21)] == ROWS == list(INDEX)
+    assert all(INDEX.values())
+
+
+@pytest.mark.parametrize("claim", sorted({claim for claims in INDEX.values() for claim in claims}))
+def test_the_tests_that_are_named_exist(claim):
+    """Each test that the index names is a function of that file, and says what must hold."""
+    name, _, function = claim.partition("::")
+    tree = ast.parse((HERE / name).read_text(encoding="utf-8"))
+    (found,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    assert ast.get_docstring(found)
