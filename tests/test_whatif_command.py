@@ -7,11 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stallscope import cli
+from tests.analysis.test_whatif import a_manifest
 from tests.builders import TraceBuilder
 from tests.simulated_iris import SAMPLE
+from tests.simulator.kineto import trace_bytes
+from tests.simulator.machine import Machine
+from tests.simulator.program import Every, Kernel, Launch, Loop, Work, item
+from tests.simulator.run import Process
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -102,3 +108,33 @@ def test_scores_of_the_resnet_pair(capsys: pytest.CaptureFixture[str], real_trac
     (scored,) = document["pairs"]
     assert (scored["score"]["fix"], scored["score"]["inside"]) == ("dataloader_workers", True)
     assert abs(document["median_error_percent"]) < 10
+
+
+def recorded(folder: Path, every: int) -> float:
+    """A simulated training as a run folder: its trace, its manifest; the unprofiled step in µs."""
+    folder.mkdir(parents=True)
+    read_it = (Work(4.0), Every(every, (item(),)))
+    body = (*(Work(20.0), Launch(Kernel("k", 2.0))) * 12, Work(10.0), *read_it)
+    process = Process(Loop(body), Machine(), "score")
+    step_us = process.step_ns(1000) / 1000
+    (folder / "w.1700000000000000000.pt.trace.json").write_bytes(trace_bytes(process.record(20)))
+    command = ["train.py", "--record-every", str(every)]
+    (folder / "stallscope.json").write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(a_manifest(step_us), command=command))
+    )
+    return step_us
+
+
+def test_scores_of_runs_with_an_unprofiled_step(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Loss read in each step, then in every 100th: the forecast from the first run, beside what the second took."""
+    before, after = recorded(tmp_path / "each", 1), recorded(tmp_path / "hundredth", 100)
+    code, out, _ = run(capsys, "--score", str(tmp_path), "--format", "json")
+    (pair,) = json.loads(out)["pairs"]
+    assert code == 0
+    assert (pair["baseline"].split("/")[-1], pair["score"]["fix"]) == ("each", "record_every_100")
+    assert pair["before_us"] == pytest.approx(before)
+    assert pair["score"]["measured_us"] == pytest.approx(after)
+    assert abs(pair["score"]["error_percent"]) < 5
+    code, out, _ = run(capsys, "--score", str(tmp_path))
+    assert "record_every_100" in out
+    assert "Error: median" in out

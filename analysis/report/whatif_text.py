@@ -92,7 +92,7 @@ def render_scores(scores: Scores, style: Style) -> str:
 
 
 def _score_row(pair: ScoredPair) -> Row:
-    score, name = pair.score, f"{pair.baseline} → {pair.candidate}: {pair.score.fix}"
+    score, name = pair.score, f"{pair.score.fix}: {pair.baseline} → {pair.candidate}"
     measured = microseconds(score.measured_us)
     if score.predicted_us is None:
         return (name, "-", measured, "-", "-")
