@@ -1,0 +1,1 @@
+"""Tests that look at our pages in a real browser."""
