@@ -14,9 +14,9 @@ Where the GPU is the limit the step does not depend on *x*: it is then taken fro
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from stallscope.analysis import constants
@@ -36,8 +36,7 @@ UNSURE: Final = 0.15  # of a solved x: how far it is trusted
 StepOf = Callable[[float], float]  # x → replayed step, µs
 
 
-@dataclass(frozen=True)
-class Recording:
+class Recording(msgspec.Struct, frozen=True):
     """What recording adds to each node: ``weight_ns`` (n,) for each unit of x."""
 
     duration_ns: Ints
@@ -52,8 +51,7 @@ class Recording:
         return np.where(self.weight_ns > 0, np.maximum(shorter, floor), self.duration_ns)
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(msgspec.Struct, frozen=True):
     """How much recording is taken off: expected, and its bounds; and what was not to be known."""
 
     recording: Recording

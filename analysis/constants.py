@@ -7,15 +7,15 @@ figure on hardware itself; reports then carry the mark ``UNMEASURED``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 UNMEASURED: Final = "not yet measured on hardware"
 MEASURED: Final = "measured on hardware"
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(msgspec.Struct, frozen=True):
     """One figure: the value used, the bounds that sources and traces span, and where it comes from."""
 
     name: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -35,8 +35,7 @@ class Bound(Enum):
 Change = Callable[[Graph, Bound], Graph]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fix:
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
     """One fix on one trace. A change keeps the numbers of nodes, so that changes can follow one another."""
 
     wanted: Wanted

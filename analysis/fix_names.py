@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 TITLES: Final = {
     "record_every": "loss read every {n:.0f}th step",
@@ -23,8 +24,7 @@ NUMBERS: Final = {"record_every": (10.0, 100.0), "larger_batch": (None,), "datal
 NUMBERED: Final = tuple(NUMBERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """A fix to be forecast. ``number``: every so many steps, so many workers, so many times the batch."""
 
     fix: str

@@ -7,10 +7,10 @@ several can be made one after another.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import numpy as np
 
 from stallscope.analysis.graph import Graph, Kind, Link, Tag, Work
@@ -29,8 +29,7 @@ _PRODUCTS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, dict=True):
     """A trace as the fixes see it. Masks have shape (n,), n nodes."""
 
     stages: Stages

@@ -22,7 +22,6 @@ Fixes are then added up in the order of their savings, each on top of those befo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
@@ -62,8 +61,7 @@ QUARTILES: Final = 1.349  # standard deviations between the quartiles of a norma
 NARROWER: Final = 1.282 / 1.960  # from bounds that hold 95 % to such as hold 80 %
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Now:
+class Now(msgspec.Struct, frozen=True, kw_only=True):
     """The step as it is, from outside the graph."""
 
     profiled_us: float  # median of the steps under the profiler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -277,7 +276,7 @@ def test_constants_have_bounds_sources_and_marks() -> None:
         assert each.low <= each.value <= each.high
         assert each.source
         assert each.mark == UNMEASURED
-    assert replace(TABLE[0], measured=True).mark == "measured on hardware"
+    assert msgspec.structs.replace(TABLE[0], measured=True).mark == "measured on hardware"
 
 
 def test_the_contract_keeps_its_names() -> None:
