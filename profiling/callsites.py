@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from types import CodeType, FrameType
 
@@ -86,7 +87,8 @@ class CallSites:
         return False
 
     def _users_frames(self, chain: list[FrameType]) -> list[Frame]:
-        users = [each for each in chain if self._user.owns(each)][:MAX_FRAMES]
+        of_script = itertools.takewhile(lambda each: module_of(each) != RUNNER, chain)
+        users = [each for each in of_script if self._user.owns(each)][:MAX_FRAMES]
         if not users:  # a thread of a library's: its outermost line is the best that can be said
             others = [each for each in chain if module_of(each).partition(".")[0] not in ("torch", "stallscope")]
             users = others[-1:] or chain[:1]

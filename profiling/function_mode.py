@@ -97,10 +97,9 @@ class FunctionMode:
                 self._overrides._push_mode(each)  # noqa: SLF001
 
 
-def has_fast_path(torch: Any, module: Any) -> bool:
-    """Whether a module computes in another way where it sees a mode."""
-    kinds = tuple(getattr(torch.nn, each) for each in FAST_PATHS)
-    return isinstance(module, kinds) and not module.training
+def with_fast_paths(torch: Any) -> tuple[type, ...]:
+    """Return the classes of modules that, in evaluation, compute in another way where they see a mode."""
+    return tuple(getattr(torch.nn, each) for each in FAST_PATHS)
 
 
 def _make(torch: Any, marker: Marker) -> Any:

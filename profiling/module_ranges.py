@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from stallscope.profiling import forward_hooks
 from stallscope.profiling.callsites import printable
-from stallscope.profiling.function_mode import has_fast_path
+from stallscope.profiling.function_mode import with_fast_paths
 from stallscope.profiling.module_names import SHOWN, ModuleNames
 from stallscope.profiling.usercode import inside
 from stallscope.traces.manifest import Finding
@@ -71,6 +71,7 @@ class ModuleRanges:
         self._thread = _Thread()
         self._direct: dict[str, str] = {}  # class of a module whose ``forward`` was called → where
         self._lazy: set[int] = set()  # numbers of modules whose calls return before their bodies run
+        self._fast = with_fast_paths(torch)
         self._stop: Callable[..., None] = lambda: None
 
     def install(self) -> None:
@@ -125,7 +126,7 @@ class ModuleRanges:
             number = self.names.number(module, root)
             if number not in self._lazy:
                 ranges.append(self._marker.range_named(f"stallscope.module#{number}"))
-        suspends = has_fast_path(self._torch, module)
+        suspends = not module.training and isinstance(module, self._fast)
         if suspends:
             self._marker.suspend()
         for each in ranges:

@@ -255,3 +255,31 @@ def test_a_window_that_ends_inside_calls(tmp_path):
     assert names["x"].grad.tolist() == [2.0, 2.0]
     assert torch.overrides._push_mode.__module__ == "torch.overrides"
     assert torch.overrides._push_mode.__qualname__ == "_push_mode"
+
+
+def test_a_chain_ends_where_the_script_begins(tmp_path):
+    """Under ``stallscope profile`` a site's frames are the script's alone; its hooks and ours are one pair."""
+    path = tmp_path / "train.py"
+    text = """
+        import torch
+        from stallscope.profiling.marks import Marks
+        def read(loss):
+            return loss.item()
+        model = torch.nn.Linear(4, 2)
+        pair = len(torch.nn.modules.module._global_forward_hooks)
+        marks = Marks(torch)
+        marks.install()
+        read(model(torch.ones(3, 4)).sum())
+        print(pair, len(torch.nn.modules.module._global_forward_hooks))
+        marks.remove()
+        for site in marks.call_sites:
+            print(site.kind, [(frame.file == __file__, frame.line, frame.function) for frame in site.frames])
+    """
+    path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+    argv = [sys.executable, "-m", "stallscope", "profile", "--no-summary", str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        "1 1",
+        "forward [(True, 9, '<module>')]",
+        "item [(True, 4, 'read'), (True, 9, '<module>')]",
+    ]
