@@ -13,6 +13,7 @@ import msgspec
 from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.facts import Facts
 from stallscope.analysis.units import count, microseconds, percent
+from stallscope.analysis.wait_causes import spoken
 
 if TYPE_CHECKING:
     from stallscope.analysis.counterfactual import Replayed
@@ -200,10 +201,10 @@ def _host_advice(facts: Facts) -> list[Advice]:
 
 
 def _sync_advice(facts: Facts) -> list[Advice]:
-    """One piece for each operator that waits, all its places together."""
+    """One piece for each line, where these are known, else for each operator that waits, all its places together."""
     together: dict[str, SyncSite] = {}
     for site in facts.sites:
-        name = site.operator or site.api or ""
+        name = _waiting(site)
         known = together.get(name)
         blocked = site.blocked_us_per_step + (known.blocked_us_per_step if known else 0.0)
         together[name] = msgspec.structs.replace(known or site, blocked_us_per_step=blocked)
@@ -213,7 +214,7 @@ def _sync_advice(facts: Facts) -> list[Advice]:
 
 def _site_advice(site: SyncSite) -> str:
     """What to do about one place that waits."""
-    lead = f"{site.operator or site.api} waits {microseconds(site.blocked_us_per_step)} a step: "
+    lead = f"{_waiting(site)} waits {microseconds(site.blocked_us_per_step)} a step: "
     if site.operator in ("aten::item", "aten::is_nonzero", "aten::_local_scalar_dense"):
         return (
             lead + "keep values on the GPU (total += loss.detach()) and call .item() every 100 steps. The wait may "
@@ -229,6 +230,13 @@ def _site_advice(site: SyncSite) -> str:
     if site.operator is None:
         return lead + "if this is torch.cuda.synchronize() left from timing code, remove it from the loop."
     return lead + "ask for its result less often, or later in the step."
+
+
+def _waiting(site: SyncSite) -> str:
+    """What waits: ``train.py:47 .item()`` where an attribution window told the line, else the operator or the call."""
+    if site.called is not None and site.call_site is not None:
+        return f"{site.call_site} {spoken(site.called)}"
+    return site.operator or site.api or ""
 
 
 def _input_advice(facts: Facts) -> list[Advice]:

@@ -170,7 +170,7 @@ def _evidence(stages: Stages, sites: list[Site]) -> str:
     calls, blocked = sum(site.calls for site in sites), sum(site.blocked_ns for site in sites)
     most = max(sites, key=lambda site: site.blocked_ns)
     idle = sum(site.idle_after_ns or 0 for site in sites)
-    where = _where(most, len(sites))
+    where = _where(most.place, len({_told(site.place) for site in sites}))
     block = "blocks" if calls == stages.window.count else "block"
     for_work = sum(site.waited_ns for site in sites if site.drained_share is not None and site.drained_share < HALF)
     queued = " Most of the blocking is waiting for work that the GPU still had to do."
@@ -181,13 +181,16 @@ def _evidence(stages: Stages, sites: list[Site]) -> str:
     )
 
 
-def _where(site: Site, places: int) -> str:
+def _where(place: Place, places: int) -> str:
     """``, most of it at train.py:47``: line, else function, else module, else operators."""
-    place = site.place
-    told = place.call_site or place.function or place.module or place.chain
+    told = _told(place)
     if told is None:
         return ""
     return f", {'most of it ' if places > 1 else ''}{'at' if place.call_site else 'in'} {told}"
+
+
+def _told(place: Place) -> str | None:
+    return place.call_site or place.function or place.module or place.chain
 
 
 def _times(number: float, what: str, plural: str = "s") -> str:

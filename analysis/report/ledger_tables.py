@@ -116,7 +116,8 @@ def sites(summary: Summary) -> Table:
     rows = [_site(site) for site in single[:TOP]]
     rows += _more(single[TOP:])
     rows += [row for kind in GROUPED for row in _grouped(kind, [s for s in listed if s.kind == kind])]
-    headers = ("operator", "call", "number", "blocked", "then idle")
+    place = "line" if any(site.called for site in single) else "operator"
+    headers = (place, "call", "number", "blocked", "then idle")
     note = (
         "Blocked: time in the call. Then idle: how long the GPU has nothing to do, from the moment in the call when "
         "its work ran out until it has some again (or the CPU turns to loading data); where it had none before the "
