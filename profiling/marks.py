@@ -158,13 +158,18 @@ class Marks:
         """Return the range of a call into torch that can synchronize, None for others."""
         try:
             call = self._calls.get(function)
-            if call is None:
-                return None
-            with self._unwatched():  # rules look at tensors; no mode or subclass of the user's sees that
-                waits = call.rule(self._devices, args, kwargs)
-            return None if waits is None else self.range_of(call.kind, caller, waits=waits)
+            waits = None if call is None else self._waits(call.rule, args, kwargs)
         except Exception as error:  # noqa: BLE001
             self.fail(error)
+            return None
+        return None if call is None or waits is None else self.range_of(call.kind, caller, waits=waits)
+
+    def _waits(self, rule: synchronizing.Rule, args: Any, kwargs: Any) -> bool | None:
+        """Ask a rule, which looks at tensors: no mode or subclass of the user's sees that."""
+        try:
+            with self._unwatched():
+                return rule(self._devices, args, kwargs)
+        except Exception:  # noqa: BLE001 - a class of the script's that does not answer as tensors do
             return None
 
     def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:

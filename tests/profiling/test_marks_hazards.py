@@ -184,6 +184,19 @@ def test_a_user_hook_that_raises_is_the_users(tmp_path):
     assert [marked.chain(each) for each in marked.of("forward")] == [[2], [6]]
 
 
+def test_a_tensor_that_does_not_answer_is_passed_over(tmp_path):
+    """A subclass whose data type cannot be asked for is indexed with: that call is not marked, the next one is."""
+    before = """
+        class Odd(torch.Tensor):
+            @property
+            def dtype(self):
+                raise RuntimeError("no answer")
+        x, index = torch.arange(3.0), torch.tensor([0, 2]).as_subclass(Odd)
+    """
+    marked = run_marked(tmp_path, "kept = x[index]\ntotal = kept.sum().item()", before=before)
+    assert (marked.names["total"], marked.lines(), marked.marks.notes) == (2.0, [2], [])
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_marks_nothing():
     """A child forked inside a window computes, adds nothing to its copy of the tables, and the parent goes on."""
