@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.run_facts import ROUNDS
 from stallscope.traces.manifest import Manifest
 
 FEWEST_SAMPLES = 4  # below this a run has no two halves to set side by side
@@ -100,7 +101,8 @@ def drift(run: Run) -> tuple[float | None, str]:
     the medians of the first and second half of its step samples.
     """
     windows = run.first.manifest.windows if run.first.manifest else []
-    times = [window.duration_ns / window.steps for window in windows if window.kind == "unprofiled" and window.steps]
+    rounds = [window for window in windows if window.kind == "unprofiled" and window.round in ROUNDS]
+    times = [window.duration_ns / window.steps for window in rounds if window.steps]
     if len(times) > 1:
         return _spread(times), "windows"
     unprofiled = run.first.summary.steps.unprofiled_us

@@ -75,7 +75,7 @@ class Account:
         rank, world = self.rank_and_world()
         if self.worker is None:
             self.worker = worker_name(rank, world)
-        options = self.options
+        options, marks = self.options, self.capture.marks if self.capture is not None else None
         manifest = Manifest(
             stallscope=__version__,
             created=self.created,
@@ -89,6 +89,8 @@ class Account:
             windows=list(self.capture.windows) if self.capture is not None else [],
             findings=list(self.findings),
             children=None if self.children is None else self.children.seen(),
+            call_sites=list(marks.call_sites) if marks is not None else [],
+            modules=list(marks.modules) if marks is not None else [],
             exit_code=self.exit_code,
             complete=self.complete,
         )

@@ -8,6 +8,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Protocol
 
+from stallscope.profiling.nvml import gpu_state
+from stallscope.traces.manifest import GpuState
+
 
 class Device(Protocol):
     """What the training runs on."""
@@ -27,6 +30,9 @@ class Device(Protocol):
     def synchronize(self) -> None:
         """Wait until all queued work is done."""
 
+    def state(self) -> GpuState | None:
+        """Return its clocks, power and temperature now; None: unknown, or no GPU."""
+
 
 class Host:
     """The CPU: nothing is queued."""
@@ -38,6 +44,10 @@ class Host:
     def synchronize(self) -> None:
         """Return at once: there is no queue."""
 
+    def state(self) -> GpuState | None:
+        """Return None: this is no GPU."""
+        return None
+
 
 class Accelerator:
     """A GPU that the script has initialised."""
@@ -47,6 +57,7 @@ class Accelerator:
     def __init__(self, name: str, api: Any) -> None:
         self.name = name
         self._api = api
+        self._synchronize = api.synchronize  # as it is now: call sites are found by replacing it for a while
 
     @property
     def busy_capturing(self) -> bool:
@@ -56,7 +67,11 @@ class Accelerator:
 
     def synchronize(self) -> None:
         """Wait for the current device."""
-        self._api.synchronize()
+        self._synchronize()
+
+    def state(self) -> GpuState | None:
+        """Ask the driver."""
+        return gpu_state(self._api) if self.name == "cuda" else None
 
 
 def find_device(torch: ModuleType) -> Device:

@@ -41,7 +41,9 @@ class OptimizerRanges:
         self._undo: list[Callable[[], None]] = []
 
     def install(self) -> None:
-        """Hang the hooks in."""
+        """Hang the hooks in, unless a step is running: torch may be going through its table of hooks right now."""
+        if _steps(sys._getframe()):  # noqa: SLF001
+            return
         optimizer = importlib.import_module("torch.optim.optimizer")  # torch.optim hides the name
         compiler, marker = self._torch.compiler, self._marker
 
@@ -68,8 +70,8 @@ class OptimizerRanges:
         self._undo.append(optimizer.register_optimizer_step_post_hook(after).remove)
 
     def remove(self) -> None:
-        """Take the hooks out."""
-        while self._undo:
+        """Take the hooks out; while a step is running they stay, and do nothing."""
+        while self._undo and not _steps(sys._getframe()):  # noqa: SLF001
             self._undo.pop()()
 
     def close(self) -> None:
@@ -92,3 +94,12 @@ class OptimizerRanges:
 
     def _leave(self) -> None:
         self._thread.running.pop()[1].__exit__(None, None, None)
+
+
+def _steps(frame: FrameType | None) -> bool:
+    """Whether an optimizer step, or one of the hooks around it, is running on this thread."""
+    while frame is not None:
+        if frame.f_code.co_name == "wrapper" and frame.f_globals.get("__name__") == "torch.optim.optimizer":
+            return True
+        frame = frame.f_back
+    return False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stallscope.profiling import runner
+from stallscope.profiling.plan import Depth
 from stallscope.traces.errors import BadInput
 
 
@@ -18,7 +19,9 @@ class Options:
     args: tuple[str, ...]
     logdir: Path = Path("runs")
     name: str | None = None  # of the run folder; None: the script's
-    steps: int = 20  # of the full timing window
+    plan: Depth = Depth.STANDARD
+    steps: int | None = None  # of the last timing window; None: as many as the plan has
+    attribution: bool = True  # record where time is spent, too
     warmup: int = 3
     skip: int = 5
     cpu_only: bool = False

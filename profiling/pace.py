@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stallscope.profiling.plan import PATIENCE_NS, SHORT_STEPS, Round
+from stallscope.profiling.plan import PATIENCE_NS, SHORT_STEPS, Stage
 from stallscope.traces.manifest import Window
 
 NAME = ".stallscope.steps"
@@ -32,13 +32,13 @@ class Pace:
         self._shared = False  # the open window is one whose length must be agreed
         self._next = 0  # when to look again
 
-    def open(self, window: Round, first_step: int, before: list[Window], *, queues: bool) -> None:
+    def open(self, window: Stage, first_step: int, before: list[Window], *, queues: bool) -> None:
         """Agree on when the window that begins at ``first_step`` ends; ``before``: the windows there are already.
 
         Without any before it, it is the short one, which ends after a number of steps anyway.
         """
         self._first, self._steps, self._next = first_step, None, 0
-        self._shared = self._folder is not None and bool(before)
+        self._shared = self._folder is not None and bool(before) and not window.open_ended
         if not self._shared:
             return
         if self._leads:
@@ -48,7 +48,7 @@ class Pace:
         else:
             self._steps = self._given()
 
-    def look_after(self, window: Round, *, queues: bool) -> tuple[int, int]:
+    def look_after(self, window: Stage, *, queues: bool) -> tuple[int, int]:
         """Return after how many ns, or how many steps, the window may be long enough."""
         if self._steps is not None:
             return PATIENCE_NS, self._steps - 1
@@ -56,7 +56,7 @@ class Pace:
             return PATIENCE_NS, SHORT_STEPS - 1
         return window.look_after(queues=queues)
 
-    def enough(self, window: Round, steps: int, elapsed_ns: int, *, queues: bool) -> bool:
+    def enough(self, window: Stage, steps: int, elapsed_ns: int, *, queues: bool) -> bool:
         """Whether the window is long enough. A rank that hears nothing waits twice as long as it would by itself."""
         if self._shared:
             if self._steps is None:
@@ -64,7 +64,26 @@ class Pace:
             if self._steps is not None:
                 return steps >= self._steps
             elapsed_ns //= 2
-        return window.unprofiled_enough(steps, elapsed_ns, queues=queues)
+        return window.long_enough(steps, elapsed_ns, queues=queues)
+
+    def record(self, first_step: int, steps: int) -> None:
+        """Agree on how many steps a window holds that is recorded from about ``first_step``; ``steps``: our own idea.
+
+        There is no other way to end it: a rank that ended it sooner would let the others time its pause.
+        """
+        self._first, self._steps, self._next = first_step, None, 0
+        self._shared = self._folder is not None
+        if self._shared and self._leads:
+            self._steps = steps
+            self._give(steps)
+
+    def recorded(self, steps: int, most: int, *, late: bool) -> bool:
+        """Whether a recorded window is long enough. ``most``: our own idea; ``late``: it takes far too long."""
+        if not self._shared:
+            return steps >= most or late
+        if self._steps is None:
+            self._steps = self._given()
+        return steps >= (most if self._steps is None else self._steps)
 
     def _path(self) -> Path | None:
         folder = self._folder() if self._folder is not None else None

@@ -1,16 +1,35 @@
-"""What is recorded, when, and for how long: pure figures, no torch."""
+"""What is recorded, when, and for how long: pure figures, no torch.
+
+A *stage* is one window of the plan. The stages of a round: unprofiled, timing, attribution. A short round comes first,
+for scripts of a few steps; then, if the script goes on, the full one; then steps are timed, unprofiled, for a while.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 SHORT_STEPS = 5  # unprofiled, and timed, in the short round
 SHORT_WARMUP = 2
+SHORT_ATTRIBUTION = 3  # steps
+ATTRIBUTION_WARMUP = 1  # nothing of this window is taken as a time
 FEW_STEPS = 20
 QUEUE_PASSED = 4096  # steps, each of at least one launch: four times the length of a launch queue
 SECOND_NS = 1_000_000_000
 PATIENCE_NS = 20 * SECOND_NS
+AFTER_STEPS = 8192  # enough to see four times what happens every 2000th step
+
+
+class Depth(StrEnum):
+    """How much is recorded: ``--plan``."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+
+
+TIMED_STEPS = {Depth.QUICK: SHORT_STEPS, Depth.STANDARD: 20, Depth.DEEP: 50}
+ATTRIBUTED_STEPS = {Depth.QUICK: SHORT_ATTRIBUTION, Depth.STANDARD: 5, Depth.DEEP: 10}
 
 
 class Phase(Enum):
@@ -19,66 +38,140 @@ class Phase(Enum):
     SKIP = "waiting"
     UNPROFILED = "unprofiled"
     WARMUP = "warming up"
-    TIMING = "recording"
+    RECORDING = "recording"
     DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One pass through the windows: an unprofiled one, warm-up steps, a timing one."""
+class Detail:
+    """What a recording holds beside the activities.
 
-    name: str
-    warmup: int
-    timing: int
+    ``stacks``: the Python functions that were running. They double the trace, name the line where a function begins
+    and never the line that calls (the marks do that), and a script that is itself traced (a debugger, cProfile)
+    cannot have them: only the deep plan asks for them.
+    """
 
-    def unprofiled_enough(self, steps: int, elapsed_ns: int, *, queues: bool) -> bool:
-        """Whether the unprofiled window is long enough.
+    shapes: bool = False
+    stacks: bool = False
+    marks: bool = False  # ranges of modules and call sites
+
+    @property
+    def names(self) -> list[str]:
+        """Return what is on, by name."""
+        return [name for name in ("shapes", "stacks", "marks") if getattr(self, name)]
+
+
+PLAIN = Detail()
+WHERE = Detail(shapes=True, marks=True)
+WHERE_AND_STACKS = Detail(shapes=True, stacks=True, marks=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One window of the plan. ``steps``: of an unprofiled one the fewest, of a recorded one all."""
+
+    round: str  # "short" | "full" | "after"
+    kind: str  # "unprofiled" | "timing" | "attribution"
+    steps: int
+    warmup: int = 0  # steps with the profiler ready but not recording
+    detail: Detail = PLAIN
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the profiler records it."""
+        return self.kind != "unprofiled"
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it counts however few steps it holds: the one after the recordings."""
+        return self.round == "after"
+
+    def long_enough(self, steps: int, elapsed_ns: int, *, queues: bool) -> bool:
+        """Whether an unprofiled window is long enough.
 
         In the full round a device's launch queue (about 1024 launches) must have been passed several times, and a
         host must have had time to settle; a script of very slow steps is not asked for more than a few.
         """
-        if self.name == "short":
-            return steps >= SHORT_STEPS
+        if self.round == "short":
+            return steps >= self.steps
+        if self.open_ended:
+            return steps >= self.steps or elapsed_ns >= PATIENCE_NS
         if elapsed_ns >= PATIENCE_NS and steps >= SHORT_STEPS:
             return True
         if queues:
-            return steps >= QUEUE_PASSED or (steps >= FEW_STEPS and elapsed_ns >= SECOND_NS)
-        return steps >= FEW_STEPS and elapsed_ns >= SECOND_NS // 4
+            return steps >= QUEUE_PASSED or (steps >= self.steps and elapsed_ns >= SECOND_NS)
+        return steps >= self.steps and elapsed_ns >= SECOND_NS // 4
 
     def unprofiled_steps(self, step_ns: int, *, queues: bool) -> int:
-        """Return how many steps of ``step_ns`` each make the unprofiled window long enough."""
-        if self.name == "short":
-            return SHORT_STEPS
+        """Return how many steps of ``step_ns`` each make an unprofiled window long enough."""
+        if self.round == "short":
+            return self.steps
         step_ns = max(step_ns, 1)
-        wanted = max(FEW_STEPS, -(-(SECOND_NS if queues else SECOND_NS // 4) // step_ns))
+        wanted = max(self.steps, -(-(SECOND_NS if queues else SECOND_NS // 4) // step_ns))
         if queues:
             wanted = min(wanted, QUEUE_PASSED)
         return max(SHORT_STEPS, min(wanted, -(-PATIENCE_NS // step_ns)))
 
     def look_after(self, *, queues: bool) -> tuple[int, int]:
-        """Return after how many ns, or how many steps, the unprofiled window may be long enough."""
-        if self.name == "short":
-            return PATIENCE_NS, SHORT_STEPS - 1
+        """Return after how many ns, or how many steps, an unprofiled window may be long enough."""
+        if self.round == "short" or self.open_ended:
+            return PATIENCE_NS, self.steps - 1
         return (SECOND_NS if queues else SECOND_NS // 4), QUEUE_PASSED - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rounds of a run, the short one first."""
+    """The stages of a run, in order."""
 
     skip: int
-    rounds: tuple[Round, ...]
+    stages: tuple[Stage, ...]
 
     @property
     def shortest(self) -> int:
-        """Return how many steps a script must have for the first round."""
-        return self.skip + SHORT_STEPS + self.rounds[0].warmup + self.rounds[0].timing
+        """Return how many steps a script must have for the first timing window."""
+        timing = self.stages[1]
+        return self.skip + self.stages[0].steps + timing.warmup + timing.steps
+
+    @property
+    def timed(self) -> int:
+        """Return the steps of the last timing window."""
+        return next(each.steps for each in reversed(self.stages) if each.kind == "timing")
+
+    def again_from(self, position: int) -> int:
+        """Return where to begin anew when the window at ``position`` is lost.
+
+        An unprofiled and a timing window belong together, since they are set against each other; an attribution window
+        stands alone.
+        """
+        timing = position < len(self.stages) and self.stages[position].kind == "timing"
+        return position - 1 if timing else position
 
 
-def standard(*, skip: int, warmup: int, steps: int) -> Plan:
-    """Return a short round for scripts of a few steps, then the full one with ``steps`` timed steps."""
-    short = Round("short", min(SHORT_WARMUP, warmup), min(SHORT_STEPS, steps))
-    return Plan(skip, (short, Round("full", warmup, steps)))
+def make(
+    depth: Depth = Depth.STANDARD, *, skip: int = 5, warmup: int = 3, steps: int | None = None, attribution: bool = True
+) -> Plan:
+    """Return the stages of a plan. ``steps``: of the last timing window; None: as many as the plan has."""
+    timed = TIMED_STEPS[depth] if steps is None else steps
+    attributed = ATTRIBUTED_STEPS[depth]
+    if depth is Depth.QUICK:
+        stages = _round("short", SHORT_STEPS, min(SHORT_WARMUP, warmup), timed, attributed, WHERE)
+    else:
+        detail = WHERE_AND_STACKS if depth is Depth.DEEP else WHERE
+        short = min(SHORT_STEPS, timed)
+        stages = [
+            *_round("short", SHORT_STEPS, min(SHORT_WARMUP, warmup), short, SHORT_ATTRIBUTION, WHERE),
+            *_round("full", FEW_STEPS, warmup, timed, attributed, detail),
+            Stage("after", "unprofiled", AFTER_STEPS),
+        ]
+    return Plan(skip, tuple(each for each in stages if attribution or each.kind != "attribution"))
+
+
+def _round(name: str, unprofiled: int, warmup: int, timed: int, attributed: int, detail: Detail) -> list[Stage]:
+    return [
+        Stage(name, "unprofiled", unprofiled),
+        Stage(name, "timing", timed, warmup),
+        Stage(name, "attribution", attributed, ATTRIBUTION_WARMUP, detail),
+    ]
 
 
 def unusual(held: list[tuple[int, int]]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What capture needs of its surroundings: forward hooks to take out, and a place for what was recorded."""
+"""What capture needs of its surroundings: forward hooks to take out, marks to put in, a place for what was recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stallscope.profiling.steps import StepTracker
+from stallscope.traces.manifest import CallSite, Finding, NamedModule
 
 
 class Sight(Protocol):
@@ -19,6 +20,28 @@ class Sight(Protocol):
 
     def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
         """While they are out, only count steps if possible, up to a time and a number; None: for good."""
+
+
+class Marking(Protocol):
+    """Ranges of modules and call sites, put into the trace while one attribution window is open."""
+
+    @property
+    def call_sites(self) -> list[CallSite]:
+        """Return what ranges named ``stallscope.site#N`` mean."""
+
+    @property
+    def modules(self) -> list[NamedModule]:
+        """Return what ranges named ``stallscope.module#N`` mean."""
+
+    @property
+    def notes(self) -> list[Finding]:
+        """Return what the user should know of them."""
+
+    def install(self) -> None:
+        """Begin to mark, on the thread of the steps, while the profiler records."""
+
+    def remove(self) -> None:
+        """Mark no more; must not raise."""
 
 
 class Output(Protocol):

@@ -7,12 +7,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
 from stallscope.profiling.launch import Launch
+from stallscope.profiling.plan import Detail
 
 KINETO_LOG = "KINETO_LOG_LEVEL"
 KINETO_SILENT = "99"  # above all its levels
@@ -24,8 +28,14 @@ class Recorder(Protocol):
     def available(self) -> bool:
         """Whether no other profiler is running."""
 
-    def prepare(self, device: str) -> list[str]:
-        """Warm up for recording the host and ``device``; returns the names of what will be recorded."""
+    def operations(self) -> int | None:
+        """Return a number that grows with the operations of this thread; None: this torch has none."""
+
+    def prepare(self, device: str, detail: Detail) -> tuple[list[str], list[str]]:
+        """Warm up for recording the host and ``device``.
+
+        Returns the names of the activities and of the details that will be recorded: stacks cannot always be.
+        """
 
     def start(self) -> None:
         """Begin to record."""
@@ -47,7 +57,7 @@ class Recorder(Protocol):
 
 
 class TorchRecorder:
-    """``torch.profiler`` with CPU and device activities, synchronization events, and nothing else.
+    """``torch.profiler`` with CPU and device activities, synchronization events, and the details asked for.
 
     ``own`` is True while torch's profiler functions are called from here, so that the guard against the user's own
     profilers lets them pass.
@@ -66,7 +76,12 @@ class TorchRecorder:
         """Whether no profiler is running on this thread."""
         return not self._torch._C._autograd._profiler_enabled()
 
-    def prepare(self, device: str) -> list[str]:
+    def operations(self) -> int | None:
+        """Return how many autograd nodes this thread has made."""
+        asked = getattr(self._torch.autograd, "_get_sequence_nr", None)
+        return int(asked()) if asked is not None else None
+
+    def prepare(self, device: str, detail: Detail) -> tuple[list[str], list[str]]:
         """Create the profiler and warm it up."""
         profiler = self._torch.profiler
         kinds = profiler.ProfilerActivity
@@ -81,10 +96,13 @@ class TorchRecorder:
             wanted.append(kind)
         options = self._experimental() if len(wanted) > 1 else None
         self._started, self.used = False, True
-        self._profile = profiler.profile(activities=wanted, experimental_config=options)
+        stacks = detail.stacks and not _traced()
+        self._profile = profiler.profile(
+            activities=wanted, record_shapes=detail.shapes, with_stack=stacks, experimental_config=options
+        )
         with _kineto_silenced():
             self._call(self._profile.prepare_trace)
-        return [each.name for each in wanted]
+        return [each.name for each in wanted], replace(detail, stacks=stacks).names
 
     def start(self) -> None:
         """Begin to record."""
@@ -167,6 +185,11 @@ class TorchRecorder:
         facts = distributed_facts(self._torch, self._profile, self._launch)
         if facts is not None:
             self._profile.add_metadata_json("distributedInfo", json.dumps(facts))
+
+
+def _traced() -> bool:
+    """Whether a debugger, a coverage tool or cProfile listens: torch would take its place, and not give it back."""
+    return any(each is not None for each in (sys.getprofile(), threading.getprofile()))
 
 
 @contextlib.contextmanager

@@ -17,9 +17,11 @@ def findings_of_run(account: Account, steps: Steps, *, unwritable: bool) -> list
     capture = account.capture
     if steps.count and account.exit_code and capture is not None:
         found.append(Finding(name="script_failed", text=f"the script ended with exit code {account.exit_code}"))
-    if capture is not None and capture.windows and all(each.round == "short" for each in capture.windows):
-        text = f"{SHORT_ROUND} ({account.options.steps} steps were asked for)"
-        found.append(Finding(name="short_round", text=text))
+    if capture is not None:
+        found += capture.notes
+        if capture.windows and capture.windows[-1].round == "short" and capture.plan.stages[-1].round != "short":
+            text = f"{SHORT_ROUND} ({capture.plan.timed} steps were asked for)"
+            found.append(Finding(name="short_round", text=text))
     if capture is not None and steps.count:
         if capture.lost_to_others:
             found.append(Finding(name="user_profiler", text=USER_PROFILER))

@@ -13,7 +13,21 @@ SHORT_ROUND = "the training ended before the full recording was through: the fig
 USER_PROFILER = (
     "the script runs a profiler of its own: ours gave way, and recorded only while the script's was not running"
 )
-OWN_OPTIONS = ("--logdir", "--name", "--steps", "--warmup", "--skip", "--no-summary", "--cpu-only")
+COMPILED = (
+    "the script uses torch.compile: modules and the lines that call were not marked, which would make it compile again"
+)
+OWN_OPTIONS = (
+    "--logdir",
+    "--name",
+    "--plan",
+    "--steps",
+    "--attribution",
+    "--no-attribution",
+    "--warmup",
+    "--skip",
+    "--no-summary",
+    "--cpu-only",
+)
 
 
 def no_steps(exit_code: int | None, args: tuple[str, ...]) -> str:
@@ -23,3 +37,17 @@ def no_steps(exit_code: int | None, args: tuple[str, ...]) -> str:
     ours = [each for each in args if each.partition("=")[0] in OWN_OPTIONS]
     hint = f"; {ours[0]} stood after the script and went to it: put it before the script" if ours else ""
     return f"the script ended with exit code {exit_code} before any training step{hint}"
+
+
+def fewer_steps(kind: str, held: int, planned: int, bytes_per_step: int, *, slow: bool) -> str:
+    """Why a window holds fewer steps than planned: a trace too large to write, or a step that took too long."""
+    holds = f"the {kind} window holds {held} of {planned} steps"
+    if slow:
+        return f"{holds}: one took many times as long as the others (an evaluation?), so it was closed early"
+    megabytes = bytes_per_step / 1e6
+    return f"{holds}: a step fills {megabytes:.0f} MB of trace, and the training stands still while a trace is written"
+
+
+def marks_failed(error: Exception) -> str:
+    """Why a trace does not say where time goes: a failure of ours."""
+    return f"call sites and modules could not be marked ({type(error).__name__}: {error}); the script was not affected"

@@ -11,6 +11,7 @@ import typer
 
 from stallscope import __version__
 from stallscope.outcome import exit_code
+from stallscope.profiling.plan import Depth
 
 if TYPE_CHECKING:
     from stallscope.traces.limits import Limits
@@ -81,8 +82,16 @@ def profile(
     module: Annotated[bool, typer.Option("-m", help="SCRIPT is a module name, as with python -m.")] = False,
     logdir: Annotated[Path, typer.Option(help="Folder of the run folders; TensorBoard opens it.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of the run folder.  [default: the script's name]")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps in the full timing window.")] = 20,
-    warmup: Annotated[int, typer.Option(min=0, help="Warm-up steps before it, recorded and thrown away.")] = 3,
+    plan: Annotated[
+        Depth, typer.Option(help="quick: a short recording only. standard: then a full one. deep: longer, with stacks.")
+    ] = Depth.STANDARD,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps in the timing window.  [default: quick 5, standard 20, deep 50]")
+    ] = None,
+    attribution: Annotated[
+        bool, typer.Option("--attribution/--no-attribution", help="Record a few more steps that say where time goes.")
+    ] = True,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps that warm the profiler up, before the timing window.")] = 3,
     skip: Annotated[int, typer.Option(min=0, help="Steps left alone at the start of the training.")] = 5,
     no_summary: Annotated[bool, typer.Option("--no-summary", help="Print no summary at the end.")] = False,
     cpu_only: Annotated[
@@ -110,7 +119,9 @@ def profile(
         args=tuple(args or ()),
         logdir=logdir,
         name=name,
+        plan=plan,
         steps=steps,
+        attribution=attribution,
         warmup=warmup,
         skip=skip,
         cpu_only=cpu_only,

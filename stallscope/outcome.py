@@ -20,7 +20,7 @@ def exit_code(run: Callable[[], Any], argv: list[str]) -> int:  # noqa: PLR0911 
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as we run
     try:
         result = run()
-        return int((result() if callable(result) else result) or 0)
+        return _said(int((result() if callable(result) else result) or 0))
     except StallscopeError as error:
         sys.stderr.write(f"stallscope: {one_line(error)}\n")
         return error.exit_code
@@ -33,8 +33,7 @@ def exit_code(run: Callable[[], Any], argv: list[str]) -> int:  # noqa: PLR0911 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        sys.stderr.write("stallscope: interrupted\n")
-        return INTERRUPTED
+        return _said(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the one place where our own bugs end
         if hasattr(error, "format_message"):  # the parser's own errors, whichever click typer stands on
             return _usage(error)
@@ -47,6 +46,13 @@ def exit_code(run: Callable[[], Any], argv: list[str]) -> int:  # noqa: PLR0911 
             "please report it with what `stallscope --debug ...` prints\n"
         )
         return BUG
+
+
+def _said(code: int) -> int:
+    """Return an exit code; say what happened if it is Ctrl-C, of which the parser makes a code without a word."""
+    if code == INTERRUPTED:
+        sys.stderr.write("stallscope: interrupted\n")
+    return code
 
 
 def one_line(error: BaseException) -> str:

@@ -121,7 +121,7 @@ def test_the_options_in_the_table_exist() -> None:
     known = {
         name: parameter.default
         for parameter in get_command(cli.app).commands["profile"].params  # type: ignore[attr-defined]
-        for name in parameter.opts
+        for name in (*parameter.opts, *parameter.secondary_opts)
     }
     table = README.split("| option | |")[1].split("\n\n")[0]
     shown = re.findall(r"`(--[\w-]+)(?: (\w+))?`", table)

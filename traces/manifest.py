@@ -57,11 +57,26 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding] = []
 
 
+class GpuState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a GPU ran at one moment; what the driver does not tell is None."""
+
+    sm_mhz: int | None = None
+    memory_mhz: int | None = None
+    power_w: float | None = None
+    temperature_c: int | None = None
+    slowed_by: list[str] = []  # what held its clocks down: "power", "heat", "hardware"
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """One recorded window. Times are integer ns of ``time.perf_counter_ns``."""
+    """One recorded window. Times are integer ns of ``time.perf_counter_ns``.
+
+    The rounds "short" and "full" hold an unprofiled, a timing and an attribution window. After the last
+    recording comes one more unprofiled window, of round "after": its samples show what happens only every so many
+    steps. The script may end in it, so its ``duration_ns`` may be that of the host alone.
+    """
 
     kind: str  # "unprofiled" | "timing" | "attribution"
-    round: str  # "short" | "full"
+    round: str  # "short" | "full" | "after"
     first_step: int  # index, from 0, of its first step in the run
     steps: int  # complete steps it holds
     duration_ns: int  # device synchronized at open … device synchronized at close
@@ -70,8 +85,11 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     trace: str | None = None  # file name beside the manifest
     warmup_steps: int = 0
     activities: list[str] = []
+    detail: list[str] = []  # recorded beside the activities: "shapes", "stacks", "marks" (modules and call sites)
     pause_ns: int | None = None  # training stood still this long while the profiler stopped and exported
     forward_hooks: bool = False  # forward hooks were in place: a few percent slower than without
+    gpu_at_open: GpuState | None = None
+    gpu_at_close: GpuState | None = None
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,8 +161,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     steps: Steps
     windows: list[Window] = []
     findings: list[Finding] = []
-    call_sites: list[CallSite] = []  # of the attribution window
-    modules: list[NamedModule] = []  # of the attribution window
+    call_sites: list[CallSite] = []  # of the last attribution window; those of earlier ones have other numbers
+    modules: list[NamedModule] = []  # likewise
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     alloc_retries: int | None = None

@@ -11,7 +11,7 @@ import pytest
 
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.device import Host
-from stallscope.profiling.plan import Phase, standard, unusual
+from stallscope.profiling.plan import Depth, Phase, make, unusual
 from stallscope.profiling.steps import StepTracker
 
 
@@ -25,9 +25,12 @@ class FakeRecorder:
     def available(self):
         return self.free
 
-    def prepare(self, device):
-        self.calls.append(f"prepare {device}")
-        return ["CPU"]
+    def operations(self):
+        return None
+
+    def prepare(self, device, detail):
+        self.calls.append(f"prepare {device}" + "".join(f" +{name}" for name in detail.names))
+        return ["CPU"], detail.names
 
     def start(self):
         self.calls.append("start")
@@ -49,11 +52,29 @@ class FakeRecorder:
         self.calls.append("abandon")
 
 
+class FakeMarks:
+    """Notes in the recorder's list when it is put in and taken out; ``broken``: it cannot be put in."""
+
+    notes = ()
+
+    def __init__(self, recorder, *, broken=False):
+        self.recorder, self.broken = recorder, broken
+
+    def install(self):
+        self.recorder.calls.append("mark")
+        if self.broken:
+            raise RuntimeError("no marks today")
+
+    def remove(self):
+        self.recorder.calls.append("unmark")
+
+
 class FakeOutput:
-    """Takes every trace; remembers what was discarded."""
+    """Takes every trace until ``full_after`` of them; remembers what was discarded."""
 
     def __init__(self):
         self.traces = 0
+        self.full_after = 99
         self.discarded = []
 
     def new_trace(self):
@@ -61,7 +82,7 @@ class FakeOutput:
         return Path(f"trace{self.traces}")
 
     def finished(self, plain, error):
-        return plain.name
+        return plain.name if self.traces <= self.full_after else None
 
     def discard(self, names):
         self.discarded += names
@@ -108,6 +129,9 @@ class QueueingDevice:
     def synchronize(self):
         self._queue.join()
 
+    def state(self):
+        return None
+
     def close(self):
         self._queue.put(False)
         self._thread.join()
@@ -121,16 +145,17 @@ class QueueingDevice:
 class Training:
     """A training loop: a tracker and a capture, stepped by hand."""
 
-    def __init__(self, *, removable=False, device=None, clock=None, **plan):
+    def __init__(self, *, removable=False, device=None, clock=None, marks=None, **plan):
         self.tracker, self.recorder, self.output = StepTracker(), FakeRecorder(), FakeOutput()
         self.device = device or Host()
         self.sight = FakeSight(removable)
         self.capture = Capture(
-            standard(**{"skip": 5, "warmup": 3, "steps": 20, **plan}),
+            make(**{"skip": 5, "warmup": 3, "steps": 20, **plan}),
             recorder=self.recorder,
             device=lambda: self.device,
             sight=self.sight,
             output=self.output,
+            new_marks=lambda: None if marks is None else marks(self.recorder),
             clock=clock or time.perf_counter_ns,
         )
 
@@ -159,38 +184,54 @@ class Clock:
         self.now += ns
 
 
+STEP_NS = 10_000_000
+
+
+def trained(count, **options):
+    """A training of so many steps of 10 ms, finished."""
+    clock = Clock()
+    training = Training(clock=clock, **options)
+    for _ in range(count):
+        training.step(before=lambda: clock.tick(STEP_NS))
+    training.capture.finish()
+    return training
+
+
 @pytest.mark.parametrize("removable", [False, True])
 def test_the_rounds_of_a_long_run(removable):
-    """5 steps alone, then 5 unprofiled, 2 warm-up, 5 timed; then 1/4 s unprofiled, 3 warm-up, 20 timed.
+    """5 steps alone; 5 unprofiled, 2 warm-up, 5 timed, 1 warm-up, 3 attributed; then the full round; then the rest.
 
-    With steps of 10 ms the full unprofiled window takes 25 steps. The same whether forward hooks can be removed or not.
+    With steps of 10 ms 1/4 s unprofiled takes 25 steps; 3 warm-up, 20 timed, 1 warm-up, 5 attributed. The same whether
+    forward hooks can be removed or not.
     """
-    clock = Clock()
-    training = Training(clock=clock, removable=removable)
-    for _ in range(100):
-        training.step(before=lambda: clock.tick(10_000_000))
-    training.capture.finish()
+    training = trained(120, removable=removable)
     assert training.kinds() == [
         ("short", "unprofiled", 5, 5),
         ("short", "timing", 12, 5),
-        ("full", "unprofiled", 17, 25),
-        ("full", "timing", 45, 20),
+        ("short", "attribution", 18, 3),
+        ("full", "unprofiled", 21, 25),
+        ("full", "timing", 49, 20),
+        ("full", "attribution", 70, 5),
+        ("after", "unprofiled", 75, 44 if not removable else 45),
     ]
-    assert [each.samples_ns for each in training.capture.windows] == [[10_000_000] * count for count in (5, 5, 25, 20)]
-    assert [each.duration_ns for each in training.capture.windows] == [50_000_000, 50_000_000, 250_000_000, 200_000_000]
-    assert [each.forward_hooks for each in training.capture.windows] == [not removable, True, not removable, True]
+    windows = training.capture.windows
+    assert [set(each.samples_ns) for each in windows] == [{STEP_NS}] * 7
+    assert [each.duration_ns for each in windows] == [each.steps * STEP_NS for each in windows]
+    assert [each.forward_hooks for each in windows] == [
+        *(not removable, True, True) * 2,
+        not removable,
+    ]
+    assert [each.warmup_steps for each in windows] == [0, 2, 1, 0, 3, 1, 0]
+    assert [each.detail for each in windows] == [[], [], ["shapes"], [], [], ["shapes"], []]
     assert training.capture.phase is Phase.DONE
     assert [call for call in training.recorder.calls if call.startswith("step")] == [
-        f"step {index}" for index in [*range(12, 17), *range(45, 65)]
+        f"step {index}" for index in [*range(12, 17), *range(18, 21), *range(49, 69), *range(70, 75)]
     ]
 
 
 def test_the_timing_window_is_as_long_as_asked_for():
-    """--steps 7 --warmup 0 --skip 2: seven steps in the full window, five in the short one."""
-    clock = Clock()
-    training = Training(clock=clock, steps=7, warmup=0, skip=2)
-    for _ in range(100):
-        training.step(before=lambda: clock.tick(10_000_000))
+    """--steps 7 --warmup 0 --skip 2 --no-attribution: seven steps in the full window, five in the short one."""
+    training = trained(44, steps=7, warmup=0, skip=2, attribution=False)
     assert training.kinds() == [
         ("short", "unprofiled", 2, 5),
         ("short", "timing", 7, 5),
@@ -200,26 +241,141 @@ def test_the_timing_window_is_as_long_as_asked_for():
 
 
 def test_a_run_that_ends_in_the_full_round_keeps_the_short_one():
-    """50 steps of 10 ms end inside the full timing window: it is given up, and so is its unprofiled window."""
-    clock = Clock()
-    training = Training(clock=clock)
-    for _ in range(50):
-        training.step(before=lambda: clock.tick(10_000_000))
-    training.capture.finish()
-    assert [each[:2] for each in training.kinds()] == [("short", "unprofiled"), ("short", "timing")]
+    """60 steps of 10 ms end inside the full timing window: it is given up, and so is its unprofiled window."""
+    training = trained(60)
+    assert [each[:2] for each in training.kinds()] == [
+        ("short", "unprofiled"),
+        ("short", "timing"),
+        ("short", "attribution"),
+    ]
     assert training.recorder.calls[-1] == "abandon"
-    assert training.output.traces == 1
+    assert training.output.traces == 2
+
+
+def test_a_run_that_ends_in_the_full_attribution_window_keeps_the_full_timing_window():
+    """74 steps: the attribution window of the full round lacks one step, and only that window is given up."""
+    training = trained(74)
+    assert training.kinds()[-2:] == [("full", "unprofiled", 21, 25), ("full", "timing", 49, 20)]
+    assert training.recorder.calls[-1] == "abandon"
 
 
 def test_the_end_of_the_script_ends_the_last_step():
-    """17 steps are the fewest that are recorded; with 16 there is nothing."""
-    for steps, windows in ((17, 2), (16, 0)):
+    """17 steps are the fewest that are recorded, 21 the fewest that are attributed; with 16 there is nothing.
+
+    A recording that the end of the script completes is not followed by the warm-up of another.
+    """
+    for steps, windows in ((16, 0), (17, 2), (20, 2), (21, 3)):
         training = Training()
         for _ in range(steps):
             training.step()
         training.capture.finish()
         assert len(training.capture.windows) == windows
         assert training.capture.plan.shortest == 17
+        prepared = sum(call.startswith("prepare") for call in training.recorder.calls)
+        assert prepared == {16: 1, 17: 1, 20: 2, 21: 2}[steps]
+
+
+def test_marks_are_in_place_only_while_the_attribution_window_records():
+    """Put in once the profiler records, one step before the first that counts; out before it stops. 22 steps do."""
+    training = Training(marks=FakeMarks)
+    for _ in range(22):
+        training.step()
+    training.capture.finish()
+    assert training.kinds()[-1] == ("short", "attribution", 19, 3)
+    calls = training.recorder.calls
+    assert calls[calls.index("export") + 1 :] == [
+        *("prepare cpu +shapes +marks", "start", "mark"),
+        *("step 19", "end", "step 20", "end", "step 21", "end"),
+        *("unmark", "stop", "export"),
+    ]
+    assert training.capture.windows[-1].detail == ["shapes", "marks"]
+    assert training.capture.windows[-1].warmup_steps == 2
+
+
+def test_marks_come_out_when_the_window_is_given_up():
+    """The script ends inside the attribution window: the marks are taken out first, then the recording is dropped."""
+    training = Training(marks=FakeMarks)
+    for _ in range(20):
+        training.step()
+    training.capture.finish()
+    assert training.recorder.calls[-2:] == ["unmark", "abandon"]
+    assert [each[1] for each in training.kinds()] == ["unprofiled", "timing"]
+
+
+def test_marks_that_fail_cost_nothing_but_themselves():
+    """The window is recorded all the same, says that it has none, and the run says why."""
+    training = Training(marks=lambda recorder: FakeMarks(recorder, broken=True))
+    for _ in range(22):
+        training.step()
+    training.capture.finish()
+    assert training.kinds()[-1] == ("short", "attribution", 19, 3)
+    assert training.capture.windows[-1].detail == ["shapes"]
+    assert [(each.name, each.text) for each in training.capture.notes] == [
+        (
+            "marks_failed",
+            "call sites and modules could not be marked (RuntimeError: no marks today); the script was not affected",
+        )
+    ]
+
+
+def test_a_lost_attribution_window_is_recorded_again_alone():
+    """Another profiler takes it over: the windows before stay, and it is recorded when the other is through."""
+    training = Training()
+    for _ in range(19):
+        training.step()
+    assert training.capture.phase is Phase.RECORDING
+    training.capture.session_starts()
+    for _ in range(10):
+        training.step()
+    training.capture.session_ends()
+    for _ in range(10):
+        training.step()
+    assert training.kinds() == [
+        ("short", "unprofiled", 5, 5),
+        ("short", "timing", 12, 5),
+        ("short", "attribution", 30, 3),
+    ]
+
+
+def test_a_full_disk_at_the_attribution_window_keeps_what_is_there():
+    """The second trace cannot be written: nothing more is recorded, and the first stays with its unprofiled window."""
+    training = Training()
+    training.output.full_after = 1
+    for _ in range(60):
+        training.step()
+    training.capture.finish()
+    assert training.kinds() == [("short", "unprofiled", 5, 5), ("short", "timing", 12, 5)]
+    assert training.capture.phase is Phase.DONE
+    assert training.recorder.calls.count("start") == 2
+
+
+@pytest.mark.parametrize("removable", [False, True])
+def test_after_the_recordings_steps_are_timed_for_a_while(removable):
+    """Until 8192 steps are timed or 20 s are over: of steps of 10 ms that is 2000; and then no more."""
+    training = trained(75 + 2200, removable=removable)
+    assert training.kinds()[-1] == ("after", "unprofiled", 75, 2000)
+    clock = Clock()
+    training = Training(clock=clock, removable=removable, attribution=False)
+    for _ in range(12_000):
+        training.step(before=lambda: clock.tick(100_000))
+    assert training.kinds()[-1][:2] == ("after", "unprofiled")
+    assert training.kinds()[-1][3] == 8192
+    assert training.capture.phase is Phase.DONE
+
+
+def test_a_profiler_of_the_script_ends_the_steps_that_are_timed_after_the_recordings():
+    """What was timed before it counts; nothing under it does."""
+    clock = Clock()
+    training = Training(clock=clock)
+    for _ in range(101):
+        training.step(before=lambda: clock.tick(STEP_NS))
+    training.capture.session_starts()
+    for _ in range(20):
+        training.step(before=lambda: clock.tick(7 * STEP_NS))
+    training.capture.session_ends()
+    training.capture.finish()
+    assert training.kinds()[-1] == ("after", "unprofiled", 75, 25)
+    assert set(training.capture.windows[-1].samples_ns) == {STEP_NS}
 
 
 @pytest.mark.parametrize("removable", [False, True])
@@ -238,7 +394,7 @@ def test_a_loop_without_syncs_is_not_timed_at_enqueueing_speed(removable):
     for each in training.capture.windows:
         if each.kind == "unprofiled":
             assert each.duration_ns / each.steps >= 200_000
-    full = training.capture.windows[2]
+    full = training.capture.windows[3]
     assert full.steps >= 20
     assert full.duration_ns >= 1_000_000_000 or full.steps >= 4096
     assert "prepare simulated" in training.recorder.calls
@@ -250,16 +406,18 @@ def test_what_was_recorded_under_a_wrong_belief_is_discarded():
     training = Training(clock=clock)
     for _ in range(40):
         training.step(before=lambda: clock.tick(10_000_000))
-    assert len(training.capture.windows) == 2
+    assert len(training.capture.windows) == 3
     for _ in range(150):
         training.step(key=1, before=lambda: clock.tick(10_000_000))
         training.step(key=2, before=lambda: clock.tick(10_000_000))
-    assert training.output.discarded == ["trace1"]
+    assert training.output.discarded == ["trace1", "trace2"]
     assert [each[:2] for each in training.kinds()] == [
         ("short", "unprofiled"),
         ("short", "timing"),
+        ("short", "attribution"),
         ("full", "unprofiled"),
         ("full", "timing"),
+        ("full", "attribution"),
     ]
     assert set(training.capture.windows[0].samples_ns) == {20_000_000}
 
@@ -270,7 +428,7 @@ def test_recording_gives_way_and_comes_back():
     training = Training(clock=clock)
     for _ in range(14):
         training.step(before=lambda: clock.tick(10_000_000))
-    assert training.capture.phase is Phase.TIMING
+    assert training.capture.phase is Phase.RECORDING
     training.capture.session_starts()
     assert training.recorder.calls[-1] == "abandon"
     for _ in range(30):
@@ -279,7 +437,7 @@ def test_recording_gives_way_and_comes_back():
     training.capture.session_ends()
     for _ in range(80):
         training.step(before=lambda: clock.tick(10_000_000))
-    assert [each[:2] for each in training.kinds()][-1] == ("full", "timing")
+    assert [each[:2] for each in training.kinds()][-2:] == [("full", "timing"), ("full", "attribution")]
     assert training.capture.lost_to_others == 1
 
 
@@ -306,7 +464,7 @@ def test_only_one_thread_is_followed():
             training.capture.boundary(other)
         other.optimizer_start(9)
         other.optimizer_end(9)
-    assert [each[3] for each in training.kinds()] == [5, 5, 25, 20]
+    assert [each[3] for each in training.kinds()] == [5, 5, 3, 25, 20, 5]
 
 
 def test_nothing_is_recorded_while_a_graph_is_captured():
@@ -320,6 +478,39 @@ def test_nothing_is_recorded_while_a_graph_is_captured():
     training.step()
     training.step()
     assert training.capture.phase is Phase.UNPROFILED
+
+
+def stages(plan):
+    """Round, kind, steps, warm-up and details of each stage of a plan."""
+    return [(each.round, each.kind, each.steps, each.warmup, each.detail.names) for each in plan.stages]
+
+
+def test_the_plans():
+    """Quick: the short round alone. Deep: more steps, and stacks. --steps is the length of the last timing window."""
+    short = [
+        ("short", "unprofiled", 5, 0, []),
+        ("short", "timing", 5, 2, []),
+        ("short", "attribution", 3, 1, ["shapes", "marks"]),
+    ]
+    after = ("after", "unprofiled", 8192, 0, [])
+    assert stages(make(Depth.QUICK)) == short
+    assert stages(make(Depth.QUICK, steps=30, attribution=False)) == [short[0], ("short", "timing", 30, 2, [])]
+    assert stages(make(Depth.STANDARD)) == [
+        *short,
+        ("full", "unprofiled", 20, 0, []),
+        ("full", "timing", 20, 3, []),
+        ("full", "attribution", 5, 1, ["shapes", "marks"]),
+        after,
+    ]
+    assert stages(make(Depth.DEEP)) == [
+        *short,
+        ("full", "unprofiled", 20, 0, []),
+        ("full", "timing", 50, 3, []),
+        ("full", "attribution", 10, 1, ["shapes", "stacks", "marks"]),
+        after,
+    ]
+    assert [each.timed for each in (make(Depth.QUICK), make(), make(Depth.DEEP), make(steps=7))] == [5, 20, 50, 7]
+    assert [each.shortest for each in (make(), make(skip=0), make(Depth.QUICK, steps=30))] == [17, 12, 42]
 
 
 def test_unusual_steps():

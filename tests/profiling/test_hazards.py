@@ -61,9 +61,14 @@ def test_iris(tmp_path):
     assert [(each.kind, each.round, each.forward_hooks) for each in found.windows] == [
         ("unprofiled", "short", False),
         ("timing", "short", True),
+        ("attribution", "short", True),
         ("unprofiled", "full", False),
         ("timing", "full", True),
+        ("attribution", "full", True),
+        ("unprofiled", "after", False),
     ]
+    assert [each.detail for each in found.windows if each.detail] == [["shapes", "marks"]] * 2
+    assert all(each.pause_ns > 0 for each in found.windows if each.trace)
     for each in found.windows:
         assert len(each.samples_ns) == each.steps
         assert sum(each.samples_ns) <= each.duration_ns
@@ -90,8 +95,9 @@ def test_short_scripts(tmp_path):
     assert [(each.kind, each.round, each.steps) for each in found.windows] == [
         ("unprofiled", "short", 5),
         ("timing", "short", 5),
+        ("attribution", "short", 3),
     ]
-    assert len(list((tmp_path / "runs" / "thirty").glob("*.json.gz"))) == 1
+    assert len(list((tmp_path / "runs" / "thirty").glob("*.json.gz"))) == 2
     ended = profiled("five.py", cwd=tmp_path)
     assert ended.code == 0
     assert "the script ran 5 steps, too short for a recording: that takes 17 steps" in ended.err

@@ -4,10 +4,10 @@ import pytest
 
 from stallscope.profiling import pace
 from stallscope.profiling.pace import Pace
-from stallscope.profiling.plan import Round
+from stallscope.profiling.plan import Stage
 from stallscope.traces.manifest import Window
 
-FULL, SHORT = Round("full", 3, 20), Round("short", 2, 5)
+FULL, SHORT = Stage("full", "unprofiled", 20), Stage("short", "unprofiled", 5)
 MS = 1_000_000
 
 
@@ -71,3 +71,16 @@ def test_one_process_goes_by_time(folder):
     alone.open(FULL, 17, short_round(10 * MS), queues=False)
     assert alone.enough(FULL, 60, 600 * MS, queues=False)
     assert not alone.enough(FULL, 19, 600 * MS, queues=False)
+
+
+def test_ranks_record_as_many_steps(tmp_path):
+    """Rank 0 has room for 6 of 20 steps, so the other records 6; one alone records 20, or fewer if that takes long."""
+    first, other, alone = Pace(lambda: tmp_path, leads=True), Pace(lambda: tmp_path), Pace()
+    for each, steps in ((first, 6), (other, 20), (alone, 20)):
+        each.record(49, steps)
+    for each, steps in ((first, 6), (other, 20)):
+        assert not each.recorded(5, steps, late=True)
+        assert each.recorded(6, steps, late=False)
+    assert not alone.recorded(19, 20, late=False)
+    assert alone.recorded(20, 20, late=False)
+    assert alone.recorded(1, 20, late=True)

@@ -33,7 +33,7 @@ def test_the_line_is_drawn_rarely_and_cleared(clock):
     line.report(Phase.SKIP, 3, 0)
     assert stream.getvalue() == "\rstallscope: waiting, step 2\r"
     clock[0] += progress.EVERY_NS
-    line.report(Phase.TIMING, 12, 1_500_000)
+    line.report(Phase.RECORDING, 12, 1_500_000)
     assert stream.getvalue().endswith("\rstallscope: recording, step 12, 1.50 ms\r")
     line.report(Phase.DONE, 0, 0)
     assert stream.getvalue().endswith("\r" + " " * len("stallscope: recording, step 12, 1.50 ms") + "\r")
@@ -47,6 +47,6 @@ def test_no_line_without_a_terminal():
     """A pipe, an absent stderr, or not wanted: nothing is written."""
     pipe, terminal = io.StringIO(), Terminal()
     for line in (Progress(pipe, wanted=True), Progress(None, wanted=True), Progress(terminal, wanted=False)):
-        line.report(Phase.TIMING, 1, 1)
+        line.report(Phase.RECORDING, 1, 1)
         line.clear()
     assert pipe.getvalue() == terminal.getvalue() == ""

@@ -167,7 +167,7 @@ def test_ctrl_c(tmp_path):
     assert err.startswith("Traceback (most recent call last):\n")
     assert "\nKeyboardInterrupt\n" in err
     assert "stallscope/profiling" not in err
-    assert len(list((tmp_path / "runs" / "train").glob("*.pt.trace.json.gz"))) == 2
+    assert len(list((tmp_path / "runs" / "train").glob("*.pt.trace.json.gz"))) == 4
     assert not list((tmp_path / "runs" / "train").glob(".*"))
 
 
@@ -177,7 +177,7 @@ def test_sigterm(tmp_path):
     code, out, err = signalled(tmp_path, signal.SIGTERM)
     assert (code, out) == (-signal.SIGTERM, "ready\n")
     assert err == f"stallscope: ended by SIGTERM; recorded in {Path('runs', 'train')}\n"
-    assert len(list((tmp_path / "runs" / "train").glob("*.pt.trace.json.gz"))) == 2
+    assert len(list((tmp_path / "runs" / "train").glob("*.pt.trace.json.gz"))) == 4
     assert not list((tmp_path / "runs" / "train").glob(".*"))
 
 
