@@ -192,7 +192,16 @@ def test_conservation_laws_hold_on_real_traces(path, real_traces):
         ("b200/eager", "launch-bound"),
         ("h100/owlv2_large", "input-bound"),
         ("kineto-2021/resnet50_num_workers_0/worker0.1623143089861", "mixed(host, input)"),
+        ("kineto-2021/resnet50_num_workers_4/worker0.1623212756351", "host-bound"),
+        ("kineto-2021/resnet50_autograd_api/worker0", "host-bound"),
+        ("a100/alexnet", "host-bound"),
+        ("a100/nccl_training", "launch-bound"),
+        ("a100/diff_control_a100", "host-bound"),
+        ("amd/mi300_vit_nsfw", "launch-bound"),
+        ("amd/mi300_resnet_train_act_checkpoint", "mixed(communication, host)"),
         ("v100/ns_resolution_rank0", "compute-bound"),
+        ("v100/diff_test_v100", "refused"),
+        ("ranks/sampled_rank-0", "refused"),
         ("a100/recommender_rank0_of_16", "refused"),
         ("a100/cupti_counters", "unknown"),
         ("mtia/inference_rank_0", "unknown"),
@@ -200,7 +209,12 @@ def test_conservation_laws_hold_on_real_traces(path, real_traces):
     ],
 )
 def test_verdicts_on_real_traces(name, kind, real_traces):
-    """What a replay of these traces found too; where kernels are missing the verdict abstains."""
+    """What the reference replay of these traces found too; where kernels are missing the verdict abstains.
+
+    Two differ with reason. nccl_training starts 900 kernels of 60 µs a step and takes 247 µs for each: host-bound, and
+    by our words launch-bound. Of mi300_resnet the reference took the whole span, 38 ms of it collectives launched
+    before the window; in a steady state host and collectives take 16 ms a step each, and only both together save much.
+    """
     path = next(real_traces.glob(f"{name}*.json.gz"))
     assert summarize(read(path)).verdict.kind == kind
 
