@@ -23,6 +23,7 @@ SUGGESTED = 64.0  # times the batch that is forecast, at most
 BATCH_PRIOR, MODULE_PRIOR = 0.10, 0.10
 EIGHTY = 1.282  # standard deviations that hold 80 % of a normal distribution
 FULL = 100.0  # percent
+BLOCKS = 2.0  # of a matrix product, that an SM holds at a time
 _NUMBERS = re.compile(r"\d+")
 CPU_FLOOR = 0.02  # of the step: two measurements of one thing differ by that much
 
@@ -76,7 +77,8 @@ def _limit(subject: Subject, host_us: float) -> float:
 def _growth(subject: Subject, times: float, bound: Bound) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """How many times longer each device node gets: not at all while the GPU has room, in proportion at worst.
 
-    Room by the achieved occupancy that Kineto estimates: a kernel of 5 % leaves room for 20 times the work.
+    Room by the achieved occupancy that Kineto estimates: a kernel of 5 % leaves room for 20 times the work. Matrix
+    products and their like never fill an SM's warps: of these two blocks are taken to fill it.
     """
     graph, work = subject.graph, subject.stages.trace.work
     grown = np.full(len(graph), times)
@@ -84,8 +86,11 @@ def _growth(subject: Subject, times: float, bound: Bound) -> np.ndarray[tuple[in
     if bound is Bound.LOW:
         grown[kernels] = 1.0
     elif bound is Bound.EXPECTED:
-        occupancy = work.occupancy_percent[np.searchsorted(work.row, graph.row[kernels])]
+        place = np.searchsorted(work.row, graph.row[kernels])
+        occupancy = work.occupancy_percent[place]
         full = np.where(np.isnan(occupancy), FULL, np.maximum(occupancy, 1.0)) / FULL
+        blocks = np.nan_to_num(work.blocks_per_sm[place])
+        full = np.where(subject.products[kernels], np.maximum(full, blocks / BLOCKS), full)
         grown[kernels] = np.maximum(1.0, times * full)
     return grown
 

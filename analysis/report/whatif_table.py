@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stallscope.analysis.calibration import PROFILED
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.contract_forecast import ForecastBase, WhatIf
+from stallscope.analysis.contract_forecast import ForecastBase, StepRange, WhatIf
 from stallscope.analysis.report.table import Row, Table
 from stallscope.analysis.units import microseconds, percent
 
@@ -43,12 +43,19 @@ def _row(each: WhatIf) -> Row:
     step = each.step_us
     if step is None:
         return (each.title or each.fix, "-", "-", "-", "-")
-    low, high = microseconds(step.low), microseconds(step.high)
-    between = f"{low} - {high}" if low[-2:] != high[-2:] else f"{low.rsplit(' ', 1)[0]} - {high}"
     saving = each.saving_share or 0.0
     saves = percent(saving) if saving >= 0 else f"costs {percent(-saving)}"
     after = microseconds(each.with_those_before_us) if each.with_those_before_us is not None else "-"
-    return (each.title or each.fix, microseconds(step.expected), between, saves, after)
+    return (each.title or each.fix, microseconds(step.expected), _between(step), saves, after)
+
+
+def _between(step: StepRange) -> str:
+    """An interval in one unit: ``0.91 - 7.89 ms``."""
+    low, high = microseconds(step.low), microseconds(step.high)
+    if low[-2:] == high[-2:]:
+        return f"{low.rsplit(' ', 1)[0]} - {high}"
+    shrunk = step.low / (1e6 if high.endswith(" s") else 1e3)
+    return f"{shrunk:.2f} - {high}"
 
 
 def _note(summary: Summary, *, every: bool) -> str:
