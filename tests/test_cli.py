@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from stallscope import cli
+from stallscope.__main__ import main
 from stallscope.output import style_for, write_text
 from tests.builders import TraceBuilder
 
@@ -254,3 +255,20 @@ def test_a_reader_that_goes_away_is_no_error(trace: Path) -> None:
     process.wait()
     assert b"Traceback" not in err
     assert b"Exception ignored" not in err
+
+
+@pytest.mark.parametrize("words", [["summary", "x"], ["summary", "x", "--strict"]], ids=["plain", "parser"])
+def test_ctrl_c_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """However the command line was understood: exit code 130, one line, no traceback."""
+
+    def interrupted(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stallscope.summaries.print_summaries", interrupted)
+    monkeypatch.setattr("sys.argv", ["stallscope", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip() == "stallscope: interrupted"

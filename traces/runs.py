@@ -23,6 +23,7 @@ from stallscope.traces.source import check_file
 TRACE_NAME = re.compile(r"(?P<worker>.+?)(?:\.(?P<ns>\d+))?\.pt\.trace\.json(?:\.gz)?")
 MANIFEST_NAME = re.compile(r"stallscope(?:\..+)?\.json")
 ROUNDS = ("full", "short")  # the better first
+WHY_NO_TRACE = ("recorder_failed", "too_short", "not_recorded")  # findings of a run without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,11 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[Span]]]:
 
 def _why_none(folder: Path) -> str:
     """What was looked for, and what to type instead."""
+    manifests, _ = load_manifests(folder)
+    for manifest in manifests.values():
+        said = [finding.text for finding in manifest.findings if finding.name in WHY_NO_TRACE]
+        why = said[0] if said else "no window was complete when it ended"
+        return f"this run of {manifest.steps.count} steps recorded no trace ({why})"
     others = sorted(p.name for p in folder.iterdir() if re.search(r"\.json(\.gz)?$", p.name) and _shown(p.name))
     looked = "no traces here or below (looked for <worker>.<ns>.pt.trace.json or .json.gz)"
     if others:

@@ -103,6 +103,12 @@ def test_short_scripts(tmp_path):
     assert "the script ran 5 steps, too short for a recording: that takes 17 steps" in ended.err
     assert findings(tmp_path / "runs" / "five") == ["too_short"]
     assert manifest(tmp_path / "runs" / "five").steps.count == 5
+    summary = python("-m", "stallscope", "summary", "runs/five", cwd=tmp_path)
+    assert summary.code == 2
+    assert summary.err.startswith(
+        "stallscope: runs/five: this run of 5 steps recorded no trace (the script ran 5 steps"
+    )
+    assert summary.err.count("\n") == 1
 
 
 def test_the_shortest_script_that_is_recorded(tmp_path):
