@@ -110,7 +110,7 @@ def test_the_constant_part_of_a_step() -> None:
     small = variant("cpu-batch-1", batch=(1.0,), us_per_step=(101.0,))
     large = variant("cpu-batch-100", batch=(100.0,), us_per_step=(200.0,))
     (sentence,) = minibatch_sgd.overhead(result(small, large), "cpu")
-    assert "100 µs that do not depend on the batch and 1e+03 ns a row" in sentence
+    assert "100 µs that do not depend on the batch and 1,000 ns a row" in sentence
     assert "the constant is 99 %" in sentence
     (flat,) = minibatch_sgd.overhead(result(small, variant("cpu-b", batch=(100.0,), us_per_step=(90.0,))), "cpu")
     assert "did not take longer" in flat

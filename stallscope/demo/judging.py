@@ -99,6 +99,14 @@ def times(before: Sample, after: Sample) -> float | None:
 
 
 def least_squares(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """``(constant, slope)`` of the line through ``points``; needs two different x."""
-    slope, constant = statistics.linear_regression([x for x, _ in points], [y for _, y in points])
-    return constant, slope
+    """``(constant, slope)`` of the line closest to ``points`` in parts of their y; needs two different x, y above 0.
+
+    Times vary in proportion to themselves: without the weights 1/y² the longest alone would place the line.
+    """
+    weights = [1 / y**2 for _, y in points]
+    total = sum(weights)
+    mean_x = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
+    mean_y = sum(w * y for w, (_, y) in zip(weights, points, strict=True)) / total
+    above = sum(w * (x - mean_x) * (y - mean_y) for w, (x, y) in zip(weights, points, strict=True))
+    slope = above / sum(w * (x - mean_x) ** 2 for w, (x, _) in zip(weights, points, strict=True))
+    return mean_y - slope * mean_x, slope

@@ -8,6 +8,7 @@ from stallscope.demo.judging import Sample, judge, least_squares, times
 from stallscope.demo.results import Result, VariantResult
 from stallscope.demo.story import Line, Panel, Story, Table, Variant, Workload, on_both, points
 
+NEAREST = 1e-6  # as near to the best as 32-bit numbers tell
 SIZES, QUICK_SIZES = (1, 10, 100, 1000, 10_000), (1, 1000)
 
 
@@ -59,7 +60,7 @@ def panels(result: Result) -> list[Panel]:
         epochs.append(Line(DEVICES[device], tuple((x, y) for x, y in found if x is not None and y is not None)))
     curves = []
     for variant in result.variants:
-        curve = [[x, y] for x, y in variant.series("curve")[0] if x > 0 and y > 0]
+        curve = [[x, max(y, NEAREST)] for x, y in variant.series("curve")[0] if x > 0]
         curves.append(Line(variant.title, points(curve)))
     return [
         Panel("One epoch of 10 000 rows", "rows a step", "ms", lines=tuple(epochs), log_x=True, log_y=True),
@@ -77,11 +78,13 @@ def overhead(result: Result, device: str) -> list[str]:
     rows, step = min(found)
     if slope <= 0:
         return [f"{DEVICES[device]}: steps with more rows did not take longer here, so all of a step is overhead."]
-    share = f"{constant / step:.0%}".replace("%", " %")
+    part = f"of which the constant is {constant / step:.0%}".replace("%", " %")
+    if constant > step:
+        part = "no longer than the constant"
     sentence = (
         f"{DEVICES[device]}: a line through the times of a step has {microseconds(constant)} that do not depend on the "
-        f"batch and {1000 * slope:.2g} ns a row; the smallest batch ({rows:.0f}) has steps of {microseconds(step)}, of "
-        f"which the constant is {share}."
+        f"batch and {1000 * slope:,.0f} ns a row; the smallest batch ({rows:.0f}) has steps of {microseconds(step)}, "
+        f"{part}."
     )
     return [sentence]
 

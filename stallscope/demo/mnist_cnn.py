@@ -10,6 +10,7 @@ from stallscope.demo.story import Line, Panel, Story, Table, Variant, Workload, 
 
 BATCHES, QUICK_BATCHES = (8, 64, 512), (16,)
 MODELS = {"small": "8", "large": "32"}  # channels of the first convolution
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 TOO_LARGE = "100000000"  # images; 314 GB of them
 
 
@@ -24,9 +25,9 @@ def variants(quick: bool) -> list[Variant]:
                 steps = ("--steps", "40" if quick or batch > BATCHES[1] else "60", "--try-batch", TOO_LARGE)
                 title = f"{where}, {model} model, batch {batch}"
                 found.append(Variant(f"{device}-{model}-{batch}", title, (*options, *steps), device))
-        for optimizer in () if quick else ("sgd", "adam"):
+        for optimizer in () if quick else OPTIMIZERS:
             learn = ("--optimizer", optimizer, "--steps", "400")
-            found.append(Variant(f"{device}-{optimizer}", f"{where}, digits, {optimizer.upper()}", learn, device))
+            found.append(Variant(f"{device}-{optimizer}", f"{where}, digits, {OPTIMIZERS[optimizer]}", learn, device))
         return found
 
     return on_both(on)

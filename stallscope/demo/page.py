@@ -10,7 +10,7 @@ from stallscope.analysis.report.style import Style, pad
 from stallscope.demo.results import Result
 from stallscope.demo.story import Story, Table, Workload
 
-NO_GPU = "Not measured here (no GPU)"
+NO_GPU, FEW_GPUS = "Not measured here (no GPU)", "Not measured here (too few GPUs)"
 
 
 def as_text(story: Story, result: Result, style: Style) -> str:
@@ -47,7 +47,8 @@ def stacked(table: Table) -> list[str]:
 
 def missing(result: Result) -> list[str]:
     """A line that names what needs a GPU which is not here."""
-    return [f"{NO_GPU}: {'; '.join(result.not_measured)}."] if result.not_measured else []
+    why = FEW_GPUS if "cuda" in result.devices else NO_GPU
+    return [f"{why}: {'; '.join(result.not_measured)}."] if result.not_measured else []
 
 
 def as_markdown(workload: Workload, story: Story, result: Result, *, plot: bool) -> str:

@@ -50,6 +50,7 @@ class Mlp:
         if self.how == "graph":
             train = captured(train)
         elif self.how == "compile":
+            torch._dynamo.reset()  # else the ninth model of the same code is silently not compiled
             train = one_step(torch.compile(model, mode="reduce-overhead"), x, y, optimizer)
         return reading(train, self.item_every)
 
