@@ -1,8 +1,12 @@
 """Marks of the attribution window: the line of each synchronizing call, the name of each module."""
 
+import json
+import textwrap
+
 import pytest
 
 from tests.profiling.marking import run_marked
+from tests.profiling.running import profiled, python, write
 
 pytestmark = pytest.mark.slow
 
@@ -113,3 +117,38 @@ def test_root_calls_backward_and_optimizer_are_sites(tmp_path):
         ("optimizer", [5], False),
     ]
     assert [marked.ranges[f"stallscope.site#{number}"] for number in range(3)] == [3, 3, 3]
+
+
+LOOPED = """
+    import torch
+    model = torch.nn.Linear(4, 1)
+    opt = torch.optim.SGD(model.parameters(), lr=0.01)
+    def helper(value):
+        return value.item()
+    x = torch.randn(8, 4)
+    for step in range(150):
+        loss = model(x).square().mean()
+        opt.zero_grad(); loss.backward(); opt.step()
+        loss.item()
+        total = x.sum().item()
+"""
+
+
+def test_six_lines_from_the_script_to_the_summary(tmp_path):
+    """The same six lines in a loop, through ``profile`` and ``summary``: each once a step, and the helper's caller."""
+    rest = textwrap.indent(textwrap.dedent(SIX_LINES).strip("\n").partition("total = x.sum().item()\n")[2], " " * 4)
+    write(tmp_path, textwrap.dedent(LOOPED) + rest)
+    assert profiled("train.py", cwd=tmp_path).code == 0
+    summary = json.loads(python("-m", "stallscope", "summary", "runs/train", "--format", "json", cwd=tmp_path).out)
+    found = [
+        (site["call_site"], site["callers"], site["calls_per_step"], site["api"]) for site in summary["sync_sites"]
+    ]
+    assert sorted(found) == [
+        ("train.py:10", [], 1.0, None),
+        ("train.py:11", [], 1.0, None),
+        ("train.py:25", [], 1.0, None),
+        ("train.py:30", [], 1.0, None),
+        ("train.py:35", [], 1.0, None),
+        ("train.py:5", ["train.py:20"], 1.0, None),
+    ]
+    assert {site["note"] for site in summary["sync_sites"]} == {"would synchronize on a GPU"}
