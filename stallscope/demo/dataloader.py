@@ -62,9 +62,16 @@ def tell(result: Result) -> Story:
             )
         )
     headers = ("variant", "samples/s", "against 0 workers", "waiting for data", "first batch of an epoch")
-    dots = tuple(Dots(variant.title, speed(variant).values) for variant in result.variants)
-    panel = Panel("Training from a DataLoader", "samples/s", dots=dots)
-    return Story((Table("Training from a DataLoader", headers, rows),), (panel,), tuple(sentences(result)))
+    groups = (
+        (f"{COST_US} µs of work a sample", [v for v in result.variants if str(COST_US) in v.title]),
+        ("Samples that cost nothing", [v for v in result.variants if str(COST_US) not in v.title]),
+    )
+    panels = tuple(
+        Panel(title, "samples/s", dots=tuple(Dots(v.title, speed(v).values) for v in group))
+        for title, group in groups
+        if group
+    )
+    return Story((Table("Training from a DataLoader", headers, rows),), panels, tuple(sentences(result)))
 
 
 def sentences(result: Result) -> list[str]:
