@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 
 import msgspec
 import pytest
@@ -43,12 +44,25 @@ DDP = """
 """
 
 
+GLOO_CRASHES = "terminate called without an active exception"  # at the end, now and then, without us too
+
+
+def torchrun(*command, cwd):
+    """Run two ranks; once more where gloo has crashed at the end."""
+    for _ in range(3):
+        shutil.rmtree(cwd / "runs", ignore_errors=True)
+        ended = python(*STARTS_ONCE, *command, cwd=cwd)
+        if GLOO_CRASHES not in ended.err:
+            break
+    return ended
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder of a training of 800 steps that two ranks finished, and how it ended."""
     folder = tmp_path_factory.mktemp("trained")
     write(folder, DDP)
-    return folder, python(*STARTS_ONCE, *PROFILE, "train.py", "800", cwd=folder)
+    return folder, torchrun(*PROFILE, "train.py", "800", cwd=folder)
 
 
 def manifests(run) -> list[Manifest]:
@@ -135,7 +149,10 @@ def test_summary_of_a_folder_of_ranks(trained):
 def test_output_is_as_without_us(trained):
     """Losses and weights of both ranks, and the exit code, are what torchrun alone gives."""
     folder, ended = trained
-    plain = python(*STARTS_ONCE, "train.py", "800", cwd=folder)
+    alone = folder / "alone"
+    alone.mkdir()
+    write(alone, DDP)
+    plain = torchrun("train.py", "800", cwd=alone)
     assert (plain.code, sorted(plain.out.split("\n"))) == (ended.code, sorted(ended.out.split("\n")))
 
 
