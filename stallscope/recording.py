@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from stallscope.profiling import session
 from stallscope.profiling.options import Options, run_name
+from stallscope.profiling.plan import Depth
 from stallscope.profiling.runner import Target
 from stallscope.traces.errors import BadInput, StallscopeError
 from stallscope.traces.manifest import Finding
@@ -132,7 +133,9 @@ class _Block(session.Session):
 def profile(
     folder: str | Path | None = None,
     *,
-    steps: int = 20,
+    plan: str = "standard",
+    steps: int | None = None,
+    attribution: bool = True,
     warmup: int = 3,
     skip: int = 5,
     cpu_only: bool = False,
@@ -144,7 +147,9 @@ def profile(
     Raises:
         BadInput: there can be no such folder, or a number is out of range.
     """
-    if steps < 1 or warmup < 0 or skip < 0:
+    if plan not in set(Depth):
+        raise BadInput(f"plan must be one of {', '.join(Depth)}")
+    if (steps is not None and steps < 1) or warmup < 0 or skip < 0:
         raise BadInput("steps must be 1 or more, warmup and skip 0 or more")
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     where = Path("runs") / (Path(script).stem if script else NOTEBOOK) if folder is None else Path(folder)
@@ -154,7 +159,9 @@ def profile(
         args=tuple(sys.argv[1:]) if script else (),
         logdir=where.parent,
         name=where.name,
+        plan=Depth(plan),
         steps=steps,
+        attribution=attribution,
         warmup=warmup,
         skip=skip,
         cpu_only=cpu_only,

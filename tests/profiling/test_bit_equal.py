@@ -82,4 +82,4 @@ def test_every_window_was_open(run, name):
     """The bits are equal although each kind of window was recorded while the training ran."""
     outcome = run[4][name]
     kinds = {each.kind for each in manifest(Path(outcome["folder"])).windows}
-    assert {"unprofiled", "timing"} <= kinds, outcome["messages"]
+    assert kinds == {"unprofiled", "timing", "attribution"}, outcome["messages"]

@@ -125,6 +125,7 @@ def test_misuse_and_exceptions(tmp_path):
         print(p.summary.steps.count)
         refused(lambda: p.__enter__())
         refused(lambda: stallscope.profile("runs/y", steps=0))
+        refused(lambda: stallscope.profile("runs/y", plan="thorough"))
         open("file", "w").close()
         refused(lambda: stallscope.profile("file/y"))
         with stallscope.profile("runs/z") as nothing:
@@ -140,6 +141,7 @@ def test_misuse_and_exceptions(tmp_path):
         "5",
         "StallscopeError this recording is over; call stallscope.profile(...) again for another block",
         "BadInput steps must be 1 or more, warmup and skip 0 or more",
+        "BadInput plan must be one of quick, standard, deep",
         "BadInput --logdir file: is a file; name a folder",
         f"None None <stallscope.profile: nothing recorded: {NO_STEPS}>",
     ]
