@@ -99,9 +99,9 @@ def feeding(result: Result, device: str) -> list[str]:
     if queue is None or loader is None:
         return []
     found = judge(loader.sample("us_per_step"), queue.sample("us_per_step"))
-    words = found.say("a shorter step", "a longer step", "a step that cannot be told")
+    words = found.say("a shorter step than", "a longer step than", "a step that cannot be told from that")
     spent = [microseconds(v.sample("us_per_step").median) for v in (queue, loader)]
-    against = f"than by one DataLoader worker: {spent[0]} against {spent[1]}."
+    against = f"with one DataLoader worker: {spent[0]} against {spent[1]}."
     return [f"{DEVICES[device]}: fed by a queue and shared memory, {words} {against}"]
 
 
