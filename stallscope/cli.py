@@ -365,15 +365,9 @@ def demo(
 
 
 def _limits(size: float | None, ratio: float | None, depth: int | None, memory: float | None) -> Limits:
-    """The limits of one reading: the defaults, but for what the options say."""
-    from stallscope.traces.limits import DEFAULT, GB, Limits
+    from stallscope.traces.limits import limits
 
-    return Limits(
-        max_bytes=DEFAULT.max_bytes if size is None else int(size * GB),
-        max_ratio=DEFAULT.max_ratio if ratio is None else ratio,
-        max_depth=DEFAULT.max_depth if depth is None else depth,
-        max_memory=None if memory is None else int(memory * GB),
-    )
+    return limits(size, ratio, depth, memory)
 
 
 def _must_be_free(path: Path, *, force: bool) -> None:

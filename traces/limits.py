@@ -36,6 +36,16 @@ class Limits:
 DEFAULT = Limits()
 
 
+def limits(size_gb: float | None, ratio: float | None, depth: int | None, memory_gb: float | None) -> Limits:
+    """The default limits, but for those that are given."""
+    return Limits(
+        max_bytes=DEFAULT.max_bytes if size_gb is None else int(size_gb * GB),
+        max_ratio=DEFAULT.max_ratio if ratio is None else ratio,
+        max_depth=DEFAULT.max_depth if depth is None else depth,
+        max_memory=None if memory_gb is None else int(memory_gb * GB),
+    )
+
+
 def check_size(path: str, inflated: int, compressed: int, limits: Limits) -> None:
     """Refuse text that is too long, or that inflates as no recorded trace does.
 
