@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from stallscope import lean
@@ -11,6 +12,7 @@ lean.import_numpy()
 # ruff: noqa: E402 - numpy first
 
 from stallscope import api
+from stallscope.analysis.compare import compare
 from stallscope.analysis.report import html, html_compare
 from stallscope.analysis.summary import analyse
 from stallscope.analysis.timeline import find_timelines
@@ -31,14 +33,16 @@ def page(path: Path, limits: Limits) -> str:
     return html.render(summary, find_timelines(stages))
 
 
-def comparison_page(baseline: Path, candidate: Path, limits: Limits) -> str:
-    """The comparison of two traces, runs, or folders of repeated runs.
+def comparison_page(baseline: Path, candidate: Path, limits: Limits, *, names: tuple[str, str] | None = None) -> str:
+    """The comparison of two traces, runs, or folders of repeated runs; ``names``: what to call the two.
 
     Raises:
         BadInput: nothing usable is there.
         Refused: a file passes ``limits``.
 
     """
-    found = api.compare([baseline], [candidate], limits)
-    before, after = (api.load(side.runs[0].trace, limits)[0].summary for side in (found.baseline, found.candidate))
-    return html_compare.render(found, before, after)
+    sides = [api.load_all([path], limits) for path in (baseline, candidate)]
+    if names is not None:
+        sides = [[replace(each, name=name) for each in side] for side, name in zip(sides, names, strict=True)]
+    before, after = sides
+    return html_compare.render(compare(before, after), before[0].summary, after[0].summary)

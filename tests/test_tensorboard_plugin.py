@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import re
 import subprocess
 import sys
@@ -10,14 +12,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from werkzeug.test import Client
 
-from stallscope.analysis.tensorboard.pages import KEPT, Pages
+from stallscope import page_cache, reporting
+from stallscope.analysis.tensorboard.pages import KEPT, Asked, Pages
 from stallscope.tensorboard import Plugin
 from stallscope.traces.errors import BadInput
+from tests.analysis.comparing import manifest_of, window
 from tests.builders import TraceBuilder
 
 ROUTES = ("/index.js", "/runs", "/state", "/page")
@@ -37,6 +43,14 @@ def logdir(tmp_path: Path) -> Path:
     (tmp_path / "runs" / "broken" / "worker0.17.pt.trace.json").write_text("hello")
     (tmp_path / "secret.txt").write_text("secret")
     return tmp_path / "runs"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache folder is one of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(page_cache, "user_folder", lambda: folder / "pages")
+    return folder / "pages"
 
 
 def clients(logdir: Path | None) -> dict[str, Client]:
@@ -70,22 +84,24 @@ def test_runs_and_a_page(logdir: Path):
     page = routes["/page"].get("/", query_string={"span": found["good"]})
     assert page.status_code == 200
     assert "gemm" in page.text
-    assert page.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert policy.endswith("; frame-ancestors 'self'; sandbox allow-scripts")
 
 
 def test_two_runs_compared(tmp_path: Path):
     """With another span the page is the comparison, that one before, this one after."""
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
+    for name in ("first/run-1", "second/run-1"):
+        (tmp_path / name).mkdir(parents=True)
         a_step().write(tmp_path / name)
     routes = clients(tmp_path)
     found = spans(routes)
-    query = {"span": found["second"], "with": found["first"]}
+    query = {"span": found["second/run-1"], "with": found["first/run-1"]}
     while routes["/state"].get("/", query_string=query).json["state"] in ("waiting", "working"):
         time.sleep(0.05)
     text = routes["/page"].get("/", query_string=query).text
     assert "Stallscope comparison" in text
-    assert re.search(r"before</dt><dd>[^<]*first[^<]*</dd><dt>after</dt><dd>[^<]*second", text)
+    assert re.search(r"before</dt><dd>first/run-1 \(1 run[^<]*</dd><dt>after</dt><dd>second/run-1 \(1 run", text)
 
 
 def test_a_broken_trace_is_a_sentence(logdir: Path):
@@ -140,16 +156,16 @@ def test_pages_are_made_once(tmp_path: Path):
     """Asked twice, made once; changed, made again; a failure is kept as its sentence; old pages are forgotten."""
     made: list[str] = []
 
-    def make(path: Path) -> str:
-        made.append(path.name)
-        if path.name == "bad":
+    def make(asked: Asked) -> str:
+        made.append(asked.path.name)
+        if asked.path.name == "bad":
             raise BadInput("bad: cannot be read")
-        return path.read_text()
+        return asked.path.read_text()
 
     pages = Pages(make)
 
     def done(path: Path) -> Any:
-        while (page := pages.ask(path)).state in ("waiting", "working"):
+        while (page := pages.ask(Asked(path, ""))).state in ("waiting", "working"):
             time.sleep(0.01)
         return page
 
@@ -160,11 +176,111 @@ def test_pages_are_made_once(tmp_path: Path):
     file.write_text("two, and longer")
     assert [done(file).text, made] == ["two, and longer", ["file", "file"]]
     assert (done(bad).state, done(bad).text) == ("failed", "bad: cannot be read")
-    assert pages.ask(tmp_path / "none").state == "failed"
+    assert pages.ask(Asked(tmp_path / "none", "")).state == "failed"
     for number in range(KEPT + 3):
         (tmp_path / str(number)).touch()
         done(tmp_path / str(number))
     assert len(pages._pages) <= KEPT + 1
+
+
+def kept_pages(folder: Path) -> list[Path]:
+    """The pages that a folder holds."""
+    return sorted(folder.glob("*.html.gz"))
+
+
+def no_page(*_: Any) -> str:
+    """A page that must not be made again."""
+    raise AssertionError("made again")
+
+
+def test_a_page_is_kept_beside_its_run(logdir: Path, monkeypatch: pytest.MonkeyPatch):
+    """A TensorBoard started again shows the page that lies beside the run; nothing else of the run has changed."""
+    before = {path.name: path.read_bytes() for path in (logdir / "good").iterdir()}
+    routes = clients(logdir)
+    assert until_done(routes["/state"], spans(routes)["good"])["state"] == "ready"
+    assert len(kept_pages(logdir / "good" / ".stallscope")) == 1
+    monkeypatch.setattr(reporting, "page", no_page)
+    again = clients(logdir)
+    assert sorted(spans(again)) == ["broken", "good"]
+    assert until_done(again["/state"], spans(again)["good"])["state"] == "ready"
+    assert "gemm" in again["/page"].get("/", query_string={"span": spans(again)["good"]}).text
+    assert {path.name: path.read_bytes() for path in (logdir / "good").iterdir() if path.is_file()} == before
+
+
+def test_where_the_run_cannot_be_written_to(tmp_path: Path, own_cache: Path):
+    """A file where the hidden folder would be: the page lies in the user's cache, and is found there."""
+    path = a_step().write(tmp_path)
+    (tmp_path / ".stallscope").write_text("in the way")
+    assert page_cache.page_of(lambda: "the page", (path,)) == "the page"
+    assert len(kept_pages(own_cache)) == 1
+    assert page_cache.page_of(no_page, (path,)) == "the page"
+    own_cache.rename(own_cache.with_name("gone"))
+    own_cache.write_text("in the way")
+    assert page_cache.page_of(lambda: "made again", (path,)) == "made again"
+
+
+def test_what_a_kept_page_depends_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Bytes of the trace and of its manifest, the names told, the code: where one differs, another page is made."""
+    path = a_step().write(tmp_path)
+    made = iter(range(10))
+
+    def page(*names: str) -> str:
+        return page_cache.page_of(lambda: str(next(made)), (path,), names)
+
+    assert [page(), page(), page("a", "b"), page("ab", "")] == ["0", "0", "1", "2"]
+    (tmp_path / "stallscope.json").write_text("{}")
+    assert [page(), page()] == ["3", "3"]
+    times = path.stat()
+    path.write_text(path.read_text().replace("gemm", "gram"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert [page(), page()] == ["4", "4"]
+    monkeypatch.setattr(page_cache, "_build", lambda: b"another version")
+    assert [page(), page()] == ["5", "5"]
+    (kept,) = [each for each in kept_pages(tmp_path / ".stallscope") if gzip.decompress(each.read_bytes()) == b"5"]
+    kept.write_bytes(kept.read_bytes()[:-4])
+    assert [page(), page()] == ["6", "6"]
+    path.unlink()
+    assert page() == "7"
+
+
+def test_kept_pages_take_no_more_than_so_much_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Room for two pages: of three that of the trace looked at longest ago goes."""
+    paths = [a_step().write(tmp_path, f"{name}.pt.trace.json") for name in "abc"]
+    page_cache.page_of(lambda: "page", paths[:1])
+    (first,) = kept_pages(tmp_path / ".stallscope")
+    monkeypatch.setattr(page_cache, "LARGEST", 2 * first.stat().st_size)
+    page_cache.page_of(lambda: "page", paths[1:2])
+    (second,) = set(kept_pages(tmp_path / ".stallscope")) - {first}
+    os.utime(first, (2, 2))
+    os.utime(second, (1, 1))
+    page_cache.page_of(lambda: "page", paths[2:])
+    assert len(kept_pages(tmp_path / ".stallscope")) == 2
+    assert first.exists()
+    assert not second.exists()
+
+
+def test_ranks_by_their_number(tmp_path: Path):
+    """Of a run whose manifests tell the ranks they come in order, each with its number; its other spans are named."""
+    for rank in (10, 2):
+        worker = f"host_{rank}.rank{rank}"
+        for ns in (1, 2):
+            a_step().write(tmp_path, f"{worker}.{ns}.pt.trace.json")
+        windows = [
+            replace(window(50, kind="timing", round_=name), trace=f"{worker}.{ns}.pt.trace.json")
+            for name, ns in (("short", 1), ("full", 2))
+        ]
+        manifest = replace(manifest_of("train.py", windows=windows, rank=rank, world_size=16), worker=worker)
+        (tmp_path / f"stallscope.rank{rank}.json").write_bytes(msgspec.json.encode(manifest))
+    plugin = Plugin(SimpleNamespace(logdir=str(tmp_path)))
+    (run,) = plugin.listing().runs
+    assert [worker["name"] for worker in run["workers"]] == [
+        "rank 2 of 16 (host_2.rank2)",
+        "rank 10 of 16 (host_10.rank10)",
+    ]
+    assert [asked.name for asked in plugin.listing().spans][:2] == [
+        f"{tmp_path.name}, rank 2 of 16 (host_2.rank2), timing, short round",
+        f"{tmp_path.name}, rank 2 of 16 (host_2.rank2)",
+    ]
 
 
 def test_loading_it_is_light():

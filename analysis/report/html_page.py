@@ -24,16 +24,20 @@ from stallscope.analysis.report.table import Table
 def page(title: str, body: str, data: dict[str, Any] | None = None) -> str:
     """A page with ``body`` (HTML) and, where there are ``data``, the script that draws them."""
     style, script = _asset("report.css"), _asset("report.js")
-    runs = f"script-src '{_hash(script)}'" if data is not None else "script-src 'none'"
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; {runs}; base-uri 'none'"
     drawn = "" if data is None else _data(data) + f"\n<script>{script}</script>\n"
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(scripts=data is not None)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style}</style></head>\n<body>\n{body}\n{drawn}</body></html>\n"
     )
+
+
+def policy(*, scripts: bool) -> str:
+    """The content security policy of a page: our own style and, where there is something to draw, our own script."""
+    runs = f"'{_hash(_asset('report.js'))}'" if scripts else "'none'"
+    return f"default-src 'none'; style-src '{_hash(_asset('report.css'))}'; script-src {runs}; base-uri 'none'"
 
 
 def escape(text: str) -> str:

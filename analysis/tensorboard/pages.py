@@ -17,6 +17,14 @@ KEPT = 16  # pages; some MB each at most
 Key = tuple[tuple[str, int, int], ...]  # path, time of change in ns, bytes: a changed file makes another page
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trace file, and what a comparison is to call it."""
+
+    path: Path
+    name: str
+
+
 @dataclass(slots=True)
 class Page:
     """One page. ``text`` is the page, or the sentence that says why there is none."""
@@ -35,26 +43,26 @@ class Pages:
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
 
-    def ask(self, *paths: Path) -> Page:
+    def ask(self, *asked: Asked) -> Page:
         """The page of a trace, or of two to be compared, as far as it is; the first to ask has it begun."""
         try:
-            key = tuple(_identity(path) for path in paths)
+            key = tuple(_identity(each.path) for each in asked)
         except OSError as error:
             return Page("failed", f"{Path(error.filename).name}: {(error.strerror or str(error)).lower()}")
         with self._lock:
             page = self._pages.get(key)
             if page is None:
                 page = self._pages[key] = Page("waiting", since=time.monotonic())
-                threading.Thread(target=self._fill, args=(paths, page), daemon=True).start()
+                threading.Thread(target=self._fill, args=(asked, page), daemon=True).start()
                 self._forget()
             self._pages.move_to_end(key)
             return page
 
-    def _fill(self, paths: tuple[Path, ...], page: Page) -> None:
+    def _fill(self, asked: tuple[Asked, ...], page: Page) -> None:
         with self._one_at_a_time:
             page.state, page.since = "working", time.monotonic()
             try:
-                page.text, page.state = self._make(*paths), "ready"
+                page.text, page.state = self._make(*asked), "ready"
             except StallscopeError as error:
                 page.text, page.state = str(error), "failed"
             except Exception as error:  # noqa: BLE001 - a page that fails must not take the server with it

@@ -25,25 +25,26 @@ import msgspec
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
-from stallscope.analysis.tensorboard.pages import Pages
+from stallscope.analysis.tensorboard.pages import Asked, Pages
 from stallscope.traces.errors import StallscopeError
 from stallscope.traces.runs import Run, Worker, find_runs
 
 PLUGIN_NAME = "stallscope"
 FRESH_S = 5.0  # seconds for which a listing of the log folder holds
+FRAMED = "frame-ancestors 'self'"
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "frame-ancestors 'self'",
+    "Content-Security-Policy": FRAMED,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What lies below the log folder; the number of a span is its place in ``paths``."""
+    """What lies below the log folder; the number of a span is its place in ``spans``."""
 
     runs: list[dict[str, Any]]
-    paths: list[Path]
+    spans: list[Asked]
     why_none: str
 
 
@@ -62,6 +63,7 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
         self._listing = Listing([], [], "")
         self._listed = float("-inf")
         self._numbers: dict[Path, int] = {}
+        self._names: dict[int, str] = {}
         self._lock = threading.Lock()
 
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
@@ -92,25 +94,30 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
             runs = find_runs(self._logdir)
         except StallscopeError as error:
             return Listing([], [], str(error))
-        rows = [{"name": run.name, "workers": [self._worker(run, worker) for worker in run.workers]} for run in runs]
-        return Listing(rows, list(self._numbers), "")
+        rows = [
+            {"name": run.name, "workers": [self._worker(run, each) for each in sorted(run.workers, key=_rank)]}
+            for run in runs
+        ]
+        return Listing(rows, [Asked(path, self._names[number]) for path, number in self._numbers.items()], "")
 
     def _worker(self, run: Run, worker: Worker) -> dict[str, Any]:
         """A worker with its spans, the one to look at first marked."""
         first = run.timing_trace(worker).path
         kinds = {window.trace: f"{window.kind}, {window.round} round" for window in _windows(worker)}
-        return {
-            "name": worker.name,
-            "spans": [
-                {
-                    "id": self._numbers.setdefault(span.path, len(self._numbers)),
-                    "name": span.path.name.removeprefix(f"{worker.name}."),
-                    "kind": kinds.get(span.path.name),
-                    "first": span.path == first,
-                }
-                for span in worker.spans
-            ],
-        }
+        spans: list[dict[str, Any]] = [
+            {
+                "id": self._numbers.setdefault(span.path, len(self._numbers)),
+                "name": span.path.name.removeprefix(f"{worker.name}."),
+                "kind": kinds.get(span.path.name),
+                "first": span.path == first,
+            }
+            for span in worker.spans
+        ]
+        for each in spans:
+            known = [run.name, _called(worker) if len(run.workers) > 1 else None]
+            known.append(None if each["first"] else each["kind"] or each["name"])
+            self._names[each["id"]] = ", ".join(part for part in known if part)
+        return {"name": _called(worker), "spans": spans}
 
     # --- routes ----------------------------------------------------------------------------------
 
@@ -122,28 +129,31 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
         return _json({"runs": listing.runs, "why_none": listing.why_none, "logdir": str(self._logdir or "")})
 
     def _state(self, request: Request) -> Response:
-        paths = self._asked(request)
-        if isinstance(paths, Response):
-            return paths
-        page = self._pages.ask(*paths)
+        asked = self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        page = self._pages.ask(*asked)
         text = page.text if page.state == "failed" else ""
         return _json({"state": page.state, "text": text, "seconds": round(time.monotonic() - page.since, 1)})
 
     def _page(self, request: Request) -> Response:
-        paths = self._asked(request)
-        if isinstance(paths, Response):
-            return paths
-        page = self._pages.ask(*paths)
+        asked = self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        page = self._pages.ask(*asked)
         if page.state != "ready":
             return _json({"error": "this page is not ready; ask /state first"}, 404)
-        return _respond(page.text, "text/html")
+        from stallscope.analysis.report.html_page import policy  # noqa: PLC0415 - TensorBoard starts without it
 
-    def _asked(self, request: Request) -> tuple[Path, ...] | Response:
+        # The page says the same of itself; a page that others kept beside a run may not.
+        return _respond(page.text, "text/html", policy=f"{policy(scripts=True)}; {FRAMED}; sandbox allow-scripts")
+
+    def _asked(self, request: Request) -> tuple[Asked, ...] | Response:
         """The files that a query names by their spans' numbers, the earlier one first; or the answer to any other."""
         told = [request.args[name] for name in ("with", "span") if name in request.args]
         if "span" not in request.args or not all(_is_number(each) for each in told):
             return _json({"error": "span (and with) must be numbers given by /runs"}, 400)
-        known = self.listing().paths
+        known = self.listing().spans
         if any(int(each) >= len(known) for each in told):
             return _json({"error": "there is no such span"}, 404)
         return tuple(known[int(each)] for each in told)
@@ -151,6 +161,19 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 10  # noqa: PLR2004 - any number that /runs gave
+
+
+def _rank(worker: Worker) -> tuple[int, str]:
+    """Ranks in order where a manifest tells them."""
+    return (worker.manifest.rank or 0) if worker.manifest else 0, worker.name
+
+
+def _called(worker: Worker) -> str:
+    """``rank 1 of 4 (gpu-node-1)``; without a manifest the name that the files carry."""
+    manifest = worker.manifest
+    if manifest is None or manifest.world_size < 2:  # noqa: PLR2004 - one process is no rank of anything
+        return worker.name
+    return f"rank {manifest.rank} of {manifest.world_size} ({worker.name})"
 
 
 def _windows(worker: Worker) -> list[Any]:
@@ -166,5 +189,6 @@ def _json(content: Any, code: int = 200) -> Response:
     return _respond(msgspec.json.encode(content).decode(), "application/json", code)
 
 
-def _respond(text: str, kind: str, code: int = 200) -> Response:
-    return Response(text, status=code, content_type=f"{kind}; charset=utf-8", headers=HEADERS)
+def _respond(text: str, kind: str, code: int = 200, policy: str = FRAMED) -> Response:
+    headers = {**HEADERS, "Content-Security-Policy": policy}
+    return Response(text, status=code, content_type=f"{kind}; charset=utf-8", headers=headers)

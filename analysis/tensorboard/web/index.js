@@ -41,7 +41,7 @@ export async function render() {
     const mine = ++asked, chosen = runs[run.value]?.workers[worker.value]?.spans[span.value];
     if (!chosen) return;
     const query = other.value ? `span=${chosen.id}&with=${other.value}` : `span=${chosen.id}`;
-    for (;;) {
+    for (let pause = 40; ; pause = Math.min(2 * pause, 300)) {
       let found;
       try { found = await get(`./state?${query}`); } catch (error) { found = { state: "failed", text: String(error.message) }; }
       if (mine !== asked) return;
@@ -49,7 +49,7 @@ export async function render() {
       if (found.state === "failed") return say(make("p", { textContent: `There is no page for this trace: ${found.text}` }));
       const doing = found.state === "waiting" ? "Waiting for another trace" : `Analysing this trace (${Math.round(found.seconds)} s)`;
       say(make("p", { textContent: `${doing} …` }));
-      await sleep(300);
+      await sleep(pause);
       if (mine !== asked) return;
     }
     place.replaceChildren(make("iframe", { src: `./page?${query}`, title: "Stallscope report" }));
