@@ -14,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from stallscope.profiling.launch import Launch
 from stallscope.profiling.sharing import make_run_folder
 from stallscope.traces.manifest import Manifest
 
 GZIP_LEVEL = 6
+PACKED = ".gz"
 WORK_THREAD = "stallscope-export"
 QUIET_AT_MOST = 2.0  # seconds that compression waits for an unprofiled window to close
 KERNEL_ROW = b'"cat": "kernel"'
@@ -57,6 +59,7 @@ class RunFolder:
         self.path: Path | None = None
         self.problems: list[str] = []
         self.kernel_rows = False
+        self._abandoned = False  # the process ends now: what is being compressed stays plain
         self._logdir, self._name, self._launch = logdir, name, launch
         self._manifest, self._complete = manifest, complete
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -73,21 +76,32 @@ class RunFolder:
         return self.path / f".{self._manifest().worker}.{time.time_ns()}.pt.trace.json.tmp"
 
     def finished(self, plain: Path, error: Exception | None) -> str | None:
-        """Verify a plain trace and have it compressed in the background; returns its final name, None if no good."""
+        """Verify a plain trace and have it compressed in the background; returns its final name, None if no good.
+
+        From here on it is never lost: it can be seen, and read, until the compressed one is whole.
+        """
         problem = str(error) if error is not None else what_is_wrong(plain)
         if problem is not None:
-            self.problems.append(f"{plain.parent}: a trace could not be written ({problem}); is the disk full?")
+            self._say(f"{plain.parent}: a trace could not be written ({problem}); is the disk full?")
             _remove(plain, plain.with_name(plain.name + ".tmp"))  # the latter is kineto's
             return None
-        final = plain.name.removeprefix(".").removesuffix(".tmp") + ".gz"
-        self._later(lambda: self._compress(plain, final))
+        whole = plain.with_name(plain.name.removeprefix(".").removesuffix(".tmp"))
+        final = whole.name + PACKED
+        try:
+            plain.replace(whole)
+        except OSError as failed:
+            self._say(f"{plain.parent}: a trace could not be named ({failed.strerror or failed})")
+            _remove(plain)
+            return None
+        self._later(lambda: self._compress(whole, final))
         return final
 
     def discard(self, names: list[str]) -> None:
         """Delete traces."""
         folder = self.path
         if folder is not None:
-            self._later(lambda: _remove(*(folder / name for name in names)))
+            every = [folder / each for name in names for each in (name, name.removesuffix(PACKED))]
+            self._later(lambda: _remove(*every))
 
     def window_closed(self) -> None:
         """Write the manifest after what is already waiting to be written."""
@@ -116,6 +130,7 @@ class RunFolder:
         if thread is not None:
             self._jobs.put(None)
             thread.join(timeout)
+            self._abandoned = thread.is_alive()
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -143,22 +158,48 @@ class RunFolder:
             try:
                 job()
             except Exception as error:  # noqa: BLE001 - a full disk, a folder taken away: said at the end
-                self.problems.append(f"{self.path}: could not be written ({error}); what is there may be incomplete")
+                self._say(f"{self.path}: could not be written ({error}); what is there may be incomplete")
 
     def _compress(self, plain: Path, final: str) -> None:
+        """Put the compressed trace in the plain one's place; where that fails, the plain one stays."""
         packed = plain.with_name(f".{final}.tmp")
         try:
-            with plain.open("rb") as source, packed.open("wb") as raw:
-                with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as target:
-                    while block := source.read(1 << 20):
-                        self.kernel_rows |= KERNEL_ROW in block
-                        target.write(block)
-                raw.flush()
-                os.fsync(raw.fileno())
+            self._pack(plain, packed)
+            if self._abandoned:
+                _remove(packed)
+                return
             packed.replace(plain.with_name(final))
-        finally:
+        except Exception as error:  # noqa: BLE001 - a full disk, a file size limit
             _remove(packed)
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            self._say(f"{self.path}: traces could not be compressed ({reason}) and are kept as they are")
+        else:
             _remove(plain)
+
+    def _pack(self, plain: Path, packed: Path) -> None:
+        with plain.open("rb") as source, packed.open("wb") as raw:
+            with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as target:
+                while block := source.read(1 << 20):
+                    self.kernel_rows |= KERNEL_ROW in block
+                    target.write(block)
+            raw.flush()
+            os.fsync(raw.fileno())
+
+    def _as_named(self, manifest: Manifest) -> Manifest:
+        """Return the manifest with the names that the traces really have."""
+        windows = [replace(each, trace=self._there(each.trace)) for each in manifest.windows]
+        return replace(manifest, windows=windows)
+
+    def _there(self, promised: str | None) -> str | None:
+        if promised is None or self.path is None or (self.path / promised).exists():
+            return promised
+        plain = promised.removesuffix(PACKED)
+        return plain if (self.path / plain).exists() else promised
+
+    def _say(self, problem: str) -> None:
+        """Note what went wrong, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def _write_manifest(self, manifest: Manifest) -> None:
         if self.path is None:
@@ -166,10 +207,10 @@ class RunFolder:
         final = self.path / manifest_name(manifest.rank)
         hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
-            hidden.write_bytes(msgspec.json.encode(self._complete(manifest)) + b"\n")
+            hidden.write_bytes(msgspec.json.encode(self._complete(self._as_named(manifest))) + b"\n")
             hidden.replace(final)
         except OSError as error:
-            self.problems.append(f"{final}: could not be written ({error.strerror or error}); is the disk full?")
+            self._say(f"{final}: could not be written ({error.strerror or error}); is the disk full?")
         finally:
             _remove(hidden)
 

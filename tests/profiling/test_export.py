@@ -2,13 +2,16 @@
 
 import gzip
 import re
+import threading
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from stallscope.profiling.account import NO_MACHINE
-from stallscope.profiling.export import RunFolder, manifest_name, what_is_wrong, worker_name
-from stallscope.traces.manifest import Manifest, Steps
+from stallscope.profiling.export import WORK_THREAD, RunFolder, manifest_name, what_is_wrong, worker_name
+from stallscope.traces.manifest import Manifest, Steps, Window
+from tests.profiling.running import python
 
 
 def manifest():
@@ -22,6 +25,11 @@ def manifest():
         machine=NO_MACHINE,
         steps=Steps(count=3, source="optimizer"),
     )
+
+
+def recorded(trace):
+    """A timing window of one step, with its trace."""
+    return Window(kind="timing", round="short", first_step=0, steps=1, duration_ns=1, samples_ns=[1], trace=trace)
 
 
 def run_folder(path):
@@ -72,6 +80,95 @@ def test_a_trace_that_was_not_written_is_said(tmp_path, content):
     assert folder.finished(plain, None) is None
     assert "is the disk full?" in folder.problems[0]
     assert list((tmp_path / "train").iterdir()) == []
+
+
+def broken_compressor(*_args, **_kwargs):
+    """A compressor that finds the disk full."""
+    raise OSError(28, "No space left on device")
+
+
+def test_a_trace_that_cannot_be_compressed_is_kept_as_it_is(tmp_path, monkeypatch):
+    """Two windows on a full disk: both plain traces stay, the manifest names them, and one sentence says so."""
+    monkeypatch.setattr(gzip, "GzipFile", broken_compressor)
+    names = []
+    folder = RunFolder(
+        tmp_path,
+        "train",
+        lambda: msgspec.structs.replace(manifest(), windows=[recorded(name) for name in names]),
+        lambda each: each,
+    )
+    for content in (b'{"traceEvents": [1]}', b'{"traceEvents": [2]}'):
+        plain = folder.new_trace()
+        plain.write_bytes(content)
+        names.append(folder.finished(plain, None))
+        folder.window_closed()
+    folder.close()
+    run = tmp_path / "train"
+    written = msgspec.json.decode((run / "stallscope.json").read_bytes(), type=Manifest)
+    assert [(run / each.trace).read_bytes() for each in written.windows] == [
+        b'{"traceEvents": [1]}',
+        b'{"traceEvents": [2]}',
+    ]
+    assert [each.trace for each in written.windows] == [name.removesuffix(".gz") for name in names]
+    assert len(list(run.iterdir())) == 3
+    assert folder.problems == [
+        f"{run}: traces could not be compressed (No space left on device) and are kept as they are"
+    ]
+
+
+LIMITED = """
+import os, pathlib, resource, sys
+from stallscope.profiling import export
+from tests.profiling import test_export as ours
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_010, resource.RLIM_INFINITY))
+folder = ours.run_folder(pathlib.Path(sys.argv[1]))
+plain = folder.new_trace()
+plain.write_bytes(os.urandom(99_999) + b"}")
+folder.finished(plain, None)
+folder.close()
+print(*sorted((path.name.split(".", 2)[-1], path.stat().st_size) for path in folder.path.iterdir()), *folder.problems)
+"""
+
+
+def test_a_file_size_limit_that_stops_compression(tmp_path):
+    """A trace that fits while its compressed form does not (random bytes grow): the plain one stays."""
+    pytest.importorskip("resource", reason="this platform has no file size limits")
+    done = python("-c", LIMITED, tmp_path, cwd=Path(__file__).parents[2])
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        f"('pt.trace.json', 100000) {tmp_path / 'train'}: traces could not be compressed (File too large) "
+        "and are kept as they are\n"
+    )
+
+
+def test_a_trace_that_is_being_compressed_when_the_process_must_end_is_not_lost(tmp_path, monkeypatch):
+    """No time is left (SIGTERM): the manifest names the plain trace, which stays even if compression ends after all."""
+    going, go = threading.Event(), threading.Event()
+    original = gzip.GzipFile
+
+    def slow(*args, **kwargs):
+        going.set()
+        assert go.wait(30)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(gzip, "GzipFile", slow)
+    windows = []
+    folder = RunFolder(
+        tmp_path, "train", lambda: msgspec.structs.replace(manifest(), windows=list(windows)), lambda each: each
+    )
+    plain = folder.new_trace()
+    plain.write_bytes(b"{}")
+    windows.append(recorded(folder.finished(plain, None)))
+    assert going.wait(30)
+    (worker,) = (each for each in threading.enumerate() if each.name == WORK_THREAD)
+    folder.close(0.01)
+    folder.write_manifest()
+    go.set()
+    worker.join(30)
+    run = tmp_path / "train"
+    (found,) = msgspec.json.decode((run / "stallscope.json").read_bytes(), type=Manifest).windows
+    assert found.trace.endswith(".pt.trace.json")
+    assert sorted(path.name for path in run.iterdir()) == [found.trace, "stallscope.json"]
 
 
 def test_discarded_traces_are_deleted(tmp_path):

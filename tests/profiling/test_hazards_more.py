@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from stallscope import api
+from stallscope.profiling.plan import Detail
 from stallscope.profiling.recorder import TorchRecorder
 from tests.profiling.running import manifest, profiled, python, run_many, steps_in, timing_trace, window, write
 
@@ -209,7 +210,7 @@ def refuses(**_options):
 def test_an_older_torch_records_with_what_it_has(make, told):
     """Without the options class, or with one that lacks synchronization events, the recording is made without them."""
     torch, made = fake_torch(make)
-    assert TorchRecorder(torch, cpu_only=False).prepare("cuda") == ["CPU", "CUDA"]
+    assert TorchRecorder(torch, cpu_only=False).prepare("cuda", Detail())[0] == ["CPU", "CUDA"]
     config = made[0]["experimental_config"]
     assert (None if config is None else config.told) == told
 
@@ -217,9 +218,9 @@ def test_an_older_torch_records_with_what_it_has(make, told):
 def test_without_a_gpu_or_its_interface_the_host_is_recorded():
     """A device kind that this build cannot record, and ``--cpu-only``: the host alone."""
     torch, _ = fake_torch(None)
-    assert TorchRecorder(torch, cpu_only=True).prepare("cuda") == ["CPU"]
-    assert TorchRecorder(torch, cpu_only=False).prepare("xpu") == ["CPU"]
-    assert json.dumps(TorchRecorder(torch, cpu_only=False).prepare("cpu")) == '["CPU"]'
+    assert TorchRecorder(torch, cpu_only=True).prepare("cuda", Detail())[0] == ["CPU"]
+    assert TorchRecorder(torch, cpu_only=False).prepare("xpu", Detail())[0] == ["CPU"]
+    assert json.dumps(TorchRecorder(torch, cpu_only=False).prepare("cpu", Detail())[0]) == '["CPU"]'
 
 
 @pytest.mark.slow
