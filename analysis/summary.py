@@ -192,7 +192,7 @@ def summarize(
     lines of the script and names of modules. ``peers`` adds the figures as other tools define them; ``fixes``: forecast
     these only.
     """
-    summary = _summarize(trace, manifest, attribution, fixes)
+    summary = summary_of(analyse(trace, manifest, attribution), manifest, fixes)
     if not peers:
         return summary
     from stallscope.analysis.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
@@ -200,11 +200,11 @@ def summarize(
     return msgspec.structs.replace(summary, peers=find_peers(trace, summary))
 
 
-def _summarize(
-    trace: Trace, manifest: Manifest | None, attribution: Trace | None, fixes: Sequence[Wanted] | None
+def summary_of(
+    stages: Stages, manifest: Manifest | None = None, fixes: Sequence[Wanted] | None = None
 ) -> contract.Summary:
-    stages = analyse(trace, manifest, attribution)
-    health = _health(stages)
+    """The summary of what ``analyse`` found, for those who show the stages beside it; see ``summarize``."""
+    trace, health = stages.trace, _health(stages)
     steps = _steps(stages, manifest)
     per_step, breakdown = step_rows.per_step(stages), step_rows.breakdown(stages)
     idle = ledger_rows.idle_causes(stages, stages.idle)

@@ -15,6 +15,7 @@ from stallscope.analysis.breakdown import is_collective_kernel, is_dataloader
 from stallscope.analysis.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.rows import grouped, named
 from stallscope.analysis.summary import Stages
+from stallscope.analysis.timeline_places import of_idle, of_waits
 from stallscope.traces import fields
 from stallscope.traces.trace import CALLS, DEVICE_WORK, Category, Ints, Trace
 
@@ -40,6 +41,7 @@ class Lane:
     names: tuple[str, ...]  # (k,)
     kinds: tuple[str, ...]  # (k,) of ``KINDS``
     levels: tuple[int, ...]  # (k,) 0 is the outermost
+    places: tuple[str, ...] = ()  # (k,) where in the program, "" where unknown; () of a lane that tells of none
 
     def disjoint(self) -> bool:
         """Whether no range begins before the one before it on its level has ended."""
@@ -86,7 +88,7 @@ def _timeline(stages: Stages, idle: tuple[IdleSpans, ...], label: str, at: int) 
     start, end = int(stages.window.step_starts[at]), int(stages.window.step_ends[at])
     rows, left_out = _rows(stages.trace, start, end)
     lanes = (
-        *(_idle_lane(spans, start, end) for spans in idle),
+        *(_idle_lane(stages, spans, start, end) for spans in idle),
         *_threads(stages, rows, start, end),
         *_streams(stages, rows, start, end),
     )
@@ -103,9 +105,9 @@ def _rows(trace: Trace, start: int, end: int) -> tuple[Ints, int]:
     return np.sort(rows[longest]), max(0, len(rows) - MOST)
 
 
-def _idle_lane(spans: IdleSpans, start: int, end: int) -> Lane:
+def _idle_lane(stages: Stages, spans: IdleSpans, start: int, end: int) -> Lane:
     parts = [
-        (max(s, start) - start, min(e, end) - max(s, start), cause)
+        (max(s, start), min(e, end), cause)
         for cause, held in spans.causes.items()
         for s, e in zip(held.starts.tolist(), held.ends.tolist(), strict=True)
         if s < end and e > start
@@ -115,11 +117,12 @@ def _idle_lane(spans: IdleSpans, start: int, end: int) -> Lane:
     return Lane(
         f"GPU {spans.device} idles",
         "idle",
-        np.array([part[0] for part in parts], dtype=np.int64),
-        np.array([part[1] for part in parts], dtype=np.int64),
+        np.array([part[0] - start for part in parts], dtype=np.int64),
+        np.array([part[1] - part[0] for part in parts], dtype=np.int64),
         causes,
         tuple(_OF_CAUSE.get(cause, cause) for cause in causes),
         (0,) * len(parts),
+        of_idle(stages, spans, parts),
     )
 
 
@@ -130,10 +133,12 @@ def _threads(stages: Stages, rows: Ints, start: int, end: int) -> Iterator[Lane]
     by_thread = sorted(grouped(trace.events.thread[host]), key=lambda group: int(group[1][0]))
     waiting = set(stages.syncs.blocking.tolist())
     launching = set(stages.launches.calls.tolist())
+    said = of_waits(stages, host)
     for number, members in by_thread:
         thread, mine = trace.threads[number], host[members]
         kinds = [_host_kind(trace, row, waiting, launching) for row in mine.tolist()]
-        yield _lane(trace, thread.name or f"thread {thread.tid}", "thread", mine, kinds, start, end)
+        places = tuple(said.get(row, "") for row in mine.tolist()) if said else ()
+        yield _lane(trace, (thread.name or f"thread {thread.tid}", "thread"), mine, kinds, (start, end), places)
 
 
 def _host_kind(trace: Trace, row: int, waiting: set[int], launching: set[int]) -> str:
@@ -159,7 +164,7 @@ def _streams(stages: Stages, rows: Ints, start: int, end: int) -> Iterator[Lane]
         mine = chosen[members]
         device, stream = int(work.device[mine[0]]), int(work.stream[mine[0]])
         kinds = [_work_kind(trace, row) for row in work.row[mine].tolist()]
-        yield _lane(trace, f"GPU {device} stream {stream}", "stream", work.row[mine], kinds, start, end)
+        yield _lane(trace, (f"GPU {device} stream {stream}", "stream"), work.row[mine], kinds, (start, end))
 
 
 def _work_kind(trace: Trace, row: int) -> str:
@@ -167,19 +172,27 @@ def _work_kind(trace: Trace, row: int) -> str:
     return "communication" if kind == "kernel" and is_collective_kernel(trace.name_of(row)) else kind
 
 
-def _lane(trace: Trace, name: str, group: str, rows: Ints, kinds: list[str], start: int, end: int) -> Lane:
+def _lane(
+    trace: Trace,
+    called: tuple[str, str],  # name and group
+    rows: Ints,
+    kinds: list[str],
+    step: tuple[int, int],
+    places: tuple[str, ...] = (),
+) -> Lane:
     """The rows, each on the first level that is free when it starts; those too deep to see are left out."""
+    start, end = step
     starts, ends = np.maximum(trace.events.ts_ns[rows], start), np.minimum(trace.events.end_ns[rows], end)
     levels = _levels(starts.tolist(), ends.tolist())
     kept = [i for i, level in enumerate(levels) if level < DEEPEST]
     return Lane(
-        name,
-        group,
+        *called,
         starts[kept] - start,
         (ends - starts)[kept],
         tuple(trace.name_of(int(rows[i])) for i in kept),
         tuple(kinds[i] for i in kept),
         tuple(levels[i] for i in kept),
+        tuple(places[i] for i in kept) if places else (),
     )
 
 

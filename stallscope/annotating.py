@@ -12,10 +12,9 @@ lean.import_numpy()
 # ruff: noqa: E402 - numpy first
 
 from stallscope.analysis.report import annotated as rendering
-from stallscope.analysis.summary import analyse, summarize
 from stallscope.analysis.tracks import find_counters, find_tracks
+from stallscope.api import explained
 from stallscope.traces.limits import Limits
-from stallscope.traces.read import read
 from stallscope.traces.write import with_events
 
 
@@ -27,7 +26,7 @@ def annotated(path: Path, limits: Limits) -> Iterator[bytes]:
         Refused: it is larger than ``limits`` allow.
 
     """
-    trace = read(path, limits=limits)
-    stages, verdict = analyse(trace), summarize(trace).verdict
+    summary, stages = explained(path, limits)
+    verdict = summary.verdict
     tracks, counters = find_tracks(stages, verdict.kind, verdict.text), find_counters(stages)
-    yield from with_events(path, rendering.render(trace, tracks, counters), limits)
+    yield from with_events(summary.trace.path, rendering.render(stages.trace, tracks, counters), limits)

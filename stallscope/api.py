@@ -14,6 +14,7 @@ from stallscope.analysis.contract import Summary
 from stallscope.analysis.contract_rows import RankRow
 from stallscope.analysis.rank_conflicts import with_conflicts
 from stallscope.analysis.ranks import are_of_one_job, row_of_manifest, row_of_summary
+from stallscope.analysis.summary import Stages, analyse, summary_of
 from stallscope.analysis.summary import summarize as summarize_trace
 from stallscope.traces.errors import BadInput, Refused
 from stallscope.traces.issues import Severity, TraceIssue
@@ -136,12 +137,17 @@ def _summary(
     fixes: tuple[Wanted, ...] | None = None,
 ) -> Summary:
     """The summary of the worker's ``trace``, with the lines and modules of its attribution window if it has one."""
-    attribution = None
-    path = run.attribution_trace(worker)
-    if path is not None:
-        attribution, issues = _attribution(path, limits)
-        trace = replace(trace, issues=trace.issues + issues)
+    trace, attribution = _with_attribution(trace, run, worker, limits)
     return summarize_trace(trace, worker.manifest, attribution, peers=peers, fixes=fixes)
+
+
+def _with_attribution(trace: Trace, run: Run, worker: Worker, limits: Limits) -> tuple[Trace, Trace | None]:
+    """(the trace, with a notice if need be; the trace of its attribution window, if it has one that can be read)."""
+    path = run.attribution_trace(worker)
+    if path is None:
+        return trace, None
+    attribution, issues = _attribution(path, limits)
+    return replace(trace, issues=trace.issues + issues), attribution
 
 
 def _attribution(path: Path, limits: Limits) -> tuple[Trace | None, tuple[TraceIssue, ...]]:
@@ -151,6 +157,24 @@ def _attribution(path: Path, limits: Limits) -> tuple[Trace | None, tuple[TraceI
     except (BadInput, Refused) as error:
         advice = f"Lines of the script and modules are unknown: the trace that tells them was not read ({error})."
         return None, (TraceIssue("attribution_missing", Severity.NOTICE, 1, advice),)
+
+
+def explained(path: str | Path, limits: Limits = DEFAULT) -> tuple[Summary, Stages]:
+    """The summary of a trace file or run folder (of several ranks that of the first) and the stages it is made of.
+
+    Raises:
+        BadInput: as ``load``.
+        Refused: a file passes ``limits``.
+
+    """
+    run = _one_run(path)
+    if len(run.workers) > 1:
+        summary = load_rank(path, limits)[0].summary
+        return summary, explained(summary.trace.path, limits)[1]
+    (worker,) = run.workers
+    trace, attribution = _with_attribution(_trace(run, worker, limits), run, worker, limits)
+    stages = analyse(trace, worker.manifest, attribution)
+    return summary_of(stages, worker.manifest), stages
 
 
 def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:

@@ -13,11 +13,10 @@ lean.import_numpy()
 
 from stallscope import api
 from stallscope.analysis.compare import compare
+from stallscope.analysis.memory import find_memory_over_time
 from stallscope.analysis.report import html, html_compare
-from stallscope.analysis.summary import analyse
 from stallscope.analysis.timeline import find_timelines
 from stallscope.traces.limits import Limits
-from stallscope.traces.read import read
 
 
 def page(path: Path, limits: Limits) -> str:
@@ -28,9 +27,8 @@ def page(path: Path, limits: Limits) -> str:
         Refused: a file passes ``limits``.
 
     """
-    summary = api.load(path, limits)[0].summary
-    stages = analyse(read(summary.trace.path, limits=limits))
-    return html.render(summary, find_timelines(stages))
+    summary, stages = api.explained(path, limits)
+    return html.render(summary, find_timelines(stages), find_memory_over_time(stages.trace, stages.window))
 
 
 def comparison_page(baseline: Path, candidate: Path, limits: Limits, *, names: tuple[str, str] | None = None) -> str:

@@ -11,9 +11,12 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stallscope import cli
+from tests.analysis.test_join import Recorder, tables
+from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e\x1b[31m"
@@ -103,6 +106,49 @@ def test_the_forecast_is_drawn(tmp_path: Path):
     assert page.tags.count("circle") == 6
     assert "one CUDA graph for the step" in page.texts["text"]
     assert "82.9 - 142 µs" in page.texts["td"]
+
+
+def test_lines_of_the_script_on_the_timeline(tmp_path: Path):
+    """A run with an attribution window: the wait is told with the line that calls it."""
+    for name, marks in (("w.1.pt.trace.json.gz", False), ("w.2.pt.trace.json.gz", True)):
+        recorder = Recorder(marks=marks)
+        recorder.step(0.0)
+        recorder.builder.write(tmp_path, name)
+    windows = [
+        window("timing", "full", steps=1, duration_ns=1, trace="w.1.pt.trace.json.gz"),
+        window("attribution", "full", steps=1, duration_ns=1, trace="w.2.pt.trace.json.gz"),
+    ]
+    (tmp_path / "stallscope.json").write_bytes(msgspec.json.encode(tables(windows=windows, worker="w")))
+    assert cli._execute(["report", str(tmp_path), "-o", str(tmp_path / "report.html")]) == 0
+    data = json.loads(Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts["script#data"])
+    lane = next(lane for lane in data["steps"][0]["lanes"] if lane["g"] == "thread")
+    places = {data["names"][n]: data["names"][w] for n, w in zip(lane["n"], lane["w"], strict=True) if w >= 0}
+    assert [place.partition(",")[0] for place in places.values()] == ["At train.py:6 .item()"]
+
+
+def test_memory_over_time(tmp_path: Path):
+    """Samples of 1, 3 and 2 MB, from 4 reserved: two areas, each with its peak; without samples no section."""
+    builder = step("gemm")
+    for at, allocated in ((10, 1), (20, 3), (60, 2)):
+        builder.memory(at, allocated * 1_000_000, 4_000_000)
+    page = Page(text := page_of(builder, tmp_path))
+    assert page.tags.count("polygon") == 2
+    assert "GPU 0, in tensors: at most 3.00 MB" in text
+    assert 'class="f-memcpy" points="0.0,120 0.0,90.0 200.0,90.0 200.0,30.0 1000.0,30.0 1000.0,60.0' in text
+    (tmp_path / "none").mkdir()
+    assert "GPU memory" not in page_of(step("gemm"), tmp_path / "none")
+
+
+def test_modules_as_a_tree(tmp_path: Path):
+    """Two layers in a network: inside it, the longer first."""
+    builder = TraceBuilder(gpu=None).step(0, 100).python("nn.Module: Net_0", 5, 90)
+    builder.python("nn.Module: Linear_0", 10, 20).python("nn.Module: Linear_1", 40, 50).op("aten::mm", 45, 10)
+    text = page_of(builder, tmp_path)
+    tree = text[text.index('<div class="tree">') :].partition("</div>")[0]
+    assert tree == (
+        '<div class="tree"><ul><li><details open><summary>Net_0: CPU 90.0 µs</summary>'
+        "<ul><li>Linear_1: CPU 50.0 µs</li><li>Linear_0: CPU 20.0 µs</li></ul></details></li></ul>"
+    )
 
 
 def test_a_comparison(tmp_path: Path):

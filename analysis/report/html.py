@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.memory import MemoryOverTime
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.header import answer, extent, extras, header
 from stallscope.analysis.report.html_charts import KIND_WORDS, forecast_bars, legend, step_bars, step_times
+from stallscope.analysis.report.html_memory import memory_chart
+from stallscope.analysis.report.html_modules import module_tree
 from stallscope.analysis.report.html_page import escape, items, page, section, table
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.tables import tables
@@ -19,13 +22,13 @@ from stallscope.analysis.units import microseconds
 LONGEST = 300  # characters of a name in the timeline
 
 
-def render(summary: Summary, timelines: Sequence[Timeline]) -> str:
+def render(summary: Summary, timelines: Sequence[Timeline], memory: Sequence[MemoryOverTime] = ()) -> str:
     """The page."""
-    body = "\n".join(each for each in _sections(summary, timelines) if each)
+    body = "\n".join(each for each in _sections(summary, timelines, memory) if each)
     return page(f"Stallscope: {answer(summary)}", body, _data(timelines))
 
 
-def _sections(summary: Summary, timelines: Sequence[Timeline]) -> Iterable[str]:
+def _sections(summary: Summary, timelines: Sequence[Timeline], memory: Sequence[MemoryOverTime]) -> Iterable[str]:
     verdict = summary.verdict
     yield "<main><h1>Stallscope report</h1>"
     yield f'<p class="answer">{escape(answer(summary))}</p><p class="said">{escape(verdict.text)}</p>'
@@ -42,6 +45,8 @@ def _sections(summary: Summary, timelines: Sequence[Timeline]) -> Iterable[str]:
     yield items("Findings", [finding.text for finding in summary.findings])
     yield _timeline(timelines)
     yield section("Time of each step", step_times(summary))
+    yield section("GPU memory", memory_chart(memory))
+    yield section("Modules", module_tree(summary))
     yield "<h2>Figures</h2>"
     for number, each in enumerate(tables(summary)):
         yield table(each, is_open=number < 4)  # noqa: PLR2004 - the rest are lists by name
@@ -98,6 +103,10 @@ def _shown(group: str, name: str) -> str:
     return KIND_WORDS[name] if group == "idle" else safe(name)[:LONGEST]
 
 
+def _place(said: str) -> str:
+    return safe(said)[:LONGEST]
+
+
 def _step(timeline: Timeline, names: dict[str, int]) -> dict[str, Any]:
     return {
         "label": timeline.label,
@@ -113,6 +122,7 @@ def _step(timeline: Timeline, names: dict[str, int]) -> dict[str, Any]:
                 "n": [names.setdefault(_shown(lane.group, name), len(names)) for name in lane.names],
                 "k": [KINDS.index(kind) for kind in lane.kinds],
                 "l": lane.levels,
+                "w": [names.setdefault(_place(each), len(names)) if each else -1 for each in lane.places],
             }
             for lane in timeline.lanes
         ],

@@ -67,7 +67,7 @@ def step_bars(summary: Summary, full_us: float | None = None) -> str:
         return ""
     drawn = "".join(_bar(name, parts, whole, full_us or whole, y * (HIGH + 10)) for y, (name, parts) in enumerate(rows))
     keys = "".join(
-        f"<li>{_swatch(kind)}{_text(f'{name} {what}: {microseconds(us)} ({percent(us / whole)})')}</li>"
+        f"<li>{swatch(kind)}{_text(f'{name} {what}: {microseconds(us)} ({percent(us / whole)})')}</li>"
         for name, parts in rows
         for what, kind, us in parts
     )
@@ -101,13 +101,12 @@ def _bar(name: str, parts: list[Part], whole: float, full: float, y: int) -> str
 def legend(kinds: list[str]) -> str:
     """What the colours of the timeline mean."""
     return (
-        '<ul class="legend">'
-        + "".join(f"<li>{_swatch(kind)}{_text(KIND_WORDS[kind])}</li>" for kind in kinds)
-        + "</ul>"
+        '<ul class="legend">' + "".join(f"<li>{swatch(kind)}{_text(KIND_WORDS[kind])}</li>" for kind in kinds) + "</ul>"
     )
 
 
-def _swatch(kind: str) -> str:
+def swatch(kind: str) -> str:
+    """The colour of a key."""
     return f'<svg viewBox="0 0 12 12" aria-hidden="true"><rect class="f-{kind}" width="12" height="12"/></svg>'
 
 

@@ -70,6 +70,26 @@ def test_overlapping_ranges_are_noticed():
     assert not Lane(lane.name, lane.group, *twice).disjoint()
 
 
+def test_where_a_wait_and_an_idle_stretch_lie():
+    """By the trace alone: the operators around the wait, and around the launch that ends the stretch."""
+    builder = TraceBuilder().step(0, 100).launch(2, 5, kernel=("k", 10, 30)).op("aten::item", 18, 30).sync(20, 25)
+    builder.op("aten::mm", 70, 20).launch(80, 5, kernel=("k", 90, 10))
+    (found,) = find_timelines(analyse(builder.trace()))
+    idle, thread, stream = found.lanes
+    assert [place for place in thread.places if place] == ["At aten::item"]
+    assert thread.names[thread.places.index("At aten::item")] == "cudaDeviceSynchronize"
+    assert stream.places == ()
+    assert dict(zip(idle.starts.tolist(), idle.places, strict=True)) == {
+        0: "",
+        2_000: "",
+        40_000: "After the wait at aten::item",
+        45_000: "Until the next work is started by aten::mm",
+        48_000: "Until the next work is started by aten::mm",
+        70_000: "Until the next work is started by aten::mm",
+        80_000: "Until the next work is started by aten::mm",
+    }
+
+
 SMALL = [path for path in real_trace_files() if path.stat().st_size < 1_000_000]
 
 
