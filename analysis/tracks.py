@@ -1,7 +1,8 @@
 """What is painted into a trace: the stages' output as tracks of slices and as counters, on the trace's own clock.
 
-Tracks: the verdict over each step; for each device why it idles; for each host thread where it waits. Counters: the
-launches that are queued, and the speed of the copies by direction. On one track no two slices overlap: viewers drop
+Tracks: the verdict over each step; the critical path, which says what the steps wait for; for each device why it
+idles; for each host thread where it waits. Counters: the launches that are queued, the speed of the copies by
+direction, and PyTorch's memory on each GPU. On one track no two slices overlap: viewers drop
 or misplace those that do.
 """
 
@@ -13,14 +14,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stallscope.analysis import intervals
+from stallscope.analysis.critical_path import find_critical_path
 from stallscope.analysis.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.memcpy import direction_and_memory
+from stallscope.analysis.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.places import Place
 from stallscope.analysis.queue import depth_over_time
 from stallscope.analysis.rows import grouped
 from stallscope.analysis.summary import Stages
+from stallscope.analysis.timeline_places import words
 from stallscope.analysis.units import microseconds
-from stallscope.traces.trace import Category, Floats, Ints
+from stallscope.traces.trace import CALLS, Category, Floats, Ints
 
 IDLE_WORDS = {
     "sync": "idle: the CPU returns from waiting for the GPU",
@@ -67,9 +71,14 @@ class Counter:
     values: Floats  # (n,)
 
 
-def find_tracks(stages: Stages, kind: str, text: str) -> tuple[Track, ...]:
-    """The tracks of a trace whose verdict is ``kind``, said in ``text``; empty ones are left out."""
+def find_tracks(stages: Stages, kind: str, text: str, *, path: bool = True) -> tuple[Track, ...]:
+    """The tracks of a trace whose verdict is ``kind``, said in ``text``; empty ones are left out.
+
+    ``path``: the critical path too, which means nothing where a replay is not to be trusted.
+    """
     found = [_verdict(stages, kind, text)]
+    if path:
+        found.append(_critical_path(stages))
     if stages.measured:
         found += [_idle(spans) for spans in _idle_spans(stages)]
     found += _waits(stages)
@@ -77,12 +86,13 @@ def find_tracks(stages: Stages, kind: str, text: str) -> tuple[Track, ...]:
 
 
 def find_counters(stages: Stages) -> tuple[Counter, ...]:
-    """The counters of a trace; none where device rows are withheld."""
+    """The counters of a trace; of its device's work none where device rows are withheld."""
+    memory = tuple(_memory(each) for each in find_memory_over_time(stages.trace, stages.window))
     if not stages.measured:
-        return ()
+        return memory
     times, depth = depth_over_time(stages.trace, stages.launches)
     queue = Counter("launches queued at the GPU", "launches", times, depth.astype(np.float64))
-    return tuple(counter for counter in (queue, *_copies(stages)) if len(counter.ts_ns))
+    return tuple(counter for counter in (queue, *_copies(stages), *memory) if len(counter.ts_ns))
 
 
 def _verdict(stages: Stages, kind: str, text: str) -> Track:
@@ -94,6 +104,27 @@ def _verdict(stages: Stages, kind: str, text: str) -> Track:
         said = f"step {number + 1} of {window.count}: {kind}, {microseconds((end - start) / 1000)}"
         slices.append(Slice(begins, max(0, end - begins), said, {"verdict": text}))
     return Track("Verdict", tuple(slices))
+
+
+def _critical_path(stages: Stages) -> Track:
+    """What the completion of the steps hangs on, instant by instant."""
+    path = find_critical_path(stages)
+    calls = np.array(sorted({each.row for each in path if each.link is None and each.row >= 0}), dtype=np.int64)
+    calls = calls[np.isin(stages.trace.events.category[calls], [int(each) for each in CALLS])]
+    said = dict(zip(calls.tolist(), map(words, stages.places.of(calls)), strict=True))
+    slices = [
+        Slice(each.start_ns, each.end_ns - each.start_ns, each.name, {"where": where} if where else {})
+        for each in path
+        for where in [said.get(each.row, "") if each.link is None else ""]
+    ]
+    return Track("Critical path: what the steps wait for", tuple(slices))
+
+
+def _memory(each: MemoryOverTime) -> Counter:
+    """A device's memory, one value an instant: of samples at the same the highest."""
+    times, first = np.unique(each.ts_ns, return_index=True)
+    name = f"GPU {each.device} memory {each.what}"
+    return Counter(name, "MB", times, np.maximum.reduceat(each.bytes, first) / 1e6)
 
 
 def _idle_spans(stages: Stages) -> tuple[IdleSpans, ...]:

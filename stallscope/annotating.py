@@ -28,5 +28,6 @@ def annotated(path: Path, limits: Limits) -> Iterator[bytes]:
     """
     summary, stages = explained(path, limits)
     verdict = summary.verdict
-    tracks, counters = find_tracks(stages, verdict.kind, verdict.text), find_counters(stages)
+    trusted = verdict.confidence != "refused"
+    tracks, counters = find_tracks(stages, verdict.kind, verdict.text, path=trusted), find_counters(stages)
     yield from with_events(summary.trace.path, rendering.render(stages.trace, tracks, counters), limits)

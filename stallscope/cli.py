@@ -301,8 +301,8 @@ def annotate(
 ) -> Any:
     """Write a copy of a trace with tracks that say what each step waits for, for Perfetto and chrome://tracing.
 
-    Added, as a process named Stallscope: the verdict over each step, why each GPU idles, where each thread waits for
-    it, and counters of queued launches and of copy speed. The trace's own events are copied byte for byte.
+    Added, as a process named Stallscope: the verdict over each step, the critical path, why each GPU idles, where each
+    thread waits for it; as counters queued launches, copy speed, GPU memory. The trace's own events stay byte for byte.
     """
     from stallscope.annotating import annotated
     from stallscope.output import gzipped, write_pieces

@@ -60,7 +60,7 @@ def test_the_copy_of_a_small_trace(tmp_path: Path):
     text = annotate(path, tmp_path / "out.json")
     ours = [event for event in exact(text)["traceEvents"] if event.get("cat") == "stallscope"]
     assert path.read_bytes() == before
-    assert Counter(event["ph"] for event in ours) == {"M": 8, "X": 8, "C": 4}
+    assert Counter(event["ph"] for event in ours) == {"M": 10, "X": 15, "C": 4}
     assert {event["pid"] for event in ours} == {700_000_000}
     assert overlaps(ours) == 0
 

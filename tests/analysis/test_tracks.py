@@ -49,6 +49,11 @@ def test_the_tracks_of_one_step():
     """What the GPU does not do from 0 to 10 and from 40 to 90 is told to the µs; the wait is named by its operator."""
     tracks = tracks_of(one_wait())
     assert tracks["Verdict"] == [(0.0, 100.0, "step 1 of 1: host-bound, 100 µs")]
+    assert tracks["Critical path: what the steps wait for"][1:4] == [
+        (2.0, 8.0, "a launch on its way to the GPU"),
+        (10.0, 30.0, "GPU: k"),
+        (40.0, 5.0, "the CPU returns from waiting for the GPU"),
+    ]
     assert tracks["Why GPU 0 idles"] == [
         (0.0, 2.0, "idle: Python between the operators"),
         (2.0, 8.0, "idle: a launch on its way"),
@@ -67,6 +72,17 @@ def test_the_queue_as_a_counter():
     assert list(zip((queue.ts_ns / 1000).tolist(), queue.values.tolist(), strict=True)) == [
         (7.0, 1.0), (10.0, 0.0), (85.0, 1.0), (90.0, 0.0),
     ]  # fmt: skip
+
+
+def test_memory_as_counters():
+    """Two samples at one instant: the higher is shown. Reserved and allocated are counters of their own, in MB."""
+    builder = one_wait().memory(10, 1_000_000, 4_000_000).memory(20, 3_000_000, 4_000_000)
+    builder.memory(20, 2_000_000, 4_000_000)
+    found = {each.name: each for each in find_counters(analyse(builder.trace()))}
+    allocated = found["GPU 0 memory allocated"]
+    assert list(found)[1:] == ["GPU 0 memory reserved", "GPU 0 memory allocated"]
+    assert (allocated.unit, (allocated.ts_ns / 1000).tolist()) == ("MB", [10.0, 20.0])
+    assert allocated.values.tolist() == [1.0, 3.0]
 
 
 def test_copies_that_run_together_add_up():
