@@ -94,6 +94,7 @@ def profile(
     warmup: Annotated[int, typer.Option(min=0, help="Steps that warm the profiler up, before the timing window.")] = 3,
     skip: Annotated[int, typer.Option(min=0, help="Steps left alone at the start of the training.")] = 5,
     no_summary: Annotated[bool, typer.Option("--no-summary", help="Print no summary at the end.")] = False,
+    scalars: Annotated[bool, typer.Option("--scalars", help="Write main figures as TensorBoard scalars too.")] = False,
     cpu_only: Annotated[
         bool, typer.Option("--cpu-only", help="Record no device activity (the script may still use the GPU).")
     ] = False,
@@ -129,7 +130,7 @@ def profile(
     # The script runs after the parser has returned: it swallows Ctrl-C and end-of-file otherwise.
     from stallscope.profiled import run_script
 
-    return lambda: run_script(options, summary=not no_summary, also_cpu=also_cpu)
+    return lambda: run_script(options, summary=not no_summary, also_cpu=also_cpu, scalars=scalars)
 
 
 @app.command(short_help="Explain a trace or a run folder.")
@@ -266,9 +267,7 @@ def redact(
 @app.command(short_help="A summary, or a comparison, as one HTML page.")
 def report(
     trace: Annotated[Path, typer.Argument(metavar="TRACE|RUN", help="A trace file or a run folder.")],
-    candidate: Annotated[
-        Path | None, typer.Argument(metavar="[CANDIDATE]", help="Another one, to be compared with the first.")
-    ] = None,
+    candidate: Annotated[Path | None, typer.Argument(metavar="[CANDIDATE]", help="Another, to compare with.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The page.")] = Path("report.html"),
     force: Force = False,
     max_size: MaxSize = None,

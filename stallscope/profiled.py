@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
-def run_script(options: Options, *, summary: bool, also_cpu: bool = False) -> NoReturn:
+def run_script(options: Options, *, summary: bool, also_cpu: bool = False, scalars: bool = False) -> NoReturn:
     """Profile, say on stderr what was found, and end as the script would have ended."""
     from stallscope.profiling import also_cpu as on_cpu
     from stallscope.profiling import session
@@ -30,9 +30,21 @@ def run_script(options: Options, *, summary: bool, also_cpu: bool = False) -> No
         if summary and outcome.run_folder is not None and outcome.rank == 0:
             outcome.await_ranks()
             _summary_to_stderr(outcome.run_folder)
+        if scalars and outcome.run_folder is not None and outcome.rank == 0:
+            _scalars(outcome.run_folder)
     except Exception as error:  # noqa: BLE001 - a failing report must not change the script's exit code
         sys.stderr.write(f"stallscope: the summary failed ({one_line(error)}); the run folder is kept\n")
     outcome.leave()
+
+
+def _scalars(folder: Path) -> None:
+    from stallscope.scalars import write_scalars
+    from stallscope.traces.errors import StallscopeError
+
+    try:
+        write_scalars(folder)
+    except StallscopeError as error:
+        sys.stderr.write(f"stallscope: no scalars ({one_line(error)})\n")
 
 
 def _summary_to_stderr(folder: Path) -> None:
