@@ -16,6 +16,8 @@ Left = Callable[[Any, Any], None]
 
 _listeners: list[tuple[Called, Left]] = []
 _handles: list[Any] = []
+_tables: list[tuple[dict[int, Any], int, Any]] = []  # where the pair is: table, key and value; more than one for each
+_lifted: list[bool] = []  # not empty: the pair is out for a moment
 
 
 def listen(torch: Any, called: Called, left: Left) -> Callable[..., None]:
@@ -25,6 +27,7 @@ def listen(torch: Any, called: Called, left: Left) -> Callable[..., None]:
     where something has been compiled.
     """
     listener = (called, left)
+    lower()
     _listeners.append(listener)
     if not _handles:
         _hang_in(torch)
@@ -33,15 +36,39 @@ def listen(torch: Any, called: Called, left: Left) -> Callable[..., None]:
         if listener in _listeners:
             _listeners.remove(listener)
         if not _listeners and (for_good or not anything_compiled()):
+            _tables.clear()
+            _lifted.clear()
             while _handles:
                 _handles.pop().remove()
 
     return stop
 
 
+def lift() -> bool:
+    """Take the pair out for a moment: cheap enough for each step. False: it must stay, something may be compiled.
+
+    Code that is compiled meanwhile finds no hooks, and does not mind when they come back.
+    """
+    if anything_compiled() or len(_listeners) != 1:
+        return False
+    if not _lifted:
+        _lifted.append(True)
+        for table, key, _ in _tables:
+            table.pop(key, None)
+    return True
+
+
+def lower() -> None:
+    """Put it back."""
+    if _lifted:
+        _lifted.clear()
+        for table, key, value in _tables:
+            table[key] = value
+
+
 def own() -> int:
     """Return how many forward hooks in torch's tables are ours."""
-    return len(_handles)
+    return 0 if _lifted else len(_handles)
 
 
 def _hang_in(torch: Any) -> None:
@@ -63,3 +90,7 @@ def _hang_in(torch: Any) -> None:
     module = torch.nn.modules.module
     _handles.append(module.register_module_forward_pre_hook(called))
     _handles.append(module.register_module_forward_hook(left, always_call=True))
+    for handle in _handles:
+        refs = (handle.hooks_dict_ref, *handle.extra_dict_ref)
+        found = [table for table in (ref() for ref in refs) if table is not None and handle.id in table]
+        _tables.extend((table, handle.id, table[handle.id]) for table in found)

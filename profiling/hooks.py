@@ -79,6 +79,7 @@ class Hooks:
         self.enabled = False
         self.trackers: list[StepTracker] = []
         self.hidden = False  # the forward hooks are taken out
+        self._glancing: StepTracker | None = None  # whose first module call of a step is the only one to be seen
         self._observer, self._failed = observer, failed
         self._thread = _Thread()
         self._torch: Any = None
@@ -124,6 +125,7 @@ class Hooks:
     def disable(self) -> None:
         """Switch off without touching torch; what remains returns at once."""
         self.enabled = False
+        self._glancing = None
         self._counting = None
 
     def fail(self, error: Exception) -> None:
@@ -139,22 +141,45 @@ class Hooks:
 
         Where something is compiled they stay: compiled code checks for them and would be compiled again.
         """
-        if isinstance(tracker, MarkedSteps):
-            return self._hide_all()
-        others = any(each is not tracker and each.optimizer_steps for each in self.trackers)
-        if tracker.source != "optimizer" or tracker.bursts or not tracker.period.settled or others:
+        if anything_compiled() or not self._dispensable(tracker):
             return False
-        return self._hide_all()
-
-    def _hide_all(self) -> bool:
-        if anything_compiled():
-            return False
+        self._end_glance()
         self.hidden = True
         self._stop_listening()
         return True
 
+    def _dispensable(self, tracker: StepTracker) -> bool:
+        if isinstance(tracker, MarkedSteps):
+            return True
+        others = any(each is not tracker and each.optimizer_steps for each in self.trackers)
+        return tracker.source == "optimizer" and not tracker.bursts and tracker.period.settled and not others
+
+    def glance(self, tracker: StepTracker) -> bool:
+        """See of the module calls only the first after each optimizer step, which is all that boundaries need.
+
+        The hooks are out from that call to the next optimizer step. Under the same conditions as ``hide``.
+        """
+        if self.hidden or isinstance(tracker, MarkedSteps) or anything_compiled() or not self._dispensable(tracker):
+            return False
+        self._glancing = tracker
+        return True
+
+    def _end_glance(self) -> None:
+        if self._glancing is not None:
+            self._glancing = None
+            self._sight += 1
+            forward_hooks.lower()
+
+    def _lift(self) -> None:
+        """Take the forward hooks out until the optimizer has stepped."""
+        if forward_hooks.lift():
+            self._thread.depth = 0
+        else:
+            self._glancing = None
+
     def show(self) -> None:
         """Put the forward hooks in."""
+        self._end_glance()
         if not self.hidden or not self.enabled:
             return
         self.settle()
@@ -227,6 +252,8 @@ class Hooks:
         stateful = tracker.optimizer_steps > 0 or _stateful(module)
         if tracker.forward(grad=self._torch.is_grad_enabled(), stateful=stateful):
             self._observer.boundary(tracker)
+        if self._glancing is tracker:
+            self._lift()
 
     def module_left(self) -> None:
         """Note the end of a module call."""
@@ -292,6 +319,10 @@ class Hooks:
         self._check_sight(tracker)
 
     def _check_sight(self, tracker: StepTracker) -> None:
+        if self._glancing is tracker:
+            forward_hooks.lower()
+        elif self._glancing is not None:  # a second thread trains: it needs them, too
+            self._end_glance()
         if self.hidden and not tracker.blind:
             self._observer.sight_lost(tracker)
 

@@ -15,6 +15,9 @@ class Sight(Protocol):
     def hide(self, tracker: StepTracker) -> bool:
         """Take the forward hooks out; False if they must stay."""
 
+    def glance(self, tracker: StepTracker) -> bool:
+        """See only the first module call after each optimizer step, until ``show``; False: all must be seen."""
+
     def show(self) -> None:
         """Put them in again."""
 

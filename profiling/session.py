@@ -212,6 +212,12 @@ class Session:
         self._account.hidden_once |= hidden
         return hidden
 
+    def glance(self, tracker: StepTracker) -> bool:
+        """See only the forwards that begin a step."""
+        seen_less = self._hooks.glance(tracker)
+        self._account.hidden_once |= seen_less
+        return seen_less
+
     def show(self) -> None:
         """Put the forward hooks in."""
         self._hooks.show()

@@ -159,6 +159,7 @@ class Recorded:
         self._stage, self._tools, self._patience_ns = stage, tools, patience_ns
         self._warmed = 0
         self._leading = False
+        self._glances = False  # the forward hooks see only what begins a step
         self._tally = _Tally(tracker.completed, 0, None)
         self.marks = self._make_marks() if stage.detail.marks else None
         detail = dataclasses.replace(stage.detail, marks=self.marks is not None)
@@ -227,6 +228,8 @@ class Recorded:
         if self._leading:
             self._leading = False
             self._tools.device.synchronize()
+        if self._stage.kind == "timing":
+            self._glances = self._tools.sight.glance(tracker)
         self._tally = _Tally(tracker.completed, self._tools.clock(), self._gpu)
         self._tools.recorder.begin_step(self._tally.first)
 
@@ -235,6 +238,7 @@ class Recorded:
             self.marks.remove()
 
     def _close(self) -> Result:
+        self._tools.sight.show()
         self._unmark()
         self._tools.device.synchronize()
         closed = self._tools.clock()
@@ -251,7 +255,7 @@ class Recorded:
             activities=self._activities,
             detail=self._detail,
             pause_ns=self._tools.clock() - closed,
-            forward_hooks=True,
+            forward_hooks=not self._glances,
         )
         return Result.CLOSED
 

@@ -60,10 +60,10 @@ def test_iris(tmp_path):
     assert (found.steps.count, found.steps.source, found.exit_code, found.complete) == (4000, "optimizer", 0, True)
     assert [(each.kind, each.round, each.forward_hooks) for each in found.windows] == [
         ("unprofiled", "short", False),
-        ("timing", "short", True),
+        ("timing", "short", False),
         ("attribution", "short", True),
         ("unprofiled", "full", False),
-        ("timing", "full", True),
+        ("timing", "full", False),
         ("attribution", "full", True),
         ("unprofiled", "after", False),
     ]
