@@ -85,7 +85,7 @@ class Hooks:
         self._torch: Any = None
         self._main: StepTracker | None = None  # of the thread that last called a module
         self._sight = 0
-        self._stop_listening: Callable[..., None] = _nothing
+        self._stop_listening: Callable[..., None] = lambda **_: None
         self._undo: list[Callable[[], None]] = []
         self._undo_discount: Callable[[], None] = lambda: None
         self._backward_id: Callable[[], int] = lambda: -1
@@ -170,13 +170,6 @@ class Hooks:
             self._sight += 1
             forward_hooks.lower()
 
-    def _lift(self) -> None:
-        """Take the forward hooks out until the optimizer has stepped."""
-        if forward_hooks.lift():
-            self._thread.depth = 0
-        else:
-            self._glancing = None
-
     def show(self) -> None:
         """Put the forward hooks in."""
         self._end_glance()
@@ -253,7 +246,10 @@ class Hooks:
         if tracker.forward(grad=self._torch.is_grad_enabled(), stateful=stateful):
             self._observer.boundary(tracker)
         if self._glancing is tracker:
-            self._lift()
+            if forward_hooks.lift():  # out until the optimizer has stepped
+                thread.depth = 0
+            else:
+                self._glancing = None
 
     def module_left(self) -> None:
         """Note the end of a module call."""
@@ -396,10 +392,6 @@ def _listeners(hooks: Hooks) -> tuple[Callable[[Any], None], Callable[[Any, Any]
             hooks.module_left()
 
     return called, left
-
-
-def _nothing(**_options: bool) -> None:
-    return None
 
 
 def _stateful(module: Any) -> bool:

@@ -18,6 +18,9 @@ _SAVINGS = (
     ("compute", "GPU work"),
 )
 UNSEEN = 0.97  # a factor above this may come from the drift between two windows
+MOST_INFLATION = 4.0  # by which a step was ever made longer by recording alone
+USUAL_INFLATION = 2.0  # stacks and shapes included; beyond it steps of widely differing lengths were disturbed
+SCATTER = 3.0  # the slowest tenth of the steps ÷ the quickest
 SKEWED = 0.02  # mean and median differ by more: the figures below are of the mean step
 
 _KINDS = {
@@ -235,4 +238,15 @@ def _inflation(summary: Summary) -> str:
         return ""
     if inflation < 1.0:  # recording cannot make a step faster: the two windows did not see the same
         return f"; no slowdown by recording visible (the windows differ by {percent(1 - inflation)})"
+    if inflation > MOST_INFLATION or (inflation > USUAL_INFLATION and _scattered(summary)):
+        return (
+            f"; the recorded steps took {inflation:.3g} times as long, more than recording explains: the machine was "
+            "probably busy with other things during one of the two windows, so record again on an idle one"
+        )
     return f"; recording made it {inflation:.2f} times as long"
+
+
+def _scattered(summary: Summary) -> bool:
+    """Whether the recorded steps differ so widely that their mean says little."""
+    wall = summary.steps.wall_us
+    return wall.p90 > SCATTER * wall.p10

@@ -56,6 +56,33 @@ def test_bars_of_a_cpu_run_count_what_the_dataloader_runs_as_loading():
     ]
 
 
+BUSY = (
+    "more than recording explains: the machine was probably busy with other things during one of the two windows, so "
+    "record again on an idle one"
+)
+
+
+@pytest.mark.parametrize(
+    ("inflation", "quickest", "told"),
+    [
+        (387.0, 10.0, f"; the recorded steps took 387 times as long, {BUSY}"),
+        (4.2, 10.0, f"; the recorded steps took 4.2 times as long, {BUSY}"),
+        (3.9, 10.0, "; recording made it 3.90 times as long"),
+        (2.1, 3.0, f"; the recorded steps took 2.1 times as long, {BUSY}"),
+        (1.9, 3.0, "; recording made it 1.90 times as long"),
+    ],
+    ids=["absurd", "too much", "much but even", "scattered", "scattered but usual"],
+)
+def test_what_recording_does_not_explain_is_not_blamed_on_it(inflation, quickest, told):
+    """Beyond 4 times, or beyond 2 times where the slowest steps (10 µs) take 3 times as long as the quickest."""
+    summary = summarize(three_steps().trace())
+    wall = msgspec.structs.replace(summary.steps.wall_us, p10=quickest, p90=10.0)
+    whole = UnprofiledTimes(mean=100.0, steps=18, host_samples=None)
+    steps = msgspec.structs.replace(summary.steps, unprofiled_us=whole, inflation=inflation, wall_us=wall)
+    lines = dict(header(msgspec.structs.replace(summary, steps=steps)))
+    assert lines["Unprofiled"] == f"100 µs a step over 18 steps{told}"
+
+
 @pytest.mark.parametrize(
     ("inflation", "told"),
     [
