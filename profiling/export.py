@@ -70,10 +70,16 @@ class RunFolder:
     # --- what capture needs ----------------------------------------------------------------------
 
     def new_trace(self) -> Path | None:
-        """Return a hidden name in the run folder for the next plain trace; None where there can be no folder."""
+        """Return an empty hidden file in the run folder for the next plain trace; None where there can be none."""
         if self._folder() is None or self.path is None:
             return None
-        return self.path / f".{self._manifest().worker}.{time.time_ns()}.pt.trace.json.tmp"
+        plain = self.path / f".{self._manifest().worker}.{time.time_ns()}.pt.trace.json.tmp"
+        try:
+            plain.touch()  # else it is kineto that complains, on the script's stderr
+        except OSError as error:
+            self._say(f"{self.path}: a trace could not be written ({error.strerror or error}); is the disk full?")
+            return None
+        return plain
 
     def finished(self, plain: Path, error: Exception | None) -> str | None:
         """Verify a plain trace and have it compressed in the background; returns its final name, None if no good.
@@ -169,8 +175,10 @@ class RunFolder:
                 _remove(packed)
                 return
             packed.replace(plain.with_name(final))
-        except Exception as error:  # noqa: BLE001 - a full disk, a file size limit
+        except Exception as error:  # a full disk, a file size limit
             _remove(packed)
+            if not plain.exists():  # the run folder was taken away
+                raise
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
             self._say(f"{self.path}: traces could not be compressed ({reason}) and are kept as they are")
         else:

@@ -1,4 +1,7 @@
-"""What ``stallscope profile`` costs the training: the unprofiled window, and everything after the last window."""
+"""What ``stallscope profile`` costs the training: each kind of window, and everything after the last recording.
+
+Each row is a ratio within one run of the benchmark; bare, profiled and torch-profiled processes take turns.
+"""
 
 from __future__ import annotations
 
@@ -13,86 +16,112 @@ from pathlib import Path
 
 import msgspec
 
-from stallscope.traces.manifest import Manifest
+from stallscope.profiling.plan import AFTER_STEPS
+from stallscope.traces.manifest import Manifest, Window
 from tests.benchmarks.measure import ROOT, Row
 
-ROUNDS = 7
-STEPS = 6000
+ROUNDS = 9
+STEPS = AFTER_STEPS + 6000  # enough to see beyond the window that is sampled after the recordings
+LATE = 3000  # the last steps, in which nothing is sampled any more
+RECORDED = 50
 
-# The network and the data size of the Iris workload; the script times each of its steps itself.
+# The network and the data size of the Iris workload; the script times each of its steps itself. Given "torch", it
+# records RECORDED of them with torch's own profiler, at about the place where our full timing window is.
 SCRIPT = f"""
-import json, time, torch
+import json, sys, time, torch
 from torch import nn
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 3))
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 x, y = torch.rand(120, 4), torch.randint(0, 3, (120,))
-losses, marks = [], []
-for step in range({STEPS}):
+losses, marks, theirs, count = [], [], None, {STEPS}
+if sys.argv[1:] == ["torch"]:
+    from torch.profiler import ProfilerActivity, profile, schedule
+    when = schedule(wait=1500, warmup=3, active={RECORDED}, repeat=1)
+    theirs, count = profile(activities=[ProfilerActivity.CPU], schedule=when), 1600
+    theirs.start()
+for step in range(count):
     marks.append(time.perf_counter_ns())
     optimizer.zero_grad()
     loss = criterion(model(x), y)
     loss.backward()
     optimizer.step()
     losses.append(loss.item())
+    if theirs: theirs.step()
 marks.append(time.perf_counter_ns())
+if theirs: theirs.stop()
 print(json.dumps(marks))
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Of one run, median ns per step: in the last half of the script, in the unprofiled window (None: a bare run).
+class Round:
+    """Median ns per step of the bare script, under ``torch.profiler``, in each of our windows, and after them.
 
     Medians over single steps, since whatever else runs on the machine only ever makes some of them longer.
     """
 
+    bare: float
+    torch: float
+    unprofiled: float
+    timing: float
+    attribution: float
+    sampled: float
     late: float
-    window: float | None
 
 
 def run() -> list[Row]:
-    """Interleave bare and profiled runs; ratios within each pair."""
+    """Ratios within each round, the goals beside them."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "train.py"
         script.write_text(SCRIPT, encoding="utf-8")
-        pairs = [(_bare(script), _profiled(script)) for _ in range(ROUNDS)]
-    windows = [ours.window / bare.late for bare, ours in pairs if ours.window is not None]
-    lates = [ours.late / bare.late for bare, ours in pairs]
-    bare = statistics.median(each.late for each, _ in pairs)
+        rounds = [_round(script) for _ in range(ROUNDS)]
+    bare = statistics.median(each.bare for each in rounds)
     return [
         Row("bare step", f"{bare / 1e3:.1f} µs"),
-        Row("unprofiled window ÷ bare", _spread(windows)),
-        Row("after the last window ÷ bare", _spread(lates)),
+        Row("unprofiled window ÷ bare", _spread([each.unprofiled / each.bare for each in rounds], goal=1.02)),
+        Row("timing window ÷ bare torch.profiler", _spread([each.timing / each.torch for each in rounds], goal=1.05)),
+        Row("bare torch.profiler ÷ bare", _spread([each.torch / each.bare for each in rounds])),
+        Row("attribution window ÷ unprofiled", _spread([each.attribution / each.unprofiled for each in rounds])),
+        Row("after the recordings, sampled ÷ bare", _spread([each.sampled / each.bare for each in rounds], goal=1.08)),
+        Row("after the last window ÷ bare", _spread([each.late / each.bare for each in rounds], goal=1.08)),
     ]
 
 
-def _spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} pairs of runs)"
+def _spread(ratios: list[float], goal: float | None = None) -> str:
+    wanted = "" if goal is None else f"; goal: at most {goal}"
+    middle = statistics.median(ratios)
+    return f"{middle:.3f} ({min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} rounds{wanted})"
 
 
-def _bare(script: Path) -> Times:
-    return Times(_late(_run([str(script)], script.parent)), None)
-
-
-def _profiled(script: Path) -> Times:
-    late = _late(_run(["-m", "stallscope", "profile", "--no-summary", str(script)], script.parent))
+def _round(script: Path) -> Round:
+    bare = _run([str(script)], script.parent)
+    theirs = _run([str(script), "torch"], script.parent)
+    ours = _run(["-m", "stallscope", "profile", "--no-summary", "--steps", str(RECORDED), str(script)], script.parent)
     newest = max((script.parent / "runs").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
     manifest = msgspec.json.decode((newest / "stallscope.json").read_bytes(), type=Manifest)
-    full = next(each for each in manifest.windows if (each.kind, each.round) == ("unprofiled", "full"))
-    return Times(late, statistics.median(full.samples_ns))
+    windows = {(each.kind, each.round): each for each in manifest.windows}
+    return Round(
+        bare=statistics.median(bare[-LATE:]),
+        torch=statistics.median(theirs[1503 : 1503 + RECORDED - 1]),  # without the one that its end makes longer
+        unprofiled=_step(windows["unprofiled", "full"]),
+        timing=_step(windows["timing", "full"]),
+        attribution=_step(windows["attribution", "full"]),
+        sampled=_step(windows["unprofiled", "after"]),
+        late=statistics.median(ours[-LATE:]),
+    )
+
+
+def _step(window: Window) -> float:
+    return statistics.median(window.samples_ns)
 
 
 def _run(argv: list[str], folder: Path) -> list[int]:
+    """The ns of each step of a run."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, *argv], cwd=folder, env=environment, capture_output=True, text=True, check=True
     )
     marks: list[int] = json.loads(done.stdout)
-    return marks
-
-
-def _late(marks: list[int]) -> float:
-    half = len(marks) // 2
-    return statistics.median(later - earlier for earlier, later in zip(marks[half:], marks[half + 1 :], strict=False))
+    return [later - earlier for earlier, later in zip(marks, marks[1:], strict=False)]
