@@ -86,7 +86,7 @@ def test_runs_and_a_page(logdir: Path):
     assert "gemm" in page.text
     policy = page.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
-    assert policy.endswith("; frame-ancestors 'self'; sandbox allow-scripts")
+    assert policy.endswith("; frame-ancestors 'self'")
 
 
 def test_two_runs_compared(tmp_path: Path):

@@ -146,7 +146,7 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
         from stallscope.analysis.report.html_page import policy  # noqa: PLC0415 - TensorBoard starts without it
 
         # The page says the same of itself; a page that others kept beside a run may not.
-        return _respond(page.text, "text/html", policy=f"{policy(scripts=True)}; {FRAMED}; sandbox allow-scripts")
+        return _respond(page.text, "text/html", policy=f"{policy(scripts=True)}; {FRAMED}")
 
     def _asked(self, request: Request) -> tuple[Asked, ...] | Response:
         """The files that a query names by their spans' numbers, the earlier one first; or the answer to any other."""

@@ -52,7 +52,10 @@ export async function render() {
       await sleep(pause);
       if (mine !== asked) return;
     }
-    place.replaceChildren(make("iframe", { src: `./page?${query}`, title: "Stallscope report" }));
+    const frame = make("iframe", { title: "Stallscope report" });
+    frame.setAttribute("sandbox", "allow-scripts"); // a page can reach nothing but itself
+    frame.src = `./page?${query}`;
+    place.replaceChildren(frame);
   };
   const spans = () => {
     const found = runs[run.value].workers[worker.value].spans;
