@@ -15,7 +15,7 @@ from stallscope.analysis.breakdown import is_collective_kernel, is_dataloader
 from stallscope.analysis.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.rows import grouped, named
 from stallscope.analysis.summary import Stages
-from stallscope.analysis.timeline_places import of_idle, of_waits
+from stallscope.analysis.timeline_places import of_host, of_idle, of_work
 from stallscope.traces import fields
 from stallscope.traces.trace import CALLS, DEVICE_WORK, Category, Ints, Trace
 
@@ -133,12 +133,12 @@ def _threads(stages: Stages, rows: Ints, start: int, end: int) -> Iterator[Lane]
     by_thread = sorted(grouped(trace.events.thread[host]), key=lambda group: int(group[1][0]))
     waiting = set(stages.syncs.blocking.tolist())
     launching = set(stages.launches.calls.tolist())
-    said = of_waits(stages, host)
+    said = of_host(stages, host)
     for number, members in by_thread:
         thread, mine = trace.threads[number], host[members]
         kinds = [_host_kind(trace, row, waiting, launching) for row in mine.tolist()]
-        places = tuple(said.get(row, "") for row in mine.tolist()) if said else ()
-        yield _lane(trace, (thread.name or f"thread {thread.tid}", "thread"), mine, kinds, (start, end), places)
+        called = (thread.name or f"thread {thread.tid}", "thread")
+        yield _lane(trace, called, mine, kinds, (start, end), said)
 
 
 def _host_kind(trace: Trace, row: int, waiting: set[int], launching: set[int]) -> str:
@@ -164,7 +164,8 @@ def _streams(stages: Stages, rows: Ints, start: int, end: int) -> Iterator[Lane]
         mine = chosen[members]
         device, stream = int(work.device[mine[0]]), int(work.stream[mine[0]])
         kinds = [_work_kind(trace, row) for row in work.row[mine].tolist()]
-        yield _lane(trace, (f"GPU {device} stream {stream}", "stream"), work.row[mine], kinds, (start, end))
+        called, said = (f"GPU {device} stream {stream}", "stream"), of_work(stages, mine)
+        yield _lane(trace, called, work.row[mine], kinds, (start, end), said)
 
 
 def _work_kind(trace: Trace, row: int) -> str:
@@ -178,7 +179,7 @@ def _lane(
     rows: Ints,
     kinds: list[str],
     step: tuple[int, int],
-    places: tuple[str, ...] = (),
+    said: dict[int, str],  # by row
 ) -> Lane:
     """The rows, each on the first level that is free when it starts; those too deep to see are left out."""
     start, end = step
@@ -192,7 +193,7 @@ def _lane(
         tuple(trace.name_of(int(rows[i])) for i in kept),
         tuple(kinds[i] for i in kept),
         tuple(levels[i] for i in kept),
-        tuple(places[i] for i in kept) if places else (),
+        tuple(said.get(int(rows[i]), "") for i in kept) if said else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which line, function or operators of the program a wait or an idle stretch of a timeline belongs to, as words."""
+"""Which line, function or operators of the program a range or an idle stretch of a timeline belongs to, as words."""
 
 from __future__ import annotations
 
@@ -24,11 +24,25 @@ def words(place: Place) -> str:
     return ", ".join(part for part in (line or inside, place.chain) if part)
 
 
-def of_waits(stages: Stages, rows: Ints) -> dict[int, str]:
-    """For each of the event rows that is a wait, where it is, as far as that is known."""
+def of_host(stages: Stages, rows: Ints) -> dict[int, str]:
+    """Of event rows of the host the line of each, where an attribution window tells it; of waits what else is known."""
     waits = rows[np.isin(rows, stages.syncs.blocking)]
     told = zip(waits.tolist(), stages.places.of(waits), strict=True)
-    return {row: f"At {said}" for row, place in told if (said := words(place))}
+    return _lines(stages, rows, rows, "At") | {row: f"At {said}" for row, place in told if (said := words(place))}
+
+
+def of_work(stages: Stages, work: Ints) -> dict[int, str]:
+    """Of device work (indices into ``trace.work``) the line that launched it, by event row."""
+    return _lines(stages, stages.trace.work.row[work], stages.launches.work_call[work], "Launched at")
+
+
+def _lines(stages: Stages, rows: Ints, calls: Ints, at: str) -> dict[int, str]:
+    joined = stages.places.joined
+    if joined is None or not len(rows):
+        return {}
+    said = [f"{at} {name.line} {spoken(name.called)}" for name in joined.site_names]
+    numbers = joined.site_of(stages.trace, calls).tolist()
+    return {row: said[number] for row, number in zip(rows.tolist(), numbers, strict=True) if number >= 0}
 
 
 def of_idle(stages: Stages, spans: IdleSpans, parts: list[Part]) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ def test_the_forecast_is_drawn(tmp_path: Path):
 
 
 def test_lines_of_the_script_on_the_timeline(tmp_path: Path):
-    """A run with an attribution window: the wait is told with the line that calls it."""
+    """A run with an attribution window: waits, operators and kernels are told with the line that calls them."""
     for name, marks in (("w.1.pt.trace.json.gz", False), ("w.2.pt.trace.json.gz", True)):
         recorder = Recorder(marks=marks)
         recorder.step(0.0)
@@ -121,9 +121,17 @@ def test_lines_of_the_script_on_the_timeline(tmp_path: Path):
     (tmp_path / "stallscope.json").write_bytes(msgspec.json.encode(tables(windows=windows, worker="w")))
     assert cli._execute(["report", str(tmp_path), "-o", str(tmp_path / "report.html")]) == 0
     data = json.loads(Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts["script#data"])
-    lane = next(lane for lane in data["steps"][0]["lanes"] if lane["g"] == "thread")
-    places = {data["names"][n]: data["names"][w] for n, w in zip(lane["n"], lane["w"], strict=True) if w >= 0}
-    assert [place.partition(",")[0] for place in places.values()] == ["At train.py:6 .item()"]
+    said = {
+        data["names"][n]: data["names"][w]
+        for lane in data["steps"][0]["lanes"]
+        for n, w in zip(lane["n"], lane["w"], strict=False)
+        if w >= 0
+    }
+    assert said["cudaStreamSynchronize"] == "At train.py:6 .item(), aten::item"
+    assert said["aten::item"] == "At train.py:6 .item()"
+    assert said["AddmmBackward0"] == "At train.py:41 .backward()"
+    assert said["gemm"] == "Launched at train.py:40 model(...)"
+    assert said["CPU returns from a wait"] == "After the wait at train.py:6 .item(), aten::item"
 
 
 def test_memory_over_time(tmp_path: Path):

@@ -24,7 +24,8 @@ def module_tree(summary: Summary) -> str:
         each.sort(key=lambda row: (-(_gpu(row) if by_gpu else row.host_us_per_step), row.name))
     if not rows or not inside.get(None):
         return ""
-    note = "For each module all that lies in it, per step, forward and backward; what takes longest first."
+    times = "GPU time of forward and backward, CPU time of forward" if by_gpu else "CPU time of forward"
+    note = f"For each module all that lies in it, per step: {times}. What takes longest comes first."
     return f'<div class="tree">{_level(inside, None, by_gpu, 0)}</div><p class="note">{note}</p>'
 
 
