@@ -5,6 +5,7 @@ Each row is a ratio within one run of the benchmark; bare, profiled and torch-pr
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -124,4 +125,4 @@ def _run(argv: list[str], folder: Path) -> list[int]:
         [sys.executable, *argv], cwd=folder, env=environment, capture_output=True, text=True, check=True
     )
     marks: list[int] = json.loads(done.stdout)
-    return [later - earlier for earlier, later in zip(marks, marks[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(marks)]
