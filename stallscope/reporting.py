@@ -13,6 +13,7 @@ lean.import_numpy()
 
 from stallscope import api
 from stallscope.analysis.compare import compare
+from stallscope.analysis.launch_histogram import find_launch_histogram
 from stallscope.analysis.memory import find_memory_over_time
 from stallscope.analysis.report import html, html_compare
 from stallscope.analysis.timeline import find_timelines
@@ -28,7 +29,8 @@ def page(path: Path, limits: Limits) -> str:
 
     """
     summary, stages = api.explained(path, limits)
-    return html.render(summary, find_timelines(stages), find_memory_over_time(stages.trace, stages.window))
+    charts = html.Charts(find_memory_over_time(stages.trace, stages.window), find_launch_histogram(stages))
+    return html.render(summary, find_timelines(stages), charts)
 
 
 def comparison_page(baseline: Path, candidate: Path, limits: Limits, *, names: tuple[str, str] | None = None) -> str:

@@ -134,6 +134,18 @@ def test_lines_of_the_script_on_the_timeline(tmp_path: Path):
     assert said["CPU returns from a wait"] == "After the wait at train.py:6 .item(), aten::item"
 
 
+def test_kernel_time_against_launch_cost(tmp_path: Path):
+    """Two launch calls of 5 µs and kernels of 30 and 10 µs: three classes, the calls in the first."""
+    text = page_of(step("gemm"), tmp_path)
+    chart = text[text.index('aria-label="Kernels and launch calls by duration"') :].partition("</svg>")[0]
+    assert re.findall(r'<rect class="f-(\w+)" x="([\d.]+)".*?<title>(\d+)', chart) == [
+        ("kernel", "353.3", "1"),
+        ("kernel", "686.7", "1"),
+        ("launch", "166.7", "2"),
+    ]
+    assert re.findall(r">([^<]+)</text>", chart) == ["4.00 µs …", "8.00 µs …", "16.0 µs …"]
+
+
 def test_memory_over_time(tmp_path: Path):
     """Samples of 1, 3 and 2 MB, from 4 reserved: two areas, each with its peak; without samples no section."""
     builder = step("gemm")

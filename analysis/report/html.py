@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.launch_histogram import LaunchHistogram
 from stallscope.analysis.memory import MemoryOverTime
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.header import answer, extent, extras, header
 from stallscope.analysis.report.html_charts import KIND_WORDS, forecast_bars, legend, step_bars, step_times
+from stallscope.analysis.report.html_launches import launch_histogram
 from stallscope.analysis.report.html_memory import memory_chart
 from stallscope.analysis.report.html_modules import module_tree
 from stallscope.analysis.report.html_page import escape, items, page, section, table
@@ -22,13 +25,24 @@ from stallscope.analysis.units import microseconds
 LONGEST = 300  # characters of a name in the timeline
 
 
-def render(summary: Summary, timelines: Sequence[Timeline], memory: Sequence[MemoryOverTime] = ()) -> str:
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """What is drawn of a trace beside its summary and its timelines."""
+
+    memory: tuple[MemoryOverTime, ...] = ()
+    launches: LaunchHistogram | None = None
+
+
+NO_CHARTS = Charts()
+
+
+def render(summary: Summary, timelines: Sequence[Timeline], charts: Charts = NO_CHARTS) -> str:
     """The page."""
-    body = "\n".join(each for each in _sections(summary, timelines, memory) if each)
+    body = "\n".join(each for each in _sections(summary, timelines, charts) if each)
     return page(f"Stallscope: {answer(summary)}", body, _data(timelines))
 
 
-def _sections(summary: Summary, timelines: Sequence[Timeline], memory: Sequence[MemoryOverTime]) -> Iterable[str]:
+def _sections(summary: Summary, timelines: Sequence[Timeline], charts: Charts) -> Iterable[str]:
     verdict = summary.verdict
     yield "<main><h1>Stallscope report</h1>"
     yield f'<p class="answer">{escape(answer(summary))}</p><p class="said">{escape(verdict.text)}</p>'
@@ -45,7 +59,8 @@ def _sections(summary: Summary, timelines: Sequence[Timeline], memory: Sequence[
     yield items("Findings", [finding.text for finding in summary.findings])
     yield _timeline(timelines)
     yield section("Time of each step", step_times(summary))
-    yield section("GPU memory", memory_chart(memory))
+    yield section("Kernel time against launch cost", launch_histogram(charts.launches))
+    yield section("GPU memory", memory_chart(charts.memory))
     yield section("Modules", module_tree(summary))
     yield "<h2>Figures</h2>"
     for number, each in enumerate(tables(summary)):
