@@ -59,7 +59,7 @@ def _is_value(word: str) -> bool:
 def notes(baseline: Sequence[Run], candidate: Sequence[Run]) -> list[Note]:
     """Everything that limits the comparison; a name in ``FATAL`` forbids a verdict."""
     sides = (baseline, candidate)
-    return [note for find in FINDERS for note in find(sides)]
+    return list(dict.fromkeys(note for find in FINDERS for note in find(sides)))  # said of both sides: once
 
 
 def _no_steps(sides: Sides) -> Iterator[Note]:

@@ -91,8 +91,9 @@ class UnprofiledTimes(msgspec.Struct, frozen=True, kw_only=True):
     """Step time without the profiler: (close − open) ÷ steps with the device synchronized at both ends."""
 
     mean: float
-    steps: int
+    steps: int  # without those left out
     host_samples: WallTimes  # host time between boundaries: a loop without syncs runs ahead of its GPU
+    left_out: int = 0  # steps of the same window that held an evaluation
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     unprofiled_us: UnprofiledTimes | None
     inflation: float | None  # profiled mean step ÷ unprofiled mean step
     periodic: list[PeriodicWork] = msgspec.field(default_factory=list)  # most of the time first
+    left_out: int = 0  # of ``count``: they held an evaluation, and are not in ``wall_us``
 
 
 class QueueDelay(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ class PeriodicWork(msgspec.Struct, frozen=True, kw_only=True):
     """Steps at a regular distance that take longer, found among the unprofiled steps; host time."""
 
     period: int  # steps from one to the next
-    first: int  # the first of them, counted from 0 in the unprofiled window
+    first: int  # the first of them, counted from 0 in the longest unprofiled window
     occurrences: int
     extra_us: float  # one of them takes longer than the steps around it, median
     share: float  # of the time of all steps, spent on this

@@ -87,12 +87,14 @@ def find_unprofiled(path: str, manifest: Manifest | None) -> tuple[list[int], co
     spent = sum(ns for position, ns in enumerate(window.samples_ns) if position in left_out)
     steps = window.steps - len(left_out)
     mean = (window.duration_ns - spent) / (1000 * steps)
-    return evaluation, contract.UnprofiledTimes(mean=mean, steps=steps, host_samples=wall_times(samples))
+    return evaluation, contract.UnprofiledTimes(
+        mean=mean, steps=steps, host_samples=wall_times(samples), left_out=len(left_out)
+    )
 
 
 def find_periodic_work(path: str, manifest: Manifest | None) -> list[contract_run.PeriodicWork]:
-    """What the unprofiled steps of the same round spend only now and then, most time first."""
-    window = None if manifest is None else _unprofiled_window(manifest, _recorded_window(path, manifest))
+    """What the longest unprofiled window's steps spend only now and then, most time first."""
+    window = None if manifest is None else _longest_unprofiled(path, manifest)
     if window is None:
         return []
     held = set(window.evaluation_steps)
@@ -135,6 +137,13 @@ def _unprofiled_window(manifest: Manifest, recorded: RecordedWindow | None) -> R
     found = [window for window in manifest.windows if window.kind == "unprofiled" and window.steps > 0]
     rounds = (recorded.round,) if recorded else ROUNDS
     return next((window for name in rounds for window in reversed(found) if window.round == name), None)
+
+
+def _longest_unprofiled(path: str, manifest: Manifest) -> RecordedWindow | None:
+    """The unprofiled window of the recorded one's round, or the one after the last recording, which holds far more."""
+    same = _unprofiled_window(manifest, _recorded_window(path, manifest))
+    after = [each for each in manifest.windows if (each.kind, each.round) == ("unprofiled", "after")]
+    return max([each for each in (*after, same) if each is not None], key=lambda each: each.steps, default=None)
 
 
 def _device_names(trace: Trace) -> list[str]:

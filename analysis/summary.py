@@ -287,4 +287,5 @@ def _steps(stages: Stages, manifest: Manifest | None) -> contract.Steps:
         unprofiled_us=unprofiled,
         inflation=wall.mean / unprofiled.mean if unprofiled and unprofiled.mean and window.from_steps else None,
         periodic=find_periodic_work(stages.trace.path, manifest),
+        left_out=int((window.whole & ~chosen).sum()),
     )

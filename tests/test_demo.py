@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,12 +35,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     """Make each run leave the sample trace and figures instead of training; returns the commands as they come."""
     commands: list[Sequence[str]] = []
 
-    def record(command: Sequence[str]) -> str:
+    def record(command: Sequence[str], more: Mapping[str, str]) -> str:
         commands.append(command)
         folder = Path(command[command.index("--logdir") + 1]) / command[command.index("--name") + 1]
         folder.mkdir(parents=True)
         shutil.copy(SAMPLE, folder)
-        Path(command[command.index("--json") + 1]).write_text(json.dumps(FIGURES))
+        Path(more["SAVE_FIGURES"]).write_text(json.dumps(FIGURES))
         return "done"
 
     monkeypatch.setattr(running, "record", record)
@@ -75,6 +75,16 @@ def test_variants_are_run_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert places == ["cpu-record-1", "cpu-record-100", "cpu-record-100", "cpu-record-1"]
     assert names == ["run-1", "run-1", "run-2", "run-2"]
     assert all(command[command.index("--device") + 1] == "cpu" for command in commands)
+
+
+def test_repeated_runs_have_one_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the script is given, which the manifest records, names no file that differs from run to run."""
+    commands = recorded(monkeypatch)
+    run(tmp_path)
+    given = [tuple(command[command.index("--name") + 2 :]) for command in commands]
+    assert (given[0], given[1]) == (given[3], given[2])
+    assert given[0] != given[1]
+    assert not any("json" in word for word in given[0])
 
 
 def test_the_folders_are_what_the_other_commands_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +200,7 @@ def test_a_failed_run_says_its_last_line() -> None:
 
 def test_a_run_that_measured_nothing_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 0 without figures is an error at once, with what the run said last."""
-    monkeypatch.setattr(running, "record", lambda _: "the script trained nothing")
+    monkeypatch.setattr(running, "record", lambda *_: "the script trained nothing")
     with pytest.raises(StallscopeError, match="measured nothing: the script trained nothing"):
         run(tmp_path)
 

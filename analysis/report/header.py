@@ -70,12 +70,9 @@ def header(summary: Summary) -> list[tuple[str, str]]:
     lines += [("Trace", _trace(summary)), ("Steps", _steps(summary))]
     unprofiled = summary.steps.unprofiled_us
     if unprofiled:
-        lines.append(
-            (
-                "Unprofiled",
-                f"{microseconds(unprofiled.mean)} a step over {_some(unprofiled.steps, 'step')}{_inflation(summary)}",
-            )
-        )
+        left_out = f" ({unprofiled.left_out} more, which held an evaluation, left out)" if unprofiled.left_out else ""
+        over = f"over {_some(unprofiled.steps, 'step')}{left_out}"
+        lines.append(("Unprofiled", f"{microseconds(unprofiled.mean)} a step {over}{_inflation(summary)}"))
     lines += [("True times", true_times(summary))] if true_times(summary) else []
     return lines + [("Periodic", text) for text in periodic(summary)]
 
@@ -229,7 +226,8 @@ def _steps(summary: Summary) -> str:
     spread = f"middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
     each = steps.window_us / steps.count
     mean = f" of {microseconds(each)} on average" if abs(each - wall.median) > SKEWED * wall.median else ""
-    return f"{steps.count} steps{mean}, median {microseconds(wall.median)}, {spread}"
+    of_these = f" (without {steps.left_out} that held an evaluation)" if steps.left_out else ""
+    return f"{steps.count} steps{mean}, median {microseconds(wall.median)}, {spread}{of_these}"
 
 
 def _inflation(summary: Summary) -> str:

@@ -6,6 +6,7 @@ python call_path.py --hooks 1       with a hook on every module
 
 import argparse
 import json
+import os
 import time
 
 import torch
@@ -16,7 +17,7 @@ parser.add_argument("--hooks", type=int, default=0, help="forward hooks on every
 parser.add_argument("--steps", type=int, default=600, help="training steps before the comparison")
 parser.add_argument("--laps", type=int, default=60, help="laps of 200 calls each way, in turn")
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to compute")
-parser.add_argument("--json", metavar="FILE", help="save what was measured")
+parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 device = args.device
 

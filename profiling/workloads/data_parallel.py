@@ -26,7 +26,7 @@ parser.add_argument("--width", type=int, default=256, help="of the model's layer
 parser.add_argument("--batch-size", type=int, default=64, help="rows a step, of every process")
 parser.add_argument("--steps", type=int, default=300)
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train")
-parser.add_argument("--json", metavar="FILE", help="save what was measured")
+parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 
 
 def make(args, device):

@@ -7,6 +7,7 @@ python dataloader.py --sample-us 0              samples that cost nothing
 
 import argparse
 import json
+import os
 import time
 
 import torch
@@ -23,7 +24,7 @@ parser.add_argument("--samples", type=int, default=1600, help="samples of an epo
 parser.add_argument("--batch-size", type=int, default=32)
 parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train")
-parser.add_argument("--json", metavar="FILE", help="save what was measured")
+parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 
 
 class Images(Dataset):

@@ -28,7 +28,7 @@ parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto",
 parser.add_argument("--seed", type=int, default=0, help="random seed of the split and the weights")
 parser.add_argument("--plot", metavar="FILE", help="save the loss curve as a picture (needs matplotlib)")
 parser.add_argument("--timing", action="store_true", help="say how long it took; time .item(), append, print")
-parser.add_argument("--json", metavar="FILE", help="save what was measured")
+parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 
 torch.manual_seed(args.seed)

@@ -8,6 +8,7 @@ The arithmetic is the same each time: 2 n^3 operations. What differs is how many
 
 import argparse
 import json
+import os
 import time
 
 import torch
@@ -49,7 +50,7 @@ parser = argparse.ArgumentParser(description="Multiply matrices in four ways.")
 parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="for all four ways")
 parser.add_argument("--large", type=int, nargs="+", default=[512, 1024, 2048], help="for the quick ways only")
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to multiply")
-parser.add_argument("--json", metavar="FILE", help="save what was measured")
+parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 device = args.device
 

@@ -7,6 +7,7 @@ python minibatch_sgd.py --batch-size 100       between the two
 
 import argparse
 import json
+import os
 import time
 
 import torch
@@ -20,7 +21,7 @@ parser.add_argument("--rows", type=int, default=10000, help="rows of generated d
 parser.add_argument("--batch-size", type=int, default=100, help="rows a step")
 parser.add_argument("--seconds", type=float, default=3.0, help="train about so long")
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train")
-parser.add_argument("--json", metavar="FILE", help="save what was measured")
+parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 device = args.device
 

@@ -8,6 +8,7 @@ python mnist_cnn.py --try-batch 100000000             and what happens when a ba
 
 import argparse
 import json
+import os
 import time
 
 import torch
@@ -24,7 +25,7 @@ parser.add_argument("--lr", type=float, help="learning rate (default: 0.1 for SG
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--try-batch", type=int, default=0, help="at the end, try one step with so many images")
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train")
-parser.add_argument("--json", metavar="FILE", help="save what was measured")
+parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 device = args.device
 torch.manual_seed(args.seed)

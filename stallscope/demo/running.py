@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from stallscope.traces.manifest import Machine
 # Waiting threads of torch spin by default: on a busy machine that makes so small a training ten times slower and more.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 NOTED = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES")
+# Where a script saves what it measured. An argument would stand in the recorded command line, different in each run.
+FIGURES = "SAVE_FIGURES"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 Say = Callable[[str], None]
@@ -100,7 +102,7 @@ def run_once(workload: Workload, variant: Variant, folder: Path, repeat: int) ->
     with tempfile.TemporaryDirectory() as place:
         figures = Path(place) / "figures.json"
         began = time.monotonic()
-        said = record(command_of(workload, variant, folder, repeat, figures))
+        said = record(command_of(workload, variant, folder, repeat), {FIGURES: str(figures)})
         wall_s = time.monotonic() - began
         if not figures.is_file():
             raise StallscopeError(f"a run of the demo measured nothing: {said}")
@@ -108,11 +110,11 @@ def run_once(workload: Workload, variant: Variant, folder: Path, repeat: int) ->
     return Repeat(figures=measured, recorded=recorded(folder / variant.key / f"run-{repeat}"), wall_s=round(wall_s, 2))
 
 
-def command_of(workload: Workload, variant: Variant, folder: Path, repeat: int, figures: Path) -> list[str]:
+def command_of(workload: Workload, variant: Variant, folder: Path, repeat: int) -> list[str]:
     """What a user would type to profile one variant, with our own interpreter in front."""
     launcher = [] if variant.processes == 1 else [*TORCHRUN, str(variant.processes)]
     own = ["profile", "--no-summary", "--logdir", str(folder / variant.key), "--name", f"run-{repeat}"]
-    script = [str(script_path(workload)), *variant.options, "--device", variant.device, "--json", str(figures)]
+    script = [str(script_path(workload)), *variant.options, "--device", variant.device]
     return [sys.executable, *launcher, "-m", "stallscope", *own, *script]
 
 
@@ -121,13 +123,13 @@ def script_path(workload: Workload) -> Path:
     return Path(str(resources.files("stallscope.profiling.workloads") / workload.script))
 
 
-def record(command: Sequence[str]) -> str:
-    """Run one profile and return the last line it said; the rest matters to nobody.
+def record(command: Sequence[str], more: Mapping[str, str] | None = None) -> str:
+    """Run one profile, with ``more`` in its environment, and return the last line it said; no other line matters.
 
     Raises:
         StallscopeError: it failed.
     """
-    environment = {**ENVIRONMENT, **os.environ, "PYTHONIOENCODING": "utf-8"}
+    environment = {**ENVIRONMENT, **os.environ, "PYTHONIOENCODING": "utf-8", **(more or {})}
     done = subprocess.run(  # noqa: S603 - our own command line
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment
     )

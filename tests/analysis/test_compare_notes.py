@@ -71,6 +71,12 @@ def test_what_limits_a_comparison_is_named(name: str) -> None:
     assert notes(compare(*calm)) == set()
 
 
+def test_what_holds_of_both_sides_is_said_once() -> None:
+    """Both sides mix learning rates: one note, not two."""
+    sides = [[run(f"{name}{rate}", manifest_of("t.py", "--lr", rate)) for rate in "12"] for name in "ab"]
+    assert [note.name for note in compare(*sides).notes].count("mixed_runs") == 1
+
+
 def test_a_side_without_manifests_is_no_other_script() -> None:
     """What is unknown does not differ."""
     assert "different_scripts" not in notes(compare([run("a")], [run("b", manifest_of("t.py"))]))

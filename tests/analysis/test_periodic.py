@@ -81,3 +81,31 @@ def test_the_summary_says_what_is_periodic():
     assert periodic(summary) == [
         "every 10 steps an evaluation takes 2.00 ms longer (4 seen), 17 % of the time of all steps"
     ]
+
+
+def test_the_window_after_the_recording_tells_what_the_short_one_before_it_cannot():
+    """20 steps of 0.5 ms hold no evaluation; of the 400 timed afterwards every 50th takes 5.5 ms: 40 of 240 ms."""
+    samples = [500_000 + 5_000_000 * (i % 50 == 49) for i in range(400)]
+    manifest = manifest_of(
+        window("unprofiled", "full", steps=20, duration_ns=10_000_000, samples_ns=samples[:20]),
+        window("timing", "full", steps=1, duration_ns=1, trace="t.json"),
+        window("unprofiled", "after", steps=400, duration_ns=sum(samples), samples_ns=samples,
+               evaluation_steps=list(range(49, 400, 50))),
+    )  # fmt: skip
+    summary = summarize(TraceBuilder(gpu=None).step(0, 1000).op("a", 0, 5).trace(), manifest)
+    assert periodic(summary) == [
+        "every 50 steps an evaluation takes 5.00 ms longer (8 seen), 17 % of the time of all steps"
+    ]
+    assert (summary.steps.unprofiled_us.mean, summary.steps.unprofiled_us.steps) == (500.0, 20)
+
+
+def test_a_short_window_after_the_recording_does_not_hide_the_longer_one():
+    """The script ended 9 steps after the recording: the 40 steps before it tell of the evaluation."""
+    samples = [1_000_000 + 2_000_000 * (i % 10 == 9) for i in range(40)]
+    manifest = manifest_of(
+        window("unprofiled", "full", steps=40, duration_ns=sum(samples), samples_ns=samples),
+        window("timing", "full", steps=1, duration_ns=1, trace="t.json"),
+        window("unprofiled", "after", steps=9, duration_ns=9_000_000, samples_ns=samples[:9]),
+    )
+    summary = summarize(TraceBuilder(gpu=None).step(0, 1000).op("a", 0, 5).trace(), manifest)
+    assert [(each.period, each.occurrences) for each in summary.steps.periodic] == [(10, 4)]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from stallscope.analysis.breakdown import find_activity
+from stallscope.analysis.report.header import header
 from stallscope.analysis.steps import Window
 from stallscope.analysis.summary import analyse, summarize
 from stallscope.traces.manifest import SCHEMA, Manifest
@@ -144,8 +145,13 @@ def test_steps_with_evaluation_in_them_are_left_out_of_medians(tmp_path):
                evaluation_steps=[2]),
         window("timing", "full", steps=3, duration_ns=1, trace="w.pt.trace.json", evaluation_steps=[1]),
     )  # fmt: skip
-    steps = summarize(read(builder.write(tmp_path, "w.pt.trace.json")), manifest).steps
+    summary = summarize(read(builder.write(tmp_path, "w.pt.trace.json")), manifest)
+    steps = summary.steps
     assert (steps.wall_us.samples, steps.unprofiled_us.mean, steps.unprofiled_us.steps) == ([1000.0, 1000.0], 1000.0, 2)
+    assert (steps.left_out, steps.unprofiled_us.left_out) == (1, 1)
+    told = dict(header(summary))
+    assert told["Steps"].endswith("(without 1 that held an evaluation)")
+    assert told["Unprofiled"].startswith("1.00 ms a step over 2 steps (1 more, which held an evaluation, left out)")
 
 
 def test_machine_memory_and_findings_come_from_the_manifest():
