@@ -157,7 +157,7 @@ def interval(statistics: Statistics) -> str:
         + f'<circle class="f-operator" cx="{middle + change * scale:.2f}" cy="30" r="6"><title>{told}</title></circle>'
     )
     note = f"{told}; left is faster. Grey: what differs without any change ({_text(statistics.noise_source)})."
-    return _figure(50, told, drawn) + f'<p class="note">{note}</p>'
+    return _figure(50, told, drawn, lettered=True) + f'<p class="note">{note}</p>'
 
 
 def change_bars(changes: Sequence[tuple[str, Change]]) -> str:
@@ -176,7 +176,7 @@ def change_bars(changes: Sequence[tuple[str, Change]]) -> str:
             _column("working" if us < 0 else "wait", words, zero - (width if us < 0 else 0), y + 2, max(width, 1), 16)
         )
     drawn.append(f'<rect class="f-unexplained" x="{zero}" y="0" width="1" height="{22 * len(told)}"/>')
-    return _figure(22 * len(told), "Change of each part of the step", "".join(drawn))
+    return _figure(22 * len(told), "Change of each part of the step", "".join(drawn), lettered=True)
 
 
 def forecast_bars(summary: Summary) -> str:
@@ -199,11 +199,13 @@ def forecast_bars(summary: Summary) -> str:
     height = 24 * len(fixes)
     drawn.append(f'<rect class="f-wait" x="{left + base * scale:.2f}" y="0" width="2" height="{height}"/>')
     note = f"From 0 to {microseconds(reach)} a step: the forecast as a point in its interval, the step now as the line."
-    return _figure(height, "Forecasts", "".join(drawn)) + f'<p class="note">{_text(note)}</p>'
+    return _figure(height, "Forecasts", "".join(drawn), lettered=True) + f'<p class="note">{_text(note)}</p>'
 
 
-def _figure(height: int, label: str, drawn: str) -> str:
-    return f'<svg viewBox="0 0 {WIDE} {height}" role="img" aria-label="{label}">{drawn}</svg>'
+def _figure(height: int, label: str, drawn: str, *, lettered: bool = False) -> str:
+    """The drawing; where it is ``lettered`` its letters are larger on a narrow screen."""
+    kind = ' class="lettered"' if lettered else ""
+    return f'<svg{kind} viewBox="0 0 {WIDE} {height}" role="img" aria-label="{label}">{drawn}</svg>'
 
 
 def _column(kind: str, told: str, x: float, y: float, width: float, height: float) -> str:

@@ -35,7 +35,7 @@ def launch_histogram(histogram: LaunchHistogram | None) -> str:
                 x = (number - first + 0.06 + 0.44 * side) * width
                 drawn += _column(kind, counts[number], counts.max(), x, width)
     label = "Kernels and launch calls by duration"
-    figure = f'<svg viewBox="0 0 {WIDE} {TALL + FOOT}" role="img" aria-label="{label}">{drawn}</svg>'
+    figure = f'<svg class="lettered" viewBox="0 0 {WIDE} {TALL + FOOT}" role="img" aria-label="{label}">{drawn}</svg>'
     keys = "".join(f"<li>{swatch(kind)}{escape(what)}</li>" for _, kind, what in ROWS)
     note = "Kernels left of the launch calls run shorter than it takes to start them. Each colour has its own scale."
     return f'{figure}<ul class="legend">{keys}</ul><p class="note">{escape(note)}</p>'
