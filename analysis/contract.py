@@ -248,6 +248,7 @@ class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
     stack: list[str] = msgspec.field(default_factory=list)  # from ``call_site`` outwards, of the most frequent caller
     apis: list[str] = msgspec.field(default_factory=list)  # all calls of the line, where these are several
     note: str | None = None  # WOULD_SYNCHRONIZE: nothing blocked here, on a GPU it would
+    seen_in_steps: int | None = None  # of such a row: in how many of the attribution window's steps it was called
 
 
 class MemcpyRow(msgspec.Struct, frozen=True, kw_only=True):

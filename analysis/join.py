@@ -50,6 +50,7 @@ class Joined:
     module_types: tuple[str, ...]  # class of each
     function_names: tuple[str, ...]  # "helper (train.py:6)"
     site_calls: Ints  # (s,) marks of each site in the attribution window, those inside another of its line left out
+    site_seen: Bools  # (s, steps) whether a site was marked in a step of the attribution window
     matched: Bools  # (n,) which events of the timing trace have a counterpart
 
     def site_of(self, trace: Trace, rows: Ints) -> Ints:
@@ -108,6 +109,7 @@ def join(trace: Trace, window: Window, attribution: Trace, manifest: Manifest) -
         module_types=tuple(module.type for module in manifest.modules),
         function_names=function_names,
         site_calls=_site_calls(sites, marked, names),
+        site_seen=_site_seen(sites, marked, len(names)),
         matched=matched,
     )
 
@@ -150,6 +152,14 @@ def _site_calls(sites: Ranges, window: Window, names: tuple[SiteName, ...]) -> I
     outermost = sites.forest.outermost(of_line[sites.labels])
     counted = sites.labels[outermost & window.holds(sites.starts)]
     return np.bincount(counted, minlength=len(names)).astype(np.int64)
+
+
+def _site_seen(sites: Ranges, window: Window, size: int) -> Bools:
+    """In which of the window's steps each site was marked."""
+    seen = np.zeros((size, window.count), dtype=np.bool_)
+    inside = window.holds(sites.starts)
+    seen[sites.labels[inside], np.searchsorted(window.step_starts, sites.starts[inside], side="right") - 1] = True
+    return seen
 
 
 # -- what corresponds to what ---------------------------------------------------------------------------------------

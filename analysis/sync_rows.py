@@ -126,6 +126,7 @@ def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | 
         callers=list(dict.fromkeys(line for some in callers for line in some)),
         stack=[name.line, *name.callers],
         note=contract.WOULD_SYNCHRONIZE,
+        seen_in_steps=int(joined.site_seen[numbers].any(axis=0).sum()),
     )
 
 

@@ -17,7 +17,7 @@ class Cause:
 CAUSES: Final = {
     "boolean_mask": Cause(
         "x[mask], a boolean mask: how many elements it picks only the GPU knows",
-        "Keep the size fixed: torch.where(mask, x, 0.0), or multiply by the mask.",
+        "Keep the size fixed: torch.where(mask, values, 0.0), or multiply by the mask.",
     ),
     "nonzero": Cause(
         "nonzero(), unique() or masked_select(): results of a size that only the GPU knows",
@@ -25,8 +25,8 @@ CAUSES: Final = {
     ),
     "if_tensor": Cause(
         "a tensor in `if`, `while` or bool(): Python must know its value",
-        "Decide on the GPU, x = torch.where(loss > limit, a, b), or test every 100 steps: "
-        "if step % 100 == 0 and loss > limit.",
+        "Decide on the GPU, x = torch.where(value > limit, a, b), or test every 100 steps: "
+        "if step % 100 == 0 and value > limit.",
     ),
     "print": Cause(
         "printing or formatting a tensor, print(loss) or an f-string",

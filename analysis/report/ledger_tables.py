@@ -11,6 +11,11 @@ WOULD_WAIT = "Lines that would make the CPU wait, were the tensors on a GPU"
 WORTH = 0.01  # share of the step from which a wait gets a sentence
 MOSTLY = 0.5
 CALLERS = 3  # lines named of those that call a helper
+ENOUGH = 5  # steps, from which on a number of calls is a rate
+ADVICE_BY_CALL: dict[str, str] = {
+    "unique": "Take it once, before the loop; or count on the GPU into a fixed size: "
+    "torch.zeros(n, device=ids.device).index_add_(0, ids, weights).",
+}
 STALLS = ("synchronize", "copy")
 GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
@@ -137,19 +142,44 @@ def _more(sites: list[SyncSite]) -> list[Row]:
 def would_wait(summary: Summary) -> list[str]:
     """The lines that would make the CPU wait on a GPU, a sentence each; the advice once for each kind."""
     listed = [site for site in summary.sync_sites or [] if site.note is not None]
-    said: set[str] = set()
+    steps = summary.attribution.steps if summary.attribution else None
+    said: dict[str, str | None] = {}
     sentences = []
     for site in listed[:TOP]:
-        cause = CAUSES.get(BY_CALL.get(site.called or "", ""))
-        advice = cause.advice if cause else "Ask for its result less often, or later in the step."
-        times = f", {count(site.calls_per_step)} times a step" if site.calls_per_step != 1 else ""
+        advice = would_advice(site.called or "")
         callers = f", called from {', '.join(site.callers[:CALLERS])}" if site.callers else ""
-        text = f"{site.call_site} {spoken(site.called or '')}{callers}{times}: {site.note}."
-        sentences.append(text if advice in said else f"{text} {advice}")
-        said.add(advice)
+        text = f"{site.call_site} {spoken(site.called or '')}{callers}{_how_often(site, steps)}: {site.note}."
+        sentences.append(f"{text} Advice as for {said[advice]}." if advice in said else f"{text} {advice}")
+        said.setdefault(advice, site.call_site)
     if len(listed) > TOP:
         sentences.append(f"{len(listed) - TOP} more lines: see --format json.")
+    if listed and steps:
+        over = f"the {steps} steps" if steps > 1 else "the one step"
+        sentences.append(
+            f"Looked for in {over} whose lines were recorded: what happens less often (an evaluation, a print every "
+            "100 steps) may be missing here, and would wait too."
+        )
     return sentences
+
+
+def would_advice(called: str) -> str:
+    """What to do about a line that would wait, by what it calls."""
+    cause = CAUSES.get(BY_CALL.get(called, ""))
+    return ADVICE_BY_CALL.get(called) or (cause or CAUSES["other_wait"]).advice
+
+
+def _how_often(site: SyncSite, steps: int | None) -> str:
+    """In how many of the steps; a rate only where it was in each of enough steps."""
+    seen = site.seen_in_steps
+    if steps is None or seen is None:
+        return ""
+    if seen < steps:
+        return f", in {seen} of {steps} steps"
+    if site.calls_per_step == 1:
+        return ""
+    if steps < ENOUGH:
+        return f", {count(site.calls_per_step * steps)} times in {steps} step{'s' if steps > 1 else ''}"
+    return f", {count(site.calls_per_step)} times a step"
 
 
 def headline(summary: Summary) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from stallscope.analysis.report.ledger_tables import would_wait
 from stallscope.analysis.steps import find_window
 from stallscope.analysis.summary import analyse, summarize
 from stallscope.traces.manifest import Manifest
@@ -248,8 +249,37 @@ def test_a_run_without_a_gpu_lists_the_lines_that_would_wait():
         "chain": None, "function": "read", "thread": None, "waited_us_per_step": None, "own_cost_us": None,
         "waited_for": None, "lag_us": None, "drained_share": None, "called": "item", "exact": True,
         "callers": ["train.py:47", "train.py:49"], "stack": ["train.py:6", "train.py:47"], "apis": [],
-        "note": "would synchronize on a GPU",
+        "note": "would synchronize on a GPU", "seen_in_steps": 2,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("steps", "often", "said"),
+    [
+        (2, "each", "train.py:6 .item(), called from train.py:47, 4 times in 2 steps: would synchronize on a GPU."),
+        (5, "each", "train.py:6 .item(), called from train.py:47, 2 times a step: would synchronize on a GPU."),
+        (5, "last", "train.py:6 .item(), called from train.py:47, in 1 of 5 steps: would synchronize on a GPU."),
+    ],
+)
+def test_how_often_a_line_would_wait_is_a_rate_only_of_enough_steps(steps, often, said):
+    """Twice in each of 2 steps, of 5 steps, in the last of 5: and what was looked at is said."""
+
+    def loop(*, marks: bool):
+        builder = TraceBuilder(gpu=None)
+        for step in range(steps):
+            builder.step(step * 100, 100).op("aten::mm", step * 100 + 1, 5)
+            for at in (10, 40) if often == "each" or step == steps - 1 else ():
+                if marks:
+                    builder.op("stallscope.site#2", step * 100 + at, 12)
+                builder.op("aten::item", step * 100 + at + 1, 5)
+        return builder.trace()
+
+    first, last = would_wait(summarize(loop(marks=False), tables(), loop(marks=True)))
+    assert first.startswith(f"{said} Keep loss.detach() in a list")
+    assert last == (
+        f"Looked for in the {steps} steps whose lines were recorded: what happens less often (an evaluation, a print "
+        "every 100 steps) may be missing here, and would wait too."
+    )
 
 
 def test_the_window_of_the_attribution_trace_counts():

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.summary import summarize
 from stallscope.traces.read import read
@@ -70,3 +71,20 @@ def test_a_full_queue_is_one_row(real_traces):
     rows = {row[0].strip(): row[1:] for row in ledger_tables.launches(summary).rows}
     assert rows["launches queued at the GPU, at most"] == ("1021", "")
     assert rows["calls that waited for room in the full queue"] == ("257", "47.1 ms")
+
+
+def test_each_line_that_would_wait_has_its_advice():
+    """unique() has advice of its own; a second nonzero() points to the first, whose advice it shares."""
+    rows = [
+        SyncSite(call_site=f"t.py:{line}", operator=None, api=None, module=None, calls_per_step=1.0,
+                 blocked_us_per_step=0.0, idle_after_us_per_step=None, called=called, note="would synchronize on a GPU",
+                 seen_in_steps=5)
+        for line, called in ((1, "nonzero"), (2, "unique"), (3, "nonzero"))
+    ]  # fmt: skip
+    bare = summarize(TraceBuilder(gpu=None).op("a", 0, 5).trace())
+    told = ledger_tables.would_wait(msgspec.structs.replace(bare, sync_sites=rows))
+    waits = "would synchronize on a GPU."
+    first, second, third = told
+    assert first.startswith(f"t.py:1 .nonzero(): {waits} Keep sizes fixed: torch.where(condition, x, y)")
+    assert second.startswith(f"t.py:2 .unique(): {waits} Take it once, before the loop; or count on the GPU")
+    assert third == f"t.py:3 .nonzero(): {waits} Advice as for t.py:1."
