@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
+from types import FrameType
 from typing import Any
 
 
@@ -16,6 +17,19 @@ def anything_compiled() -> bool:
     counters: Any = getattr(utils, "counters", None)
     compiled = bool(counters) and bool(counters["stats"].get("unique_graphs") or counters["frames"].get("ok"))
     return compiled or any(each is not None for each in backends.values())
+
+
+def inside_compiled() -> bool:
+    """Whether compiled code has called us; what we call does not count.
+
+    Told by the stack: dynamo itself says that it is off, in functions that it was told to leave out.
+    """
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch._dynamo.eval_frame":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def leave_out(torch: Any, *functions: Any) -> None:

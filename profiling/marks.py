@@ -23,7 +23,7 @@ from typing import Any
 
 from stallscope.profiling import patches, synchronizing
 from stallscope.profiling.callsites import CallSites
-from stallscope.profiling.compiled import Gate, anything_compiled
+from stallscope.profiling.compiled import Gate, anything_compiled, inside_compiled
 from stallscope.profiling.device import find_device
 from stallscope.profiling.function_mode import FunctionMode, unframed
 from stallscope.profiling.imports import when_imported
@@ -50,6 +50,7 @@ class Marks:
         self._calls = synchronizing.calls(torch) if call_sites else {}
         self._mode: FunctionMode | None = None
         self._gated = False
+        self._due = False  # the mode is to be put on where no compiled code is running: after a backward pass
         self._forget_import: Callable[[], None] = lambda: None
         self._suspended = 0  # calls that are running for which the mode was taken off
         self._resumes = False
@@ -129,7 +130,9 @@ class Marks:
             self._problems.append(Finding(name="compiled", text=COMPILED))
             return
         self._mode = FunctionMode(self._torch, self)
-        self._mode.put_on()
+        self._due = inside_compiled()  # model.compile() in place runs our hooks, and so this, inside
+        if not self._due:
+            self._mode.put_on()
 
     def _gate_off(self, dynamo: ModuleType) -> None:
         """Keep the mode off while compiled code runs, where this torch tells when it does."""
@@ -215,8 +218,15 @@ class Marks:
             except BaseException as error:
                 unframed(error)
                 raise
+            finally:
+                self._put_on_if_due()
 
         return _engine_run_backward
+
+    def _put_on_if_due(self) -> None:
+        if self._due and self.active and self._mode is not None and self._on_owner() and not inside_compiled():
+            self._due = False
+            self._mode.put_on()
 
     @contextlib.contextmanager
     def _seen_in_backward(self) -> Iterator[None]:

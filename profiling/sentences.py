@@ -13,9 +13,6 @@ SHORT_ROUND = "the training ended before the full recording was through: the fig
 USER_PROFILER = (
     "the script runs a profiler of its own: ours gave way, and recorded only while the script's was not running"
 )
-COMPILED = (
-    "the script uses torch.compile: modules and the lines that call were not marked, which would make it compile again"
-)
 OWN_OPTIONS = (
     "--logdir",
     "--name",

@@ -15,7 +15,6 @@ from stallscope.profiling import ending, guard, plan, runner, sharing
 from stallscope.profiling.account import Account
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.children import ChildWatch
-from stallscope.profiling.compiled import anything_compiled
 from stallscope.profiling.device import find_device
 from stallscope.profiling.export import RunFolder
 from stallscope.profiling.hooks import Hooks
@@ -26,7 +25,6 @@ from stallscope.profiling.pace import Pace
 from stallscope.profiling.progress import to_stderr
 from stallscope.profiling.recorder import TorchRecorder
 from stallscope.profiling.run_findings import findings_of_run
-from stallscope.profiling.sentences import COMPILED
 from stallscope.profiling.sigterm import Sigterm
 from stallscope.profiling.steps import StepTracker
 from stallscope.profiling.thread_end import ThreadEnds
@@ -148,7 +146,7 @@ class Session:
                 sight=self,
                 output=self._folder,
                 pace=self._pace(),
-                new_marks=lambda: self._new_marks(torch),
+                new_marks=lambda: Marks(torch),
                 report=self._progress.report,
             )
             self._capture.on_adopt(self._threads.watch)
@@ -159,14 +157,6 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the script runs all the same
             self._hooks.disable()
             self._failed(error)
-
-    def _new_marks(self, torch: ModuleType) -> Marks | None:
-        """Return marks for one window; None where they would make compiled code compile again."""
-        if not anything_compiled():
-            return Marks(torch)
-        if all(each.name != "not_marked" for each in self._account.findings):
-            self._account.findings.append(Finding(name="not_marked", text=COMPILED))
-        return None
 
     def _pace(self) -> Pace:
         launch = self._account.launch

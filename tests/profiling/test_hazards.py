@@ -348,6 +348,8 @@ def test_compiled_models_compile_as_often_as_without_us(tmp_path):
         found = manifest(tmp_path / "runs" / kind)
         assert found.steps.count == steps
         assert window(found, "timing", "full") is not None
+        assert window(found, "attribution", "full").detail == ["shapes", "marks"]
+        assert "backward" in {site.kind for site in found.call_sites}
         if kind != "late":  # hooks stay where something is compiled, and it is said
             assert window(found, "unprofiled", "full").forward_hooks
 
