@@ -43,6 +43,7 @@ class Account:
     findings: list[Finding] = field(default_factory=list)
     hidden_once: bool = False  # the forward hooks were out for a while: forwards were not counted throughout
     exit_code: int | None = None
+    interrupted: bool = False  # Ctrl-C ended it
     complete: bool = False
     machine: Machine | None = None  # found out when first asked for
     launch: Launch | None = field(default_factory=find_launch)  # of several ranks

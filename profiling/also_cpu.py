@@ -26,6 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from stallscope.profiling.options import Options
+from stallscope.profiling.sentences import INTERRUPTED
 from stallscope.profiling.session import Outcome
 from stallscope.traces.errors import StallscopeError
 from stallscope.traces.manifest import CpuRun, Manifest, Window
@@ -78,7 +79,9 @@ def after_run(start: Start, outcome: Outcome) -> Iterator[str]:
 
 
 def _why_not(manifest: Manifest, outcome: Outcome) -> str:
-    if outcome.exit_code or outcome.interrupted:
+    if outcome.interrupted:
+        return INTERRUPTED
+    if outcome.exit_code:
         return f"the script ended with exit code {outcome.exit_code}"
     if manifest.world_size > 1:
         return "it ran on several ranks"

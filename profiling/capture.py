@@ -80,6 +80,12 @@ class Capture:
         """Whether our profiler is warming up or recording."""
         return isinstance(self._open, Recorded)
 
+    @property
+    def whole(self) -> int:
+        """About how many steps, as long as the quicker ones seen (the first are slow), all recordings take."""
+        samples = sorted(ns for each in self.windows if each.kind == "unprofiled" for ns in each.samples_ns)
+        return self.plan.whole(samples[len(samples) // 4] if samples else 1, queues=self._tools.device.queues)
+
     def on_adopt(self, watch_thread: Callable[[], bool]) -> None:
         """Call ``watch_thread`` on the thread that capture starts to follow; False: do not follow it."""
         self._on_adopt = watch_thread

@@ -132,6 +132,13 @@ class Plan:
         timing = self.stages[1]
         return self.skip + self.stages[0].steps + timing.warmup + timing.steps
 
+    def whole(self, step_ns: int, *, queues: bool) -> int:
+        """Return about how many steps of ``step_ns`` each a script must have for all recordings."""
+        stages = [each for each in self.stages if not each.open_ended]
+        recorded = sum(each.warmup + each.steps for each in stages if each.recorded)
+        unprofiled = [each.unprofiled_steps(step_ns, queues=queues) for each in stages if not each.recorded]
+        return self.skip + recorded + sum(unprofiled)
+
     @property
     def timed(self) -> int:
         """Return the steps of the last timing window."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stallscope.profiling.account import Account
 from stallscope.profiling.capture import Capture
-from stallscope.profiling.sentences import NO_OPTIMIZER, SHORT_ROUND, USER_PROFILER, no_steps
+from stallscope.profiling.sentences import NO_OPTIMIZER, USER_PROFILER, no_steps, short_round
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.manifest import Finding, Steps
 
@@ -15,13 +15,12 @@ def findings_of_run(account: Account, steps: Steps, *, unwritable: bool) -> list
     """Return the findings, in the order in which they are told. ``unwritable``: a trace could not be written."""
     found = _of_steps(account, steps)
     capture = account.capture
-    if steps.count and account.exit_code and capture is not None:
+    if steps.count and account.exit_code and not account.interrupted and capture is not None:
         found.append(Finding(name="script_failed", text=f"the script ended with exit code {account.exit_code}"))
     if capture is not None:
         found += capture.notes
         if capture.windows and capture.windows[-1].round == "short" and capture.plan.stages[-1].round != "short":
-            text = f"{SHORT_ROUND} ({capture.plan.timed} steps were asked for)"
-            found.append(Finding(name="short_round", text=text))
+            found.append(Finding(name="short_round", text=short_round(capture.plan.timed, capture.whole)))
     if capture is not None and steps.count:
         if capture.lost_to_others:
             found.append(Finding(name="user_profiler", text=USER_PROFILER))
@@ -35,7 +34,7 @@ def _of_steps(account: Account, steps: Steps) -> list[Finding]:
     if account.torch is None:
         found.append(Finding(name="no_torch", text="the script never imported torch; there was nothing to record"))
     elif steps.count == 0:
-        text = no_steps(account.exit_code, account.options.args)
+        text = no_steps(account.exit_code, account.options.args, interrupted=account.interrupted)
         found.append(Finding(name="no_steps", text=text + _of_children(account)))
     if _trained_by_hand(account.hooks.trackers):
         found.append(Finding(name="no_optimizer", text=NO_OPTIMIZER))

@@ -10,6 +10,7 @@ NO_OPTIMIZER = (
     "no torch.optim.Optimizer ever stepped although gradients were on: each call of the model counts as one step"
 )
 SHORT_ROUND = "the training ended before the full recording was through: the figures are those of a short one"
+INTERRUPTED = "the script was interrupted (Ctrl-C)"
 USER_PROFILER = (
     "the script runs a profiler of its own: ours gave way, and recorded only while the script's was not running"
 )
@@ -27,8 +28,17 @@ OWN_OPTIONS = (
 )
 
 
-def no_steps(exit_code: int | None, args: tuple[str, ...]) -> str:
+def short_round(timed: int, whole: int) -> str:
+    """Why the figures are those of the short round. ``whole``: about the steps that the full one takes."""
+    unit = 10 ** max(0, len(str(whole)) - 2)
+    about = -(-whole // unit) * unit
+    return f"{SHORT_ROUND} ({timed} steps were asked for); a full recording takes about {about} steps of this length"
+
+
+def no_steps(exit_code: int | None, args: tuple[str, ...], *, interrupted: bool = False) -> str:
     """Why no training step was found: the script failed before, or its modules were not seen."""
+    if interrupted:
+        return f"{INTERRUPTED} before any training step"
     if not exit_code:
         return NO_STEPS
     ours = [each for each in args if each.partition("=")[0] in OWN_OPTIONS]

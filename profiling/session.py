@@ -25,6 +25,7 @@ from stallscope.profiling.pace import Pace
 from stallscope.profiling.progress import to_stderr
 from stallscope.profiling.recorder import TorchRecorder
 from stallscope.profiling.run_findings import findings_of_run
+from stallscope.profiling.sentences import INTERRUPTED
 from stallscope.profiling.sigterm import Sigterm
 from stallscope.profiling.steps import StepTracker
 from stallscope.profiling.thread_end import ThreadEnds
@@ -241,6 +242,7 @@ class Session:
         with contextlib.suppress(Exception):
             self._finish_capture(for_good=exit_code is not None)
         self._account.exit_code, self._account.complete = exit_code, True
+        self._account.interrupted = interrupted
         messages: list[str] = []
         try:
             self._account.machine = None
@@ -273,7 +275,8 @@ class Session:
         rank, world = self._account.rank_and_world()
         if rank != 0:
             return [f"rank {rank}: {text}" for text in self._own_problems()]
-        messages = [finding.text for finding in self._account.findings] + self._folder.problems
+        ended = [INTERRUPTED] if self._account.interrupted and steps.count else []
+        messages = ended + [finding.text for finding in self._account.findings] + self._folder.problems
         if self._folder.path is not None:
             recorded = self._capture is not None and self._capture.windows
             what = f"{steps.count} steps; recorded in" if recorded else "no trace; what is known of the run is in"

@@ -12,6 +12,7 @@ import pytest
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.device import Host
 from stallscope.profiling.plan import Depth, Phase, make, unusual
+from stallscope.profiling.sentences import short_round
 from stallscope.profiling.steps import StepTracker
 
 
@@ -514,6 +515,16 @@ def test_the_plans():
     ]
     assert [each.timed for each in (make(Depth.QUICK), make(), make(Depth.DEEP), make(steps=7))] == [5, 20, 50, 7]
     assert [each.shortest for each in (make(), make(skip=0), make(Depth.QUICK, steps=30))] == [17, 12, 42]
+
+
+def test_how_many_steps_a_full_recording_takes():
+    """Steps of 100 µs: 5 left alone, a short round of 16, 2500 unprofiled, 23 timed and 6 marked ones, so 2550."""
+    standard, deep = make(), make(Depth.DEEP, skip=0, attribution=False)
+    assert standard.whole(100_000, queues=False) == 2550
+    assert standard.whole(100_000, queues=True) == 5 + 16 + 4096 + 29
+    assert deep.whole(1_000_000_000, queues=False) == 5 + 7 + 20 + 53
+    assert short_round(20, 2550).endswith("; a full recording takes about 2600 steps of this length")
+    assert short_round(20, 85).endswith("about 85 steps of this length")
 
 
 def test_unusual_steps():

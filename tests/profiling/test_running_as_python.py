@@ -166,6 +166,8 @@ def test_ctrl_c(tmp_path):
     assert (code, out) == (-signal.SIGINT, "ready\n")
     assert err.startswith("Traceback (most recent call last):\n")
     assert "\nKeyboardInterrupt\n" in err
+    assert "stallscope: the script was interrupted (Ctrl-C)\n" in err
+    assert "exit code" not in err
     assert "stallscope/profiling" not in err
     assert len(list((tmp_path / "runs" / "train").glob("*.pt.trace.json.gz"))) == 4
     assert not list((tmp_path / "runs" / "train").glob(".*"))
