@@ -24,6 +24,10 @@ ALSO = 0.05  # share of the step from which another cause is worth a word …
 ALSO_BESIDE_GPU = 0.10  # … and where the GPU is the limit, and most waits are for its work
 INNOCENT = 0.15  # share of the step below which a usual suspect is "not the cause"
 SMALL_OPERATOR_US = 20.0
+SMALL_STEP_US = 1000.0  # of GPU work in a step …
+SMALL_KERNEL_US = 5.0  # … in kernels of this length, up to which a CPU may train as fast
+SHORT_FETCH_US = 1000.0  # of the DataLoader: a worker costs about as much to hand a batch over
+WORKERS = 4  # processes of a DataLoader to begin with, where there are cores for them
 MOSTLY = 0.5  # share of the step from which the time "is" in one place
 GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 FUSABLE = ("Adam", "AdamW", "SGD", "Adagrad")
@@ -103,7 +107,9 @@ def _saves(name: str, us: float, facts: Facts, replayed: Replayed) -> str:
 def what_helps(facts: Facts, kind: str) -> list[str]:
     """At most three pieces of advice, those for the verdict first, then by share; without a GPU by share alone."""
     if facts.vendor == "cpu":
-        found = [each for each in _input_advice(facts) + _cpu_advice(facts) if each[0] >= ALSO]
+        found = [
+            each for each in _input_advice(facts) + _exchange_advice(facts) + _cpu_advice(facts) if each[0] >= ALSO
+        ]
         return [text for _, text in sorted(found, key=lambda each: -each[0])][:MOST]
     named = sorted(causes(facts, kind), key=lambda name: name in ("host-bound", "launch-bound"))  # hardest to change
     first = [each for name in named if name in _FOR_KIND for each in _FOR_KIND[name](facts)[: MOST - len(named) + 1]]
@@ -174,20 +180,33 @@ def _launch_advice(facts: Facts) -> list[Advice]:
                 ),
             )
         )
-    found.append(
-        (
-            share,
-            (
-                "Use a larger batch: the same number of launches then does more work. If the batch cannot grow, a "
-                "model this small may train faster on the CPU; measure both and compare."
-            ),
-        )
-    )
+    cpu = " If the batch cannot grow, a model this small may train faster on the CPU; measure both and compare."
+    larger = "Use a larger batch: the same number of launches then does more work."
+    found.append((share, larger + (cpu if _small_training(facts) else "")))
     return found
+
+
+def _small_training(facts: Facts) -> bool:
+    """Whether the GPU has so little to do in a step of training that a CPU may do it in the time of the launches."""
+    tiny = facts.busy_us <= SMALL_STEP_US and facts.mean_kernel_us <= SMALL_KERNEL_US
+    return tiny and facts.trains and facts.from_steps and facts.gpus == 1 and not facts.communication_us
 
 
 def _host_advice(facts: Facts) -> list[Advice]:
     share = facts.share(facts.host_us)
+    calls = facts.long_calls
+    if calls is not None:
+        return [
+            (
+                share,
+                (
+                    f"{percent(facts.share(calls.call_us))} of the time passes inside calls to the GPU's software, "
+                    f"most of it in calls of {calls.name} of {microseconds(calls.us / calls.number)} each. "
+                    "The first calls of a process take so long: they start the GPU, load kernels and get memory. "
+                    "Record later steps, after some that warm up."
+                ),
+            )
+        ]
     return [
         (
             share,
@@ -253,12 +272,27 @@ def _input_advice(facts: Facts) -> list[Advice]:
                 ),
             )
         ]
+    workers = WORKERS if facts.cores is None else min(WORKERS, facts.cores - 1)
+    if 0 < facts.fetch_us < SHORT_FETCH_US or workers < 1:
+        return [(share, _without_workers(facts, on_cpu=on_cpu))]
     return [
         (
             share,
-            f"Load in the background: DataLoader(..., num_workers=4, persistent_workers=True{pinned}).",
+            f"Load in the background: DataLoader(..., num_workers={workers}, persistent_workers=True{pinned}).",
         )
     ]
+
+
+def _without_workers(facts: Facts, *, on_cpu: bool) -> str:
+    """What to do about loading where worker processes would not pay."""
+    if not 0 < facts.fetch_us < SHORT_FETCH_US:
+        return "Make the transforms cheaper, or do them once and keep the result: no core is free for workers."
+    where = "" if on_cpu else " on the GPU"
+    return (
+        f"A fetch takes {microseconds(facts.fetch_us)}, less than handing it over from a worker process may cost: "
+        f"where the data fit in memory, keep them as tensors{where} and index those (x[i : i + n]) instead of "
+        "a DataLoader."
+    )
 
 
 def _copy_advice(facts: Facts) -> list[Advice]:
@@ -306,7 +340,7 @@ def _compute_advice(facts: Facts) -> list[Advice]:
 def _cpu_advice(facts: Facts) -> list[Advice]:
     """Without a GPU: the operators, and what runs between them."""
     operators = facts.share(min(facts.operator_us, facts.step_us))
-    between = facts.share(max(0.0, facts.rest_us - facts.communication_us))
+    between = facts.share(facts.rest_us)
     found: list[Advice] = []
     if between >= MOSTLY:
         found.append(
@@ -325,8 +359,12 @@ def _cpu_advice(facts: Facts) -> list[Advice]:
     return found
 
 
+def _exchange_advice(facts: Facts) -> list[Advice]:
+    return _communication_advice(facts) if facts.communication_us else []
+
+
 def _small_operators(facts: Facts, operators: float) -> list[Advice]:
-    return [
+    found: list[Advice] = [
         (
             operators,
             (
@@ -334,8 +372,12 @@ def _small_operators(facts: Facts, operators: float) -> list[Advice]:
                 "does more work for the same number of them."
             ),
         ),
-        (operators, "torch.set_num_threads(1) may help: sharing out such small work costs more than it saves."),
     ]
+    if facts.threads == 1:
+        return found
+    where = "" if facts.threads is None else f" instead of {facts.threads}"
+    help_ = f"torch.set_num_threads(1){where} may help: sharing out such small work costs more than it saves."
+    return [*found, (operators, help_)]
 
 
 _FOR_KIND: dict[str, Callable[[Facts], list[Advice]]] = {

@@ -98,6 +98,7 @@ class PerStepChange(msgspec.Struct, frozen=True, kw_only=True):
     sync_stall_us: Change
     dataloader_us: Change
     queue_delay_us: QueueDelayChange
+    operator_us: Change
 
 
 class BreakdownChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -137,6 +137,9 @@ class PerStep(msgspec.Struct, frozen=True, kw_only=True):
     sync_stall_us: float | None
     dataloader_us: float | None
     queue_delay_us: QueueDelay | None
+    operator_us: float | None = (
+        None  # without a GPU: in operators, outside DataLoader and collectives, each instant once
+    )
 
 
 class DeviceFigures(msgspec.Struct, frozen=True, kw_only=True):

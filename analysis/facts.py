@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stallscope.analysis import intervals
-from stallscope.analysis.breakdown import is_dataloader
-from stallscope.analysis.contract import Breakdown, MemcpyRow, PerStep, SyncSite
+from stallscope.analysis.breakdown import is_collective_range, is_dataloader
+from stallscope.analysis.contract import Breakdown, MachineInfo, MemcpyRow, PerStep, SyncSite
+from stallscope.analysis.long_calls import LongCalls, find_long_calls
 from stallscope.analysis.rows import matches, rows_named
 from stallscope.analysis.sync import STALLS
 from stallscope.traces.trace import Category, Trace
@@ -52,10 +53,19 @@ class Facts:
     input_us: float  # in the DataLoader while the GPU idles
     dataloader_us: float  # in the DataLoader at all
     operators: float  # outermost operator calls outside the DataLoader
-    operator_us: float  # host time in operators, all threads, outside the DataLoader: what runs inside is loading
+    operator_us: float  # host time in operators, all threads, outside the DataLoader (what runs inside is loading) …
+    # … and without a GPU outside collectives, so that communication + dataloader + operator + rest is the step
     optimizer: str | None  # "SGD" of Optimizer.step#SGD.step
     optimizer_launches: float
     loader_workers: bool  # the DataLoader has worker processes
+    fetch_us: float = 0.0  # one fetch of the DataLoader, mean; 0 without
+    trains: bool = False  # a backward pass or an optimizer was seen
+    gpus: int = 1  # that did work, of all ranks
+    cores: int | None = None
+    threads: int | None = None  # of PyTorch's operators
+    steps: int = 0  # recorded
+    cut_steps: int = 0  # of which the recorder cut short
+    long_calls: LongCalls | None = None  # few calls of the GPU's API in which most of the step passes
     sites: list[SyncSite] = field(default_factory=list)
     copies: list[MemcpyRow] = field(default_factory=list)
 
@@ -114,8 +124,9 @@ class Facts:
 
     @property
     def rest_us(self) -> float:
-        """On the host neither in an operator nor in the DataLoader: Python, and whatever was not recorded."""
-        return max(0.0, self.step_us - self.dataloader_us - self.operator_us)
+        """On the host in no operator, DataLoader or collective: Python, and whatever was not recorded."""
+        exchanged = self.communication_us if self.vendor == "cpu" else 0.0
+        return max(0.0, self.step_us - self.dataloader_us - self.operator_us - exchanged)
 
     @property
     def each(self) -> str:
@@ -135,10 +146,14 @@ def find_facts(
     breakdown: Breakdown,
     sites: list[SyncSite] | None,
     copies: list[MemcpyRow] | None,
+    machine: MachineInfo,
 ) -> Facts:
     """One step of the analysed window."""
     optimizer, optimizer_launches = _optimizer(stages)
-    operators, operator_ns = _operators(stages)
+    operators, operator_ns = find_operator_time(stages)
+    trace, window = stages.trace, stages.window
+    fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
+    fetches = fetches[window.holds(trace.events.ts_ns[fetches])]
     return Facts(
         vendor=stages.trace.vendor,
         measured=stages.measured,
@@ -166,7 +181,15 @@ def find_facts(
         operator_us=stages.us(operator_ns),
         optimizer=optimizer,
         optimizer_launches=stages.per_step(optimizer_launches),
-        loader_workers=find_loader_workers(stages.trace) is True,
+        loader_workers=find_loader_workers(trace) is True,
+        fetch_us=stages.activity.dataloader_ns / (1000 * len(fetches)) if len(fetches) else 0.0,
+        trains=optimizer is not None or bool((stages.backward.forward >= 0).any()),
+        gpus=max(len(stages.activity.devices), trace.world_size or 1),
+        cores=machine.cores,
+        threads=machine.threads,
+        steps=window.count,
+        cut_steps=int((~window.whole).sum()),
+        long_calls=find_long_calls(stages, breakdown),
         sites=[site for site in sites or [] if site.kind in STALLS and not site.by_profiler],
         copies=copies or [],
     )
@@ -178,15 +201,20 @@ def find_loader_workers(trace: Trace) -> bool | None:
     return any("_MultiProcessing" in name for name in names) if names else None
 
 
-def _operators(stages: Stages) -> tuple[int, int]:
+def find_operator_time(stages: Stages) -> tuple[int, int]:
     """Operator calls that lie in no other operator, and the ns in operators; neither counts what the DataLoader runs.
+
+    Without a GPU neither counts what runs during a collective: that time is the collective's, as in the breakdown.
 
     Without worker processes its fetches run operators in the training process (stacking a batch, say). The fetch's own
     range, an operator to some versions of PyTorch, falls out with them.
     """
     trace, window, found = stages.trace, stages.window, stages.operators
     host = trace.events.rows(Category.CPU_OP, Category.ANNOTATION)
-    loading = window.cover(trace, rows_named(trace, host, is_dataloader))
+    without_gpu = trace.vendor == "cpu"
+    loading = window.cover(
+        trace, rows_named(trace, host, lambda name: is_dataloader(name) or (without_gpu and is_collective_range(name)))
+    )
     starts = trace.events.ts_ns[found.rows[found.parent[found.rows] < 0]]
     calls = int((window.holds(starts) & ~intervals.covers(loading, starts)).sum())
     return calls, intervals.total(intervals.subtract(window.cover(trace, found.rows), loading))

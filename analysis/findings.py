@@ -255,6 +255,8 @@ def _host(stages: Stages, facts: Facts, kind: str) -> Iterator[CostFinding]:
     if kind not in advice.GPU_KINDS:
         name = "launching" if "launch-bound" in advice.causes(facts, kind) else "host"
         title = "starting many small kernels" if name == "launching" else "the CPU's work between the launches"
+        if facts.long_calls is not None and name == "host":
+            title = "few long calls to the GPU's software, and the CPU's work between them"
         evidence = (
             f"{_times(facts.launches, 'launch', 'es')}; the GPU idles {microseconds(facts.host_us)} while the CPU "
             f"prepares them, {microseconds(facts.host_us_per_launch)} of CPU work for each."
@@ -276,14 +278,16 @@ def _idle_in(stages: Stages, accept: Callable[[str], bool]) -> tuple[float, floa
 
 def _gpu(facts: Facts, kind: str) -> Iterator[CostFinding]:
     """What the GPU itself is busy with, where it is the limit, or with nothing else running."""
-    whose, alone = ("processes", "runs") if facts.vendor == "cpu" else ("GPUs", "runs on the GPU")
+    on_cpu = facts.vendor == "cpu"
+    whose = "processes" if on_cpu else "GPUs"
+    alone = ", whatever else runs meanwhile" if on_cpu else " while nothing else runs on the GPU"
     computing = facts.compute_us if "compute-bound" in advice.causes(facts, kind) else 0.0
     parts = (
         (
             "communication",
             f"exchanging data between {whose}",
             facts.communication_us,
-            f"{microseconds(facts.communication_us)} in collectives while nothing else {alone}.",
+            f"{microseconds(facts.communication_us)} in collectives{alone}.",
         ),
         (
             "copy",

@@ -209,10 +209,18 @@ def summary_of(
     per_step, breakdown = step_rows.per_step(stages), step_rows.breakdown(stages)
     idle = ledger_rows.idle_causes(stages, stages.idle)
     sites, rows = sync_rows.sync_sites(stages), ledger_rows.memcpy(stages)
-    facts = find_facts(
-        stages, refused=health.grade == "refused", per_step=per_step, breakdown=breakdown, sites=sites, copies=rows
-    )
     machine = find_machine(trace, manifest)
+    facts = find_facts(
+        stages,
+        refused=health.grade == "refused",
+        per_step=per_step,
+        breakdown=breakdown,
+        sites=sites,
+        copies=rows,
+        machine=machine,
+    )
+    if trace.vendor == "cpu":
+        per_step = msgspec.structs.replace(per_step, operator_us=facts.operator_us)
     batched = any(gpu.driver_model == "WDDM" for gpu in machine.gpus)
     replayed = None if facts.refused else find_replayed(stages, inflation=steps.inflation, batched=batched)
     verdict = judge(facts, replayed)

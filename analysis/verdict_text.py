@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 REFUSE: Final = 0.10  # share of the window in waits that nothing recorded explains, or without device rows
 DOUBT: Final = 0.02
+CUT: Final = 0.10  # share of the steps that were cut short from which averages over all of them mislead
 LARGE: Final = 0.20  # share of the step from which one class gives the step its name
+TOGETHER: Final = 1.2  # times the sum of what each saves alone: two causes that only count together
+NO_MORE: Final = 0.01  # of the step: what a second cause adds to the first's saving and that is nothing
 BEHIND: Final = 1.05  # times the step on the host: the GPU takes longer for its work than the host to ask for it
 CLASSES: Final = {  # what could be free, as it reads in a sentence
     "host": "the CPU's own work",
@@ -36,7 +39,7 @@ def text(facts: Facts, kind: str, replayed: Replayed | None) -> str:
         said = _none_alone(forecast)
     else:
         said = _TEXTS[kind](facts) + (_without(facts, forecast) if forecast is not None else "")
-    return said if kind == "unknown" else said + _doubt(facts, replayed)
+    return said if kind == "unknown" else said + _cut_steps(facts) + _doubt(facts, replayed)
 
 
 def doubts(facts: Facts, replayed: Replayed | None) -> list[str]:
@@ -54,6 +57,17 @@ def doubts(facts: Facts, replayed: Replayed | None) -> list[str]:
     elif facts.orphan_share > REFUSE:
         found.append(f"{percent(facts.orphan_share)} of the GPU work has no launch in the trace")
     return found
+
+
+def _cut_steps(facts: Facts) -> str:
+    """That figures per step are averages which take in steps that the recorder cut short, where they distort them."""
+    if facts.steps <= 0 or facts.cut_steps / facts.steps < CUT:
+        return ""
+    did = "was cut short and holds" if facts.cut_steps == 1 else "were cut short and hold"
+    return (
+        f" {facts.cut_steps} of the {facts.steps} recorded steps {did} next to nothing, so figures per step are up to "
+        f"{percent(facts.cut_steps / facts.steps)} below those of a whole step."
+    )
 
 
 def _doubt(facts: Facts, replayed: Replayed | None) -> str:
@@ -74,13 +88,24 @@ def _without(facts: Facts, replayed: Replayed) -> str:
 
 
 def _mixed(facts: Facts, replayed: Replayed) -> str:
+    """Two causes: side by side, only together, or one that is enough."""
     first, second = replayed.ranked[0], replayed.second
-    a, b = replayed.savings[first], replayed.savings[second]
-    both = " Change both: either alone only uncovers the other." if replayed.joint > 1.2 * (a + b) else ""
+    a, b, joint = replayed.savings[first], replayed.savings[second], replayed.joint
+    one, other, step = CLASSES[first], CLASSES[second], _subject(facts)
+    shorter = f"If {one} cost nothing, {step} of {microseconds(replayed.step_us)} would be {percent(a)} shorter; if"
+    if joint > TOGETHER * (a + b):
+        return (
+            f"{_capital(one)} and {other} hold {step} up together. {shorter} {other} did, {percent(b)}; if both did, "
+            f"{percent(joint)}. Change both: either alone only uncovers the other."
+        )
+    if joint <= a + NO_MORE:
+        return (
+            f"{_capital(one)} and {other} hold {step} up. {shorter} {other} did, {percent(b)}; if both did, "
+            f"{percent(joint)}, no more than the first alone: without {one}, {other} holds nothing up."
+        )
     return (
-        f"Two things hold {_subject(facts)} up: {CLASSES[first]} and {CLASSES[second]}. If {CLASSES[first]} cost "
-        f"nothing, {_subject(facts)} of {microseconds(replayed.step_us)} would be {percent(a)} shorter; if "
-        f"{CLASSES[second]} did, {percent(b)}; if both did, {percent(replayed.joint)}.{both}"
+        f"Two things hold {step} up: {one} and {other}. {shorter} {other} did, {percent(b)}; if both did, "
+        f"{percent(joint)}."
     )
 
 
@@ -136,16 +161,23 @@ def _unknown(facts: Facts) -> str:
 
 
 def _cpu(facts: Facts) -> str:
-    loads = facts.share(facts.dataloader_us) >= advice.WORTH
-    loading = f"{percent(facts.share(facts.dataloader_us))} in the DataLoader"
+    """The parts of a step, that with most of it first where it is exchanging data."""
+    exchanges = facts.communication_us if facts.share(facts.communication_us) >= advice.WORTH else 0.0
+    loads = facts.dataloader_us if facts.share(facts.dataloader_us) >= advice.WORTH else 0.0
+    parts = [_operators(facts)] if facts.operators else []
+    parts += [f"{percent(facts.share(loads))} in the DataLoader"] if loads else []
+    if exchanges:
+        first = exchanges > facts.operator_us
+        parts.insert(0 if first else 1, f"{percent(facts.share(exchanges))} exchanging data between processes")
     if not facts.operators:
         whole = f"the {microseconds(facts.step_us)} of a step"
-        if not loads:
+        if not parts:
             return f"This run used no GPU, and no operator was recorded in {whole}."
-        return f"This run used no GPU. Of {whole} it spends {loading}; outside it no operator was recorded."
+        return f"This run used no GPU. Of {whole} it spends {' and '.join(parts)}; outside it no operator was recorded."
+    what = ("them", "both", "all of these")[len(parts) - 1]
     return (
         f"This run used no GPU. Of the {microseconds(facts.step_us)} of {facts.each} the CPU spends "
-        f"{_operators(facts)}, {f'{loading}, ' if loads else ''}and {_rest(facts, 'both' if loads else 'them')}."
+        f"{', '.join(parts)}, and {_rest(facts, what)}."
     )
 
 
@@ -173,7 +205,7 @@ def _launch_bound(facts: Facts) -> str:
     return (
         f"{_capital(facts.each)} starts {_kernels(facts)}; preparing and starting them takes the CPU "
         f"{microseconds(facts.working_host_us)}, so the GPU works {percent(facts.share(facts.busy_us))} of the time "
-        "and waits for Python the rest."
+        "and waits for the CPU the rest."
     )
 
 

@@ -12,7 +12,8 @@ LAUNCHES: Final = "calls starting kernels"
 WAITS: Final = "waiting for GPU"
 LOADS: Final = "loading data"
 EXCHANGES: Final = "exchanging data"
-REST: Final = "the rest: Python etc."
+REST: Final = "the rest: operators, Python"
+REST_OF_CPU_RUN: Final = "the rest: Python etc."  # operators have a bar of their own there
 
 
 def cpu_parts(summary: Summary) -> list[tuple[str, float]]:
@@ -23,16 +24,13 @@ def cpu_parts(summary: Summary) -> list[tuple[str, float]]:
     each, whole = summary.per_step, step_us(summary)
     parts: list[tuple[str, float]] = []
     if summary.trace.vendor == "cpu":
-        split = summary.breakdown_us  # what operators do inside the DataLoader is loading there
-        outside = (split.cpu_op or 0.0) + (split.runtime or 0.0)
-        operators = min(sum(row.host_self_us_per_step for row in summary.operators), outside)
-        parts.append((OPERATORS, min(operators, whole - (each.dataloader_us or 0.0))))
-        if split.communication:
-            parts.append((EXCHANGES, split.communication))
-    elif each.launch_call_us is None:
+        split = summary.breakdown_us
+        parts.append((OPERATORS, each.operator_us or 0.0))
+        parts += [(what, us) for what, us in ((EXCHANGES, split.communication), (LOADS, split.dataloader)) if us]
+        return [*parts, (REST_OF_CPU_RUN, max(0.0, whole - sum(us for _, us in parts)))]
+    if each.launch_call_us is None:
         return []
-    else:
-        parts += [(LAUNCHES, each.launch_call_us), (WAITS, each.sync_stall_us or 0.0)]
+    parts += [(LAUNCHES, each.launch_call_us), (WAITS, each.sync_stall_us or 0.0)]
     if each.dataloader_us:
         parts.append((LOADS, each.dataloader_us))
     return [*parts, (REST, max(0.0, whole - sum(us for _, us in parts)))]

@@ -7,7 +7,16 @@ from html import escape as escaped
 
 from stallscope.analysis.compare_contract import Change, Statistics
 from stallscope.analysis.contract import Summary
-from stallscope.analysis.report.bars import EXCHANGES, LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
+from stallscope.analysis.report.bars import (
+    EXCHANGES,
+    LAUNCHES,
+    LOADS,
+    OPERATORS,
+    REST,
+    REST_OF_CPU_RUN,
+    WAITS,
+    cpu_parts,
+)
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.table import step_us
 from stallscope.analysis.units import microseconds, percent
@@ -50,6 +59,7 @@ CPU_KINDS = {
     OPERATORS: "operator",
     EXCHANGES: "communication",
     REST: "rest",
+    REST_OF_CPU_RUN: "rest",
 }
 
 Part = tuple[str, str, float]  # words, colour, µs

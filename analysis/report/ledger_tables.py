@@ -78,11 +78,18 @@ def launches(summary: Summary) -> Table:
         ("copies", count(each.memcpys), microseconds(each.memcpy_us)),
         ("memory fills (memset)", count(each.memsets), microseconds(each.memset_us)),
         ("synchronize calls (the CPU waits)", count(each.sync_calls), microseconds(each.sync_call_us)),
-        ("CPU blocked, waiting for the GPU", "", microseconds(each.sync_stall_us)),
+        ("CPU blocked in waits and blocking copies", "", microseconds(each.sync_stall_us)),
+        *_held_up(summary),
     ]
     told = [row for row in rows if row[1] not in ("-", "0") and row[1:] != ("", "-")]
     note = "Times of launches, copies and waits overlap with the GPU's work: they do not add up to the step."
     return Table(f"Launches and waits {scope(summary)}", note, ("", "number", "time"), told)
+
+
+def _held_up(summary: Summary) -> list[Row]:
+    """The calls that a full queue held up, which are no waits."""
+    held = sum(site.blocked_us_per_step for site in summary.sync_sites or [] if site.kind == "queue_full")
+    return [("calls held up by a full queue (all threads)", "", microseconds(held))] if held else []
 
 
 def _launch_calls(summary: Summary) -> list[Row]:

@@ -43,14 +43,22 @@ def _breakdown(summary: Summary) -> Table:
         ("GPU copying", parts.memcpy),
         ("GPU filling memory (memset)", parts.memset),
         (f"communication between {'processes' if summary.trace.vendor == 'cpu' else 'GPUs'}", parts.communication),
-        ("CPU in GPU calls (launches, waits)", parts.runtime),
+        ("CPU in GPU calls (launches, waits)", None if summary.trace.vendor == "cpu" else parts.runtime),
         ("CPU loading data (DataLoader)", parts.dataloader),
-        ("CPU in operators and named ranges", parts.cpu_op),
-        ("other: Python in between", parts.other),
+        *_host_parts(summary),
     )
     rows = [(name, microseconds(us), share(summary, us)) for name, us in named if us]
     note = "Each instant counts once, for the first of these that was active, so the rows add up."
     return Table(f"Time {scope(summary)}", note, ("", "time", "share"), rows)
+
+
+def _host_parts(summary: Summary) -> list[tuple[str, float | None]]:
+    """Operators and what is left. A run without a GPU: as its bar and its verdict divide the step."""
+    parts, operators = summary.breakdown_us, summary.per_step.operator_us
+    if summary.trace.vendor == "cpu" and operators is not None:
+        rest = (parts.runtime or 0.0) + (parts.cpu_op or 0.0) + (parts.other or 0.0) - operators
+        return [("CPU in operators", operators), ("the rest: Python, named ranges", max(0.0, rest))]
+    return [("CPU in operators and named ranges", parts.cpu_op), ("other: Python in between", parts.other)]
 
 
 def _operators(summary: Summary) -> Table:

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.report import findings_text, ledger_tables
-from stallscope.analysis.report.bars import EXCHANGES, LAUNCHES, LOADS, OPERATORS, REST, WAITS, cpu_parts
+from stallscope.analysis.report.bars import (
+    EXCHANGES,
+    LAUNCHES,
+    LOADS,
+    OPERATORS,
+    REST,
+    REST_OF_CPU_RUN,
+    WAITS,
+    cpu_parts,
+)
 from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.ledger_tables import WOULD_WAIT
 from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
@@ -37,6 +46,7 @@ _COLOURS: dict[str, Colour] = {
     LOADS: "bad",
     EXCHANGES: "bad",
     REST: "dim",
+    REST_OF_CPU_RUN: "dim",
 }
 
 Bar = tuple[str, str, float, Colour]  # whose, what, µs, colour

@@ -44,6 +44,7 @@ def test_every_figure_of_the_cross_check_trace():
         "sync_calls": 1.0, "sync_call_us": 243.0, "gpu_busy_us": 302.0, "gpu_idle_us": 698.0, "kernel_us": 300.0,
         "kernel_sum_us": 300.0, "memcpy_us": 2.0, "memset_us": 0.0, "communication_us": 0.0, "launch_call_us": 15.0,
         "sync_stall_us": 243.0, "dataloader_us": 0.0, "queue_delay_us": {"p50": 57.5, "p90": 240.0},
+        "operator_us": None,
     }  # fmt: skip
     assert plain(summary.breakdown_us) == {
         "kernel": 300.0, "memcpy": 2.0, "memset": 0.0, "communication": 0.0, "runtime": 83.0, "dataloader": 0.0,
@@ -82,7 +83,7 @@ def test_a_cpu_run_has_no_gpu_figures():
     trace = TraceBuilder(gpu=None).step(0, 100).op("aten::mm", 10, 30).dataloader(50, 20).trace()
     summary = summarize(trace)
     figures = plain(summary.per_step)
-    assert {name for name, value in figures.items() if value is not None} == {"dataloader_us"}
+    assert {name for name, value in figures.items() if value is not None} == {"dataloader_us", "operator_us"}
     assert plain(summary.breakdown_us) == {
         "kernel": None, "memcpy": None, "memset": None, "communication": None, "runtime": 0.0, "dataloader": 20.0,
         "cpu_op": 30.0, "other": 50.0,

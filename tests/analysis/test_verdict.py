@@ -4,6 +4,8 @@ import pytest
 
 from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.facts import Facts
+from stallscope.analysis.report.bars import cpu_parts
+from stallscope.analysis.report.tables import tables
 from stallscope.analysis.summary import summarize
 from stallscope.analysis.verdict import judge
 from tests.builders import TraceBuilder
@@ -41,7 +43,7 @@ def test_the_founding_case_is_launch_bound_and_item_is_not_the_cause():
     assert verdict.kind == "launch-bound"
     assert verdict.text == (
         "Each step starts 19 kernels of 1.60 µs; preparing and starting them takes the CPU 521 µs, so the GPU works "
-        "6 % of the time and waits for Python the rest."
+        "6 % of the time and waits for the CPU the rest."
     )
     assert verdict.not_the_cause[0] == "Waiting in .item(): 39.0 µs of 560 µs, 7 % of each step."
     assert "reduce-overhead" in verdict.advice[0]
@@ -184,3 +186,107 @@ def test_operators_that_the_dataloader_runs_are_loading_and_nothing_else():
     assert verdict.kind == "input-bound"
     assert "600 µs of the 1.00 ms of each step (60 %)" in verdict.text
     assert "30 % in 1 operator of 300 µs, and 10 % outside both" in verdict.text
+
+
+def test_what_processes_exchange_without_a_gpu_is_part_of_the_answer():
+    """61 % in collectives stands first, is not part of "Python", and is what the first advice is about."""
+    run = facts(**NO_GPU, step_us=1000.0, communication_us=610.0, operator_us=150.0, operators=2.0)
+    verdict = judge(run)
+    assert verdict.text == (
+        "This run used no GPU. Of the 1.00 ms of each step the CPU spends 61 % exchanging data between processes, 15 % "
+        "in 2 operators of 75.0 µs each, and 24 % outside both: Python, and whatever was not recorded."
+    )
+    assert "no_sync()" in verdict.advice[0]
+    silent = judge(facts(**NO_GPU, step_us=1000.0, communication_us=850.0, operator_us=0.0, operators=0.0))
+    assert silent.text == (
+        "This run used no GPU. Of the 1.00 ms of a step it spends 85 % exchanging data between processes; outside it "
+        "no operator was recorded."
+    )
+
+
+def test_a_cpu_run_is_divided_once_for_answer_bar_and_table():
+    """100 µs: 20 in a collective (5 of aten::mm run meanwhile), 10 loading, 40 of aten::mm, the rest 30, a range."""
+    builder = TraceBuilder(gpu=None).step(0, 100).annotation("forward", 0, 100).annotation("gloo:all_reduce", 0, 20)
+    summary = summarize(builder.dataloader(20, 10).op("aten::mm", 15, 5).op("aten::mm", 30, 40).trace())
+    assert "20 % exchanging data between processes, 10 % in the DataLoader, and 30 % outside" in summary.verdict.text
+    assert "40 % in 1 operator of 40.0 µs" in summary.verdict.text
+    assert cpu_parts(summary) == [
+        ("in operators", 40.0), ("exchanging data", 20.0), ("loading data", 10.0), ("the rest: Python etc.", 30.0),
+    ]  # fmt: skip
+    assert next(table.rows for table in tables(summary) if table.title.startswith("Time")) == [
+        ("communication between processes", "20.0 µs", "20 %"),
+        ("CPU loading data (DataLoader)", "10.0 µs", "10 %"),
+        ("CPU in operators", "40.0 µs", "40 %"),
+        ("the rest: Python, named ranges", "30.0 µs", "30 %"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("threads", "said"),
+    [(1, []), (2, ["torch.set_num_threads(1) instead of 2"]), (None, ["torch.set_num_threads(1) may"])],
+)
+def test_one_thread_is_no_advice_where_one_thread_is_set(threads, said):
+    """Operators of 7.5 µs: fewer threads may help, unless there is but one."""
+    advice = judge(facts(**NO_GPU, threads=threads)).advice
+    assert [text.partition(" help")[0].removesuffix(" may") for text in advice if "set_num_threads" in text] == [
+        text.removesuffix(" may") for text in said
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, True),
+        ({"trains": False}, False),  # inference
+        ({"gpus": 2}, False),
+        ({"communication_us": 1.0}, False),
+        ({"kernel_sum_us": 19 * 6.0}, False),  # kernels of 6 µs
+        ({"step_us": 4000.0, "busy_us": 1001.0}, False),
+        ({"from_steps": False}, False),
+    ],
+)
+def test_the_cpu_is_an_alternative_only_to_training_with_next_to_no_gpu_work(changes, said):
+    """One GPU, a backward pass, kernels of 5 µs and 1 ms of GPU work a step at most."""
+    advice = judge(facts(**{"trains": True, **changes})).advice
+    assert any("larger batch" in text for text in advice)
+    assert any("faster on the CPU" in text for text in advice) is said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "num_workers=4"),
+        ({"cores": 16, "fetch_us": 5000.0}, "num_workers=4"),
+        ({"cores": 2, "fetch_us": 5000.0}, "num_workers=1"),
+        ({"cores": 1, "fetch_us": 5000.0}, "no core is free"),
+        ({"cores": 2, "fetch_us": 266.0}, "A fetch takes 266 µs"),
+    ],
+)
+def test_workers_are_advised_where_they_have_cores_and_something_to_do(changes, said):
+    """One core stays with the training; fetches below 1 ms are better not made at all."""
+    advice = judge(facts(input_us=400.0, dataloader_us=400.0, **changes)).advice
+    assert said in advice[0]
+    assert ("on the GPU" in advice[0]) is ("fetch takes" in said)
+
+
+def test_a_step_cut_short_is_said_where_it_halves_the_figures():
+    """One of 2 steps halves them; one of 20 is not worth a word."""
+    said = "1 of the 2 recorded steps was cut short and holds next to nothing"
+    text = judge(facts(steps=2, cut_steps=1)).text
+    assert said in text
+    assert "figures per step are up to 50 % below those of a whole step." in text
+    assert "cut short" not in judge(facts(steps=20, cut_steps=1)).text
+
+
+def test_a_trace_spent_in_few_long_calls_is_not_told_to_look_at_its_python():
+    """10 s, 9 of them in one cudaFree: start-up; a launch of 5 µs and a kernel are all the rest."""
+    builder = TraceBuilder().step(0, 10_000_000).call("cudaFree", 100, 9_000_000)
+    verdict = summarize(builder.launch(9_500_000, 5, kernel=("k", 9_500_010, 100)).trace()).verdict
+    assert verdict.kind == "host-bound"
+    assert verdict.advice == [
+        (
+            "90 % of the time passes inside calls to the GPU's software, most of it in calls of cudaFree of 9.00 s "
+            "each. The first calls of a process take so long: they start the GPU, load kernels and get memory. Record "
+            "later steps, after some that warm up."
+        ),
+    ]

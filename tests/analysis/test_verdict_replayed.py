@@ -74,10 +74,23 @@ def test_two_causes_are_named_with_what_both_would_save():
     """Either alone, and both; and that it takes both where either alone only uncovers the other."""
     text = judge(facts(), replayed(host=0.11, second="compute", joint=0.95)).text
     assert text == (
-        "Two things hold a step up: the CPU's own work and the GPU's own work. If the CPU's own work cost nothing, a "
+        "The CPU's own work and the GPU's own work hold a step up together. If the CPU's own work cost nothing, a "
         "step of 560 µs would be 11 % shorter; if the GPU's own work did, 0 %; if both did, 95 %. Change both: either "
         "alone only uncovers the other."
     )
+
+
+def test_a_second_cause_that_adds_nothing_is_not_a_second_cause():
+    """41 and 32 % alone, 41 % together: without the first the second holds nothing up; 20 and 15 %, 35 %: two."""
+    text = judge(facts(), replayed(host=0.41, input=0.32, second="input", joint=0.41)).text
+    assert text == (
+        "The CPU's own work and loading data hold a step up. If the CPU's own work cost nothing, a step of 560 µs "
+        "would be 41 % shorter; if loading data did, 32 %; if both did, 41 %, no more than the first alone: without "
+        "the CPU's own work, loading data holds nothing up."
+    )
+    two = judge(facts(), replayed(host=0.20, input=0.15, second="input", joint=0.35)).text
+    assert two.startswith("Two things hold a step up: the CPU's own work and loading data. If")
+    assert two.endswith("if both did, 35 %.")
 
 
 def test_the_sum_of_waits_is_set_against_what_removing_them_saves():

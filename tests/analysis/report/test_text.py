@@ -34,11 +34,11 @@ def test_one_step_as_bars():
     start = text.index("One step")
     assert text[start:].splitlines()[:6] == [
         "One step, 1.00 ms",
-        "CPU  calls starting kernels █░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░   15.0 µs     2 %",
-        "     waiting for GPU        ████████░░░░░░░░░░░░░░░░░░░░░░░░░░    243 µs    24 %",
-        "     the rest: Python etc.  █████████████████████████░░░░░░░░░    742 µs    74 %",
-        "GPU  working                ██████████░░░░░░░░░░░░░░░░░░░░░░░░    302 µs    30 %",
-        "     idle                   ████████████████████████░░░░░░░░░░    698 µs    70 %",
+        "CPU  calls starting kernels      █░░░░░░░░░░░░░░░░░░░░░░░░░░░░   15.0 µs     2 %",
+        "     waiting for GPU             ███████░░░░░░░░░░░░░░░░░░░░░░    243 µs    24 %",
+        "     the rest: operators, Python ██████████████████████░░░░░░░    742 µs    74 %",
+        "GPU  working                     █████████░░░░░░░░░░░░░░░░░░░░    302 µs    30 %",
+        "     idle                        ████████████████████░░░░░░░░░    698 µs    70 %",
     ]
 
 
