@@ -101,6 +101,17 @@ def _one_run(path: str | Path) -> Run:
     return runs[0]
 
 
+def trace_of(path: str | Path) -> Path:
+    """The trace that `summary` takes: the file itself; of a run folder the timing span of its first rank.
+
+    Raises:
+        BadInput: nothing usable is there, or the folder holds several runs.
+    """
+    run = _one_run(path)
+    first = min(run.workers, key=lambda each: each.manifest.rank if each.manifest else len(run.workers))
+    return run.timing_trace(first).path
+
+
 def load_all(paths: Iterable[str | Path], limits: Limits = DEFAULT) -> list[RunFigures]:
     """Analyse every run at or below each path: one entry a worker, under the name by which it was found."""
     return _side(paths, limits)

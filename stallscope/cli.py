@@ -48,6 +48,8 @@ class PlainFormat(StrEnum):
 
 
 OutputFile = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of stdout.")]
+CopiedTrace = Annotated[Path, typer.Argument(metavar="TRACE|RUN", help="A trace or a run folder; it stays as it is.")]
+CopyFile = Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")]
 MaxSize = Annotated[float | None, typer.Option(min=0, metavar="GB", help="Read traces of so much text.  [default: 64]")]
 MaxRatio = Annotated[float | None, typer.Option(min=0, help="Read gzip that inflates so many times.  [default: 200]")]
 MaxDepth = Annotated[int | None, typer.Option(min=8, max=900, help="Read JSON nested so deeply.  [default: 64]")]
@@ -245,22 +247,21 @@ def whatif(
 
 @app.command(short_help="A copy of a trace without paths, hosts, environment.")
 def redact(
-    trace: Annotated[Path, typer.Argument(help="The trace file; it stays as it is.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")],
+    trace: CopiedTrace,
+    output: CopyFile,
     drop_shapes: Annotated[bool, typer.Option("--drop-shapes", help="Leave out tensor shapes and types too.")] = False,
     force: Force = False,
 ) -> Any:
     """Write a copy of a trace that may be shown: without paths, host and user names, environment and metadata.
 
     The figures stay the same. Operator, kernel, range, module and function names are kept: look at them first.
-    An existing file is replaced only with --force.
     """
-    from stallscope.output import gzipped, write_pieces
+    from stallscope.api import trace_of
+    from stallscope.output import write_copy
     from stallscope.traces import redact as redacting
 
-    _must_be_free(output, force=force)
-    pieces = redacting.redact(trace, drop_shapes=drop_shapes)
-    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
+    trace = trace_of(trace)
+    write_copy(trace, output, redacting.redact(trace, drop_shapes=drop_shapes), force=force)
     return 0
 
 
@@ -284,14 +285,14 @@ def report(
 
     _must_be_free(output, force=force)
     limits = _limits(max_size, max_ratio, max_depth, max_memory)
-    _emit(comparison_page(trace, candidate, limits) if candidate else page(trace, limits), output, force)
+    _emit(comparison_page(trace, candidate, limits) if candidate else page(trace, limits), output, force, tell=True)
     return 0
 
 
 @app.command(short_help="A copy of a trace with the answer painted into it.")
 def annotate(
-    trace: Annotated[Path, typer.Argument(help="The trace file; it stays as it is.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")],
+    trace: CopiedTrace,
+    output: CopyFile,
     force: Force = False,
     max_size: MaxSize = None,
     max_ratio: MaxRatio = None,
@@ -304,11 +305,11 @@ def annotate(
     thread waits for it; as counters queued launches, copy speed, GPU memory. The trace's own events stay byte for byte.
     """
     from stallscope.annotating import annotated
-    from stallscope.output import gzipped, write_pieces
+    from stallscope.api import trace_of
+    from stallscope.output import write_copy
 
-    _must_be_free(output, force=force)
-    pieces = annotated(trace, _limits(max_size, max_ratio, max_depth, max_memory))
-    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
+    trace = trace_of(trace)
+    write_copy(trace, output, annotated(trace, _limits(max_size, max_ratio, max_depth, max_memory)), force=force)
     return 0
 
 
@@ -381,10 +382,10 @@ def _style(output: Path | None) -> Any:
     return style_of(output)
 
 
-def _emit(data: str | bytes, output: Path | None, force: bool) -> None:
+def _emit(data: str | bytes, output: Path | None, force: bool, *, tell: bool = False) -> None:
     from stallscope.output import emit
 
-    emit(data, output, force=force)
+    emit(data, output, force=force, tell=tell)
 
 
 def _execute(argv: list[str]) -> int:

@@ -72,8 +72,26 @@ def write_text(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def emit(data: str | bytes, output: Path | None, *, force: bool) -> None:
-    """Print ``data`` to stdout, or write it to ``output``.
+def say_written(path: Path, trace: Path | None = None) -> None:
+    """Say on stderr that a file is there, and that it is a copy of ``trace``."""
+    if sys.stderr is not None:
+        write_text(sys.stderr, f"written: {path}{f', a copy of {trace}' if trace else ''}\n")
+
+
+def write_copy(trace: Path, output: Path, pieces: Iterable[bytes], *, force: bool) -> None:
+    """Write the copy of a trace, compressed if its name ends in .gz, and say so; ``pieces`` are not yet made.
+
+    Raises:
+        OutputExists: the file is there and ``force`` is False.
+        BadInput: the file cannot be written.
+    """
+    must_be_free(output, force=force)
+    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
+    say_written(output, trace)
+
+
+def emit(data: str | bytes, output: Path | None, *, force: bool, tell: bool = False) -> None:
+    """Print ``data`` to stdout, or write it to ``output``; with ``tell`` the latter is said.
 
     Raises:
         OutputExists: the file is there and ``force`` is False.
@@ -81,6 +99,8 @@ def emit(data: str | bytes, output: Path | None, *, force: bool) -> None:
     """
     if output is not None:
         write_file(output, data.encode() if isinstance(data, str) else data, force=force)
+        if tell:
+            say_written(output)
     elif isinstance(data, str):
         write_text(_stdout(), data)
     else:

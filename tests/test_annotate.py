@@ -105,6 +105,21 @@ def summary_of(path: Path) -> object:
     return found
 
 
+@pytest.mark.parametrize("command", ["annotate", "redact"])
+def test_of_a_run_folder_the_trace_that_a_summary_takes_is_copied(command, tmp_path: Path, capsys):
+    """Two spans: the newer one; which it was, and where the copy is, is said on stderr, and stdout stays empty."""
+    run, copy = tmp_path / "run", tmp_path / "copy.json"
+    run.mkdir()
+    for ns, name in ((1, "older_op"), (2, "newer_op")):
+        TraceBuilder().step(0, 100).op(name, 5, 5).write(run, f"w.{ns}000000000000000000.pt.trace.json")
+    assert cli._execute([command, str(run), "-o", str(copy)]) == 0
+    assert "newer_op" in copy.read_text()
+    assert "older_op" not in copy.read_text()
+    said = capsys.readouterr()
+    taken = run / "w.2000000000000000000.pt.trace.json"
+    assert (said.out, said.err) == ("", f"written: {copy}, a copy of {taken}\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", real_trace_files()[:4], ids=real_trace_ids()[:4])
 def test_torchs_validator(path: Path, tmp_path: Path):

@@ -206,6 +206,13 @@ def test_an_output_that_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFix
     assert "--force" in capsys.readouterr().err
 
 
+def test_where_the_page_is_is_said_on_stderr(tmp_path: Path, capsys):
+    """One line; stdout stays empty."""
+    page_of(step("a"), tmp_path)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"written: {tmp_path / 'report.html'}\n")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here to open the page in")
 def test_in_a_browser(tmp_path: Path):

@@ -29,7 +29,8 @@ def ladder(summary: Summary, *, every: bool = True) -> Table | None:
     headers: Row = ("change", "step then", "80 % interval", "saves", "added up")
     if all(each.with_those_before_us is None for each in fixes):
         headers, rows = headers[:4], [row[:4] for row in rows]
-    return Table("What a change would save (forecast)", _note(summary, every=every), headers, rows, lead=lead)
+    note = _note(summary, every=every, added=len(headers) > 4)  # noqa: PLR2004 - with the last column
+    return Table("What a change would save (forecast)", note, headers, rows, lead=lead)
 
 
 def step_words(base: ForecastBase) -> str:
@@ -58,6 +59,7 @@ def _between(step: StepRange) -> str:
     return f"{shrunk:.2f} - {high}"
 
 
-def _note(summary: Summary, *, every: bool) -> str:
+def _note(summary: Summary, *, every: bool, added: bool) -> str:
     more = "" if every else f" All of them, and why: stallscope whatif {summary.trace.path}"
-    return f"Savings do not add up. 'Added up': the step after a change and those above it.{more}"
+    column = " 'Added up': the step after a change and those above it." if added else ""
+    return f"Savings do not add up.{column}{more}"
