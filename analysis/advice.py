@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from stallscope.analysis import scatter
 from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.facts import Facts
 from stallscope.analysis.units import count, microseconds, percent
@@ -356,7 +357,8 @@ def _cpu_advice(facts: Facts) -> list[Advice]:
         return found + _small_operators(facts, operators)
     if operators >= MOSTLY:
         found.append((operators, "The time is in the operators themselves: see the table below for the largest."))
-    return found
+    told = scatter.advice(facts.scatter, facts.threads)
+    return [*found, (operators, told)] if told else found
 
 
 def _exchange_advice(facts: Facts) -> list[Advice]:

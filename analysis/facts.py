@@ -13,6 +13,7 @@ from stallscope.analysis.breakdown import is_collective_range, is_dataloader
 from stallscope.analysis.contract import Breakdown, MachineInfo, MemcpyRow, PerStep, SyncSite
 from stallscope.analysis.long_calls import LongCalls, find_long_calls
 from stallscope.analysis.rows import matches, rows_named
+from stallscope.analysis.scatter import find_scatter
 from stallscope.analysis.sync import STALLS
 from stallscope.traces.trace import Category, Trace
 
@@ -63,6 +64,7 @@ class Facts:
     gpus: int = 1  # that did work, of all ranks
     cores: int | None = None
     threads: int | None = None  # of PyTorch's operators
+    scatter: float | None = None  # of a CPU run's time in operators: beyond the fastest of the same calls
     steps: int = 0  # recorded
     cut_steps: int = 0  # of which the recorder cut short
     long_calls: LongCalls | None = None  # few calls of the GPU's API in which most of the step passes
@@ -187,6 +189,7 @@ def find_facts(
         gpus=max(len(stages.activity.devices), trace.world_size or 1),
         cores=machine.cores,
         threads=machine.threads,
+        scatter=find_scatter(stages) if trace.vendor == "cpu" else None,
         steps=window.count,
         cut_steps=int((~window.whole).sum()),
         long_calls=find_long_calls(stages, breakdown),

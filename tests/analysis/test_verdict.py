@@ -6,7 +6,8 @@ from stallscope.analysis.contract import SyncSite
 from stallscope.analysis.facts import Facts
 from stallscope.analysis.report.bars import cpu_parts
 from stallscope.analysis.report.tables import tables
-from stallscope.analysis.summary import summarize
+from stallscope.analysis.scatter import find_scatter
+from stallscope.analysis.summary import analyse, summarize
 from stallscope.analysis.verdict import judge
 from tests.builders import TraceBuilder
 
@@ -290,3 +291,27 @@ def test_a_trace_spent_in_few_long_calls_is_not_told_to_look_at_its_python():
             "later steps, after some that warm up."
         ),
     ]
+
+
+def test_operators_that_scatter_wildly_are_told_to_use_one_thread():
+    """Five steps with the same aten::mm: 1 ms once and 4 ms four times, 12 of 17 ms beyond the fastest: 71 %."""
+    builder = TraceBuilder(gpu=None)
+    for number, took in enumerate((4000, 4000, 1000, 4000, 4000)):
+        builder.step(number * 5000, 5000).op("aten::mm", number * 5000, took)
+    stages = analyse(builder.trace())
+    assert find_scatter(stages) == pytest.approx(12 / 17)
+    run = {**NO_GPU, "step_us": 5000.0, "operator_us": 3400.0, "operators": 1.0, "scatter": 12 / 17}
+    said = [any("set_num_threads" in text for text in judge(facts(**run, threads=n)).advice) for n in (2, 1, None)]
+    assert said == [True, False, False]
+    assert not any("set_num_threads" in a for a in judge(facts(**{**run, "scatter": 0.5}, threads=2)).advice)
+
+
+def test_scatter_is_not_known_of_few_steps_or_of_calls_that_differ():
+    """Four steps are too few; steps that call an operator once and twice have no same calls."""
+    few, uneven = TraceBuilder(gpu=None), TraceBuilder(gpu=None)
+    for number in range(4):
+        few.step(number * 100, 100).op("aten::mm", number * 100, 10)
+    for number in range(5):
+        uneven.step(number * 100, 100).op("aten::mm", number * 100, 10)
+    uneven.op("aten::mm", 50, 10)
+    assert [find_scatter(analyse(builder.trace())) for builder in (few, uneven)] == [None, None]
