@@ -40,8 +40,8 @@ ITEM = ("aten::item", "aten::_local_scalar_dense")
     ("chain", "copy", "frame", "name", "code"),
     [
         (ITEM, TO_HOST, None, "wait_item", "loss.detach()"),
-        (("aten::is_nonzero", *ITEM), TO_HOST, None, "wait_if_tensor", "torch.where(loss > limit, a, b)"),
-        (("aten::index", "aten::nonzero"), TO_HOST, None, "wait_boolean_mask", "torch.where(mask, x, 0.0)"),
+        (("aten::is_nonzero", *ITEM), TO_HOST, None, "wait_if_tensor", "torch.where(value > limit, a, b)"),
+        (("aten::index", "aten::nonzero"), TO_HOST, None, "wait_boolean_mask", "torch.where(mask, values, 0.0)"),
         (("aten::nonzero",), TO_HOST, None, "wait_nonzero", "torch.where(condition, x, y)"),
         (("aten::masked_select",), None, None, "wait_nonzero", "torch.where"),
         (("aten::_unique2",), TO_HOST, None, "wait_nonzero", "torch.where"),

@@ -57,7 +57,8 @@ def test_every_figure_of_the_cross_check_trace():
          "kind": "synchronize", "by_profiler": False, "chain": "aten::item < aten::_local_scalar_dense",
          "function": None, "thread": "thread 4242", "waited_us_per_step": 240.0, "own_cost_us": 3.0,
          "waited_for": "Memcpy DtoH (Device -> Pinned)", "lag_us": 240.0, "drained_share": 0.0,
-         "called": None, "exact": None, "callers": [], "stack": [], "apis": [], "note": None}
+         "called": None, "exact": None, "callers": [], "stack": [], "apis": [], "note": None,
+         "seen_in_steps": None}
     ]  # fmt: skip
     assert plain(summary.idle_us) == {
         "sync": 3.0, "dataloader": 0.0, "host_python": 594.0, "host_operator": 13.0, "launch": 43.0, "memcpy": 45.0,
