@@ -15,6 +15,7 @@ NO_MODULE = "(no module)"
 PLACES = 8  # rows of the table of places
 _DEFINED = "The lines are where the functions are defined: the trace does not tell the lines of the calls."
 _INSTANCE = re.compile(r"_\d+$")  # the number at the end of Linear_3
+FEW = 4  # modules that are told one by one
 _NUMBERED = re.compile(r"(?<![^.])\d+(?![^.])")  # the number in layers.3.attn
 GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 
@@ -88,10 +89,11 @@ def _operators(summary: Summary) -> Table:
 def _modules(summary: Summary) -> Table:
     """Modules by class: a network has many alike, and each alone says little."""
     classes: dict[str, list[ModuleRow]] = {}
-    for row in summary.modules or []:
-        classes.setdefault(_kind_of(row), []).append(row)
-    made = [_module_class(name, rows) for name, rows in classes.items()]
     by_gpu = bool(summary.per_step.kernels)
+    for row in summary.modules or []:
+        if by_gpu or row.name != NO_MODULE:  # its CPU time is not known, so without a GPU there is nothing to tell
+            classes.setdefault(_kind_of(row), []).append(row)
+    made = [_module_class(name, rows) for name, rows in classes.items()]
     made.sort(key=lambda row: (-(row[2] + row[3]) if by_gpu else -row[1], row[0]))
     with_backward = any(row[3] for row in made)
     rows: list[Row] = [
@@ -113,7 +115,20 @@ def _modules(summary: Summary) -> Table:
 
 def _kind_of(row: ModuleRow) -> str:
     """What a module shares with others like it: ``encoder.layers.*.attn``, or the class ``Linear`` of ``Linear_3``."""
-    return _INSTANCE.sub("", row.name) if row.type is None else _NUMBERED.sub("*", row.name)
+    if row.type is None:
+        return _INSTANCE.sub("", row.name)
+    pattern = _NUMBERED.sub("*", row.name)
+    return f"{pattern} {row.type}" if pattern.endswith("*") else pattern  # a bare number says nothing
+
+
+def _label(name: str, rows: list[ModuleRow]) -> str:
+    """One module by its name, several by what they share; what an nn.Sequential numbers by class: ``Linear 0, 2``."""
+    if name.startswith("* "):
+        numbers = ", ".join(sorted((row.name for row in rows), key=lambda each: (len(each), each)))
+        return f"{name[2:]} {numbers if len(rows) <= FEW else f'({len(rows)} of them)'}"
+    if len(rows) > 1:
+        return f"{name} ({len(rows)} of them)"
+    return f"{rows[0].name} {rows[0].type}" if "* " in name else rows[0].name
 
 
 def _call_sites(summary: Summary) -> Table:
@@ -139,9 +154,8 @@ def _call_sites(summary: Summary) -> Table:
 
 def _module_class(name: str, rows: list[ModuleRow]) -> tuple[str, float, float, float, float]:
     """(label, CPU self, GPU forward self, GPU backward self, launches) of the instances of one class; µs."""
-    label = f"{name} ({len(rows)} of them)" if len(rows) > 1 else rows[0].name
     return (
-        label,
+        _label(name, rows),
         sum(row.host_self_us_per_step for row in rows),
         sum(row.device_forward_self_us_per_step or 0.0 for row in rows),
         sum(row.device_backward_self_us_per_step or 0.0 for row in rows),

@@ -88,3 +88,19 @@ def test_each_line_that_would_wait_has_its_advice():
     assert first.startswith(f"t.py:1 .nonzero(): {waits} Keep sizes fixed: torch.where(condition, x, y)")
     assert second.startswith(f"t.py:2 .unique(): {waits} Take it once, before the loop; or count on the GPU")
     assert third == f"t.py:3 .nonzero(): {waits} Advice as for t.py:1."
+
+
+def test_what_a_sequential_numbers_is_named_by_its_class():
+    """Three Linears and a ReLU at the top, five blocks below: no bare "*", and no row that could hold nothing."""
+    from stallscope.analysis.contract_rows import ModuleRow
+    from stallscope.analysis.report.tables import tables
+
+    names = {"0": "Linear", "2": "Linear", "4": "Linear", "1": "ReLU", **{f"net.{i}": "Block" for i in range(5)}}
+    rows = [
+        ModuleRow(**dict.fromkeys(ModuleRow.__struct_fields__) | {
+            "name": name, "type": kind, "calls_per_step": 1.0, "host_us_per_step": 1.0, "host_self_us_per_step": 1.0})
+        for name, kind in (*names.items(), ("(no module)", None))
+    ]  # fmt: skip
+    summary = msgspec.structs.replace(summarize(TraceBuilder(gpu=None).op("a", 0, 5).trace()), modules=rows)
+    (table,) = (each for each in tables(summary) if each.title.startswith("Top modules"))
+    assert table.rows == [("net.* Block (5 of them)", "5.00 µs"), ("Linear 0, 2, 4", "3.00 µs"), ("ReLU 1", "1.00 µs")]
