@@ -70,8 +70,9 @@ def time_table(result: Result) -> Table:
     headers = ("variant", "an epoch", "all epochs", "against every 1", "unprofiled window", ".item() a step")
     note = (
         "An epoch: the middle one of 20 laps by the script's own clock, then median (range) over the runs. Against "
-        "every 1: mean change within a round of runs, and its 95 % interval. Unprofiled window: the same time by "
-        "`stallscope profile`."
+        "every 1: mean change within a round of runs, and its 95 % interval. Unprofiled window: the mean step of a "
+        "short stretch early in a run, timed by `stallscope profile` while its profiler was off; `stallscope compare` "
+        'calls it "without the profiler".'
     )
     return Table("Time of an epoch (= a step)", headers, rows, note)
 
