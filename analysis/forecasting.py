@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stallscope.analysis.contract import Steps
 from stallscope.analysis.contract_forecast import ForecastBase, WhatIf
@@ -16,6 +16,16 @@ from stallscope.traces.manifest import Manifest
 
 if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
+    from stallscope.traces.trace import Trace
+
+MOST_REPLAYED: Final = 250_000  # events of a trace of others that a plain summary replays
+MOST_FORECAST: Final = 30_000  # and of which it makes forecasts: these replay the steps some dozen times
+LARGE: Final = "the trace is large, and forecasts take some time: `stallscope whatif` makes them"
+
+
+def is_large(trace: Trace, manifest: Manifest | None, most: int) -> bool:
+    """Whether a trace has more than ``most`` events; one that `profile` recorded is as small as was asked for."""
+    return manifest is None and len(trace.events) > most
 
 
 def find_forecast(

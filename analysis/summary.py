@@ -28,7 +28,7 @@ from stallscope.analysis.doubts import find_doubts
 from stallscope.analysis.facts import find_facts, find_loader_workers
 from stallscope.analysis.findings import find_findings
 from stallscope.analysis.fix_names import Wanted
-from stallscope.analysis.forecasting import find_forecast
+from stallscope.analysis.forecasting import LARGE, MOST_FORECAST, MOST_REPLAYED, find_forecast, is_large
 from stallscope.analysis.idle import IdleCauses, find_idle
 from stallscope.analysis.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.launches import Launches, find_launches, launch_issues
@@ -52,6 +52,7 @@ from stallscope.analysis.steps import Window, find_window
 from stallscope.analysis.sync import Syncs, find_syncs, waits_without_work
 from stallscope.analysis.units import percent
 from stallscope.analysis.verdict import DOUBT, REFUSE, judge
+from stallscope.analysis.whatif import refusal
 from stallscope.traces.issues import Severity, TraceIssue, grade
 from stallscope.traces.manifest import Manifest
 from stallscope.traces.trace import Trace
@@ -185,14 +186,15 @@ def summarize(
     *,
     peers: bool = False,
     fixes: Sequence[Wanted] | None = None,
+    bounded: bool = False,
 ) -> contract.Summary:
     """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks.
 
     ``attribution`` is another trace of the same loop, with the marks to which the manifest has the tables: it adds
     lines of the script and names of modules. ``peers`` adds the figures as other tools define them; ``fixes``: forecast
-    these only.
+    these only. ``bounded``: a trace of others that is large is not replayed, or gets no forecasts, which take long.
     """
-    summary = summary_of(analyse(trace, manifest, attribution), manifest, fixes)
+    summary = summary_of(analyse(trace, manifest, attribution), manifest, fixes, bounded=bounded)
     if not peers:
         return summary
     from stallscope.analysis.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
@@ -201,7 +203,11 @@ def summarize(
 
 
 def summary_of(
-    stages: Stages, manifest: Manifest | None = None, fixes: Sequence[Wanted] | None = None
+    stages: Stages,
+    manifest: Manifest | None = None,
+    fixes: Sequence[Wanted] | None = None,
+    *,
+    bounded: bool = False,
 ) -> contract.Summary:
     """The summary of what ``analyse`` found, for those who show the stages beside it; see ``summarize``."""
     trace, health = stages.trace, _health(stages)
@@ -222,9 +228,13 @@ def summary_of(
     if trace.vendor == "cpu":
         per_step = msgspec.structs.replace(per_step, operator_us=facts.operator_us)
     batched = any(gpu.driver_model == "WDDM" for gpu in machine.gpus)
-    replayed = None if facts.refused else find_replayed(stages, inflation=steps.inflation, batched=batched)
+    skipped = facts.refused or (bounded and is_large(trace, manifest, MOST_REPLAYED))
+    replayed = None if skipped else find_replayed(stages, inflation=steps.inflation, batched=batched)
     verdict = judge(facts, replayed)
-    forecast, what_if = find_forecast(stages, facts, steps, replayed, manifest, fixes)
+    if bounded and is_large(trace, manifest, MOST_FORECAST):
+        forecast, what_if = refusal([LARGE]), None
+    else:
+        forecast, what_if = find_forecast(stages, facts, steps, replayed, manifest, fixes)
     return contract.Summary(
         trace=find_trace_info(trace),
         machine=machine,

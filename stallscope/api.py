@@ -51,6 +51,8 @@ def load_rank(
 ) -> list[RunFigures]:
     """Analyse what speaks for a run: of several ranks the first, or ``rank``; the others are listed in its summary.
 
+    Of a large trace that `profile` did not record no forecasts are made here: ``load`` makes them.
+
     One entry; several only where the workers of a folder cannot be told apart by rank: each is then given.
 
     Raises:
@@ -64,9 +66,9 @@ def load_rank(
         rows = sorted((row_of_manifest(each) for each in told), key=lambda row: row.rank or 0)
         wanted = rows[0].rank if rank is None else rank
         workers = tuple(each for each in run.workers if each.manifest is not None and each.manifest.rank == wanted)
-        found = _figures(replace(run, workers=workers), limits, peers=peers)
+        found = _figures(replace(run, workers=workers), limits, peers=peers, bounded=True)
     else:
-        found, rows = _by_traces(_figures(run, limits, peers=peers), run.workers, rank)
+        found, rows = _by_traces(_figures(run, limits, peers=peers, bounded=True), run.workers, rank)
     if not found:
         known = ", ".join(str(row.rank) for row in rows)
         raise BadInput(f"{path}: no rank {rank} here; its ranks: {known or 'unknown'}")
@@ -118,11 +120,18 @@ def load_all(paths: Iterable[str | Path], limits: Limits = DEFAULT) -> list[RunF
 
 
 def _figures(
-    run: Run, limits: Limits, *, peers: bool = False, fixes: tuple[Wanted, ...] | None = None
+    run: Run,
+    limits: Limits,
+    *,
+    peers: bool = False,
+    fixes: tuple[Wanted, ...] | None = None,
+    bounded: bool = False,
 ) -> list[RunFigures]:
     found = [
         RunFigures(
-            summary=_summary(_trace(run, worker, limits), run, worker, limits, peers=peers, fixes=fixes),
+            summary=_summary(
+                _trace(run, worker, limits), run, worker, limits, peers=peers, fixes=fixes, bounded=bounded
+            ),
             manifest=worker.manifest,
             name=run.name,
         )
@@ -146,10 +155,11 @@ def _summary(
     *,
     peers: bool = False,
     fixes: tuple[Wanted, ...] | None = None,
+    bounded: bool = False,
 ) -> Summary:
     """The summary of the worker's ``trace``, with the lines and modules of its attribution window if it has one."""
     trace, attribution = _with_attribution(trace, run, worker, limits)
-    return summarize_trace(trace, worker.manifest, attribution, peers=peers, fixes=fixes)
+    return summarize_trace(trace, worker.manifest, attribution, peers=peers, fixes=fixes, bounded=bounded)
 
 
 def _with_attribution(trace: Trace, run: Run, worker: Worker, limits: Limits) -> tuple[Trace, Trace | None]:

@@ -6,6 +6,7 @@ Every name from the trace is made safe and cut to its column; no line is wider t
 from __future__ import annotations
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.forecasting import LARGE
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.bars import (
     EXCHANGES,
@@ -137,7 +138,11 @@ def _gpu_bars(summary: Summary, whole: float) -> list[Bar]:
 
 def _forecast(summary: Summary, style: Style) -> list[str]:
     table = ladder(summary, every=False)
-    return [] if table is None else table_lines(table, style)
+    if table is not None:
+        return table_lines(table, style)
+    large = summary.forecast is not None and summary.forecast.reasons == [LARGE]
+    told = f"What a change would save: this trace is large; stallscope whatif {summary.trace.path} forecasts it."
+    return wrap(told, style.width) if large else []
 
 
 def _health(summary: Summary, style: Style) -> list[str]:
