@@ -153,6 +153,10 @@ def test_output_is_as_without_us(trained):
     alone.mkdir()
     write(alone, DDP)
     plain = torchrun("train.py", "800", cwd=alone)
+    for _ in range(3):  # gloo itself crashes at times when a script ends, without us as well
+        if plain.code == 0:
+            break
+        plain = torchrun("train.py", "800", cwd=alone)
     assert (plain.code, sorted(plain.out.split("\n"))) == (ended.code, sorted(ended.out.split("\n")))
 
 
