@@ -69,14 +69,8 @@ def find_call_sites(
     joined: Joined | None = None,
 ) -> CallSites:
     """Give device work, launches and operator time to places: those of ``joined``, else of the trace."""
-    labels, home = _by_stacks(trace, operators, backward)
-    are_calls = bool(labels)
-    told: dict[str, SiteName] = {}
-    if joined is not None and len(joined.sites.labels):
-        told = site_by_line(joined)
-        labels, home = _by_marks(trace, operators, launches, backward, joined, told)
-    elif not labels:
-        labels, home = _by_frames(trace, operators, launches, backward)
+    labels, home, told = _places(trace, operators, launches, backward, joined)
+    are_calls = any(_line(stack) is not None for stack in trace.origins.stacks)
     if not labels:
         return CallSites(are_calls=False, totals=())
     place, is_backward, caller = home
@@ -97,6 +91,20 @@ def find_call_sites(
     ]
     seen = [each for each in found if each.host_ns or each.launches or each.device_forward_ns + each.device_backward_ns]
     return CallSites(are_calls, tuple(sorted(seen, key=_rank)))
+
+
+def _places(
+    trace: Trace, operators: Operators, launches: Launches, backward: Backward, joined: Joined | None
+) -> tuple[list[str], Home, dict[str, SiteName]]:
+    """The places, where everything belongs, and what the marks tell of a place: from the best source that there is."""
+    if joined is not None and len(joined.sites.labels):
+        told = site_by_line(joined)
+        return *_by_marks(trace, operators, launches, backward, joined, told), told
+    if trace.origins.stacks:
+        labels, home = _by_stacks(trace, operators, backward)
+        if labels:
+            return labels, home, {}
+    return *_by_frames(trace, operators, launches, backward), {}
 
 
 def _rank(each: CallSiteTotals) -> tuple[bool, int, int, str]:
@@ -171,8 +179,12 @@ def _rows_asked(trace: Trace, operators: Operators, launches: Launches) -> Ints:
 
 def _home(trace: Trace, rows: Ints, found: Ints, is_backward: Bools, caller: Ints, nowhere: int) -> Home:
     """Places, ways and callers of ``rows``, spread over all events."""
-    place, called = (np.full(len(trace.events) + 1, nowhere, dtype=np.int64) for _ in range(2))
-    place[rows], called[rows] = found, caller
+    place = np.full(len(trace.events) + 1, nowhere, dtype=np.int64)
+    place[rows] = found
+    called = place
+    if caller is not found:  # a column less where they are the same: there are as many rows as events
+        called = np.full(len(trace.events) + 1, nowhere, dtype=np.int64)
+        called[rows] = caller
     as_backward = np.zeros(len(trace.events) + 1, dtype=np.bool_)
     as_backward[rows] = is_backward
     return place, as_backward, called
@@ -181,6 +193,9 @@ def _home(trace: Trace, rows: Ints, found: Ints, is_backward: Bools, caller: Int
 def _by_frames(trace: Trace, operators: Operators, launches: Launches, backward: Backward) -> tuple[list[str], Home]:
     """The places by the functions around operators and calls."""
     frames = rows_named(trace, trace.events.rows(Category.PYTHON), lambda name: user_frame(name) is not None)
+    if not len(frames):
+        none = np.zeros(0, dtype=np.int64)
+        return [], (none, none.astype(np.bool_), none)
     ranges = nest(trace, frames)
     names = {i: function_name(trace.strings[i]) or "" for i in np.unique(ranges.labels).tolist()}
     labels = sorted(set(names.values()))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
     from stallscope.traces.trace import Trace
 
-MOST_REPLAYED: Final = 250_000  # events of a trace of others that a plain summary replays
+MOST_REPLAYED: Final = 120_000  # events of a trace of others that a plain summary replays
 MOST_FORECAST: Final = 30_000  # and of which it makes forecasts: these replay the steps some dozen times
 LARGE: Final = "the trace is large, and forecasts take some time: `stallscope whatif` makes them"
 
