@@ -211,6 +211,8 @@ class Capture:
         """Have the thread of the steps give its window up; wait for it, but not for long."""
         self._stopped.clear()
         self._stop_asked.set()
+        if isinstance(self._open, Recorded):
+            self._open.take_the_long_way()
         self._stopped.wait(FOREIGN_WAIT)
         self._stop_asked.clear()
 

@@ -115,7 +115,7 @@ class RunFolder:
         self._later(lambda: self._write_manifest(manifest))
 
     def quiet(self, on: bool) -> None:
-        """Hold background work while an unprofiled window is open (for two seconds at most)."""
+        """Hold background work while an unprofiled or a timing window is open (for two seconds at most)."""
         if on:
             self._may_work.clear()
         else:

@@ -10,18 +10,18 @@ once; the script never sees it.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
+from threading import get_ident
 from types import FrameType, ModuleType
 from typing import Any, Protocol
 
-from stallscope.profiling import forward_hooks, wrappers
+from stallscope.profiling import forward_hooks, step_hooks, wrappers
 from stallscope.profiling.compiled import anything_compiled
 from stallscope.profiling.marked import MarkedSteps
+from stallscope.profiling.short_ways import Counting, ShortWay, Strides, Take
 from stallscope.profiling.steps import StepTracker
 
 MAX_THREADS = 64  # that only call modules; threads with an optimizer are always followed
@@ -56,22 +56,6 @@ class _Thread(threading.local):
         self.optimizers: list[int] = []  # identities of the frames of running optimizer steps
 
 
-class Counting:
-    """A thread whose steps are only counted: one optimizer, each of whose steps is a training step.
-
-    The long way would cost a launch-bound step a tenth (so much code is never in the processor's cache), this one a
-    hundredth. ``marks`` notes when steps ended, until ``until_ns`` or ``until_steps`` is reached; None: nobody asks.
-    """
-
-    __slots__ = ("count", "key", "marks", "thread", "tracker", "until_ns", "until_steps")
-
-    def __init__(self, tracker: StepTracker, key: int, until: tuple[int, int] | None) -> None:
-        self.tracker, self.key, self.thread = tracker, key, threading.get_ident()
-        self.count = 0  # steps that the tracker has not been told of
-        self.marks: list[int] | None = None if until is None else []
-        self.until_ns, self.until_steps = until or (0, 0)
-
-
 class Hooks:
     """All that is hung into torch, and the way back out."""
 
@@ -79,6 +63,7 @@ class Hooks:
         self.enabled = False
         self.trackers: list[StepTracker] = []
         self.hidden = False  # the forward hooks are taken out
+        self.short: ShortWay | None = None  # what is asked first
         self._glancing: StepTracker | None = None  # whose first module call of a step is the only one to be seen
         self._observer, self._failed = observer, failed
         self._thread = _Thread()
@@ -90,7 +75,6 @@ class Hooks:
         self._undo_discount: Callable[[], None] = lambda: None
         self._backward_id: Callable[[], int] = lambda: -1
         self._at_fork = False
-        self._counting: Counting | None = None
         self._nested = False  # optimizers have been seen to step inside each other
 
     # --- in and out ------------------------------------------------------------------------------
@@ -103,7 +87,7 @@ class Hooks:
         if hasattr(os, "register_at_fork") and not self._at_fork:
             self._at_fork = True
             os.register_at_fork(after_in_child=self.disable)
-        self._install_optimizer_hooks()
+        self._undo.extend(step_hooks.hang_in(torch, self))
         self._undo.append(wrappers.wrap_fetches(self._torch, self))
         self._undo.extend(wrappers.wrap_scalers(self._torch, self))
         self._undo_discount = wrappers.discount_our_hooks(self._torch)
@@ -126,7 +110,8 @@ class Hooks:
         """Switch off without touching torch; what remains returns at once."""
         self.enabled = False
         self._glancing = None
-        self._counting = None
+        self.short = None
+        forward_hooks.shortcut(None)
 
     def fail(self, error: Exception) -> None:
         """Switch off for good after a failure of ours."""
@@ -172,11 +157,11 @@ class Hooks:
 
     def show(self) -> None:
         """Put the forward hooks in."""
+        self.settle()
         self._end_glance()
         if not self.hidden or not self.enabled:
             return
-        self.settle()
-        self._counting = None
+        self.short = None
         self._sight += 1
         self._stop_listening = forward_hooks.listen(self._torch, *_listeners(self))
         self.hidden = False
@@ -186,25 +171,40 @@ class Hooks:
 
         ``until``: a time (``perf_counter_ns``) and a number of steps up to which each step's end is noted as well.
         """
-        key = tracker.sole_optimizer
-        if self.hidden and key is not None and not self._nested and not tracker.scaler_updates:
-            self._counting = Counting(tracker, key, until)
+        key = self._sole_optimizer(tracker)
+        if self.hidden and key is not None:
+            self.short = Counting(tracker, key, until)
+
+    def stride(self, tracker: StepTracker, steps: int, take: Take) -> None:
+        """Tell ``take`` alone where the next ``steps`` steps end, as far as that is possible, during a glance."""
+        key = self._sole_optimizer(tracker)
+        inside = bool(self._thread.optimizers)  # LBFGS: steps begin where the optimizer's do
+        if self._glancing is tracker and key is not None and tracker.seen_to_begin and not inside:
+            self.short = Strides(tracker, key, steps, take, grad=self._torch.is_grad_enabled)
+            forward_hooks.shortcut(self._called_in_stride)
+
+    def _sole_optimizer(self, tracker: StepTracker) -> int | None:
+        return None if self._nested or tracker.scaler_updates else tracker.sole_optimizer
 
     def settle(self) -> None:
-        """Tell the tracker, and the observer, of the steps that were only counted."""
-        counting = self._counting
-        if counting is None or not counting.count:
-            return
-        count, counting.count = counting.count, 0
-        counting.until_steps -= count
-        marks, counting.marks = counting.marks, None if counting.marks is None else []
-        counting.tracker.advance(count)
-        self._observer.counted(counting.tracker, marks or [])
+        """Tell the tracker, and the observer, of the steps that went a short way. Strides end with that."""
+        short = self.short
+        if isinstance(short, Strides):
+            if short.thread != get_ident():
+                short.stop()
+                return
+            self.short = None
+            forward_hooks.shortcut(None)
+            forward_hooks.lower()
+        if short is not None and (marks := short.settle()) is not None:
+            self._observer.counted(short.tracker, marks)
 
     # --- events ----------------------------------------------------------------------------------
 
     def tracker(self) -> StepTracker:
-        """Return the tracker of this thread."""
+        """Return the tracker of this thread, which knows all there is to know by then but for what is only counted."""
+        if isinstance(self.short, Strides):
+            self.settle()
         tracker = self._thread.tracker
         if tracker is None:
             tracker = self._thread.tracker = StepTracker()
@@ -220,7 +220,7 @@ class Hooks:
             tracker = self.tracker()
             if not isinstance(tracker, MarkedSteps):
                 self.settle()
-                self._counting = None
+                self.short = None
                 self._observer.handed_over()
                 self.trackers = [each for each in self.trackers if each is not tracker]
                 tracker = self._thread.tracker = MarkedSteps(tracker)
@@ -258,13 +258,12 @@ class Hooks:
 
     def fetch(self) -> None:
         """Note that a DataLoader is asked for a batch."""
-        tracker = self.tracker()
-        counting = self._counting
-        if counting is not None and counting.tracker is tracker:
-            if counting.marks is None:
-                tracker.fetches += 1
+        short = self.short
+        if short is not None and short.thread == get_ident():
+            if short.fetched():
                 return
             self.settle()
+        tracker = self.tracker()
         if tracker.fetch():
             self._observer.boundary(tracker)
 
@@ -338,43 +337,17 @@ class Hooks:
         thread.optimizers[:] = [each for each in thread.optimizers if each in alive]
         return bool(thread.optimizers)
 
-    def _install_optimizer_hooks(self) -> None:  # noqa: C901 - counting is written out in the hooks: calls cost
-        optimizer = importlib.import_module("torch.optim.optimizer")  # torch.optim hides the name
-        compiler, get_ident, clock = self._torch.compiler, threading.get_ident, time.perf_counter_ns
-
-        def before(instance: Any, _args: Any, _kwargs: Any) -> None:
-            if compiler.is_compiling():
+    def _called_in_stride(self, module: Any) -> None:
+        """Take the first call of a module after the optimizer has stepped."""
+        if not self.enabled:
+            return
+        try:
+            short = self.short
+            if isinstance(short, Strides) and short.thread == get_ident() and short.called():
                 return
-            counting = self._counting
-            if counting is not None and counting.key == id(instance) and counting.thread == get_ident():
-                return
-            if self.enabled:
-                try:
-                    self.optimizer_starts(instance, sys._getframe(1))
-                except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
-                    self.fail(error)
-
-        def after(instance: Any, _args: Any, _kwargs: Any) -> None:
-            if compiler.is_compiling():
-                return
-            counting = self._counting
-            if counting is not None and counting.key == id(instance) and counting.thread == get_ident():
-                if counting.marks is None:
-                    counting.count += 1
-                    return
-                now = clock()
-                if now < counting.until_ns and counting.count < counting.until_steps:
-                    counting.count += 1
-                    counting.marks.append(now)
-                    return
-            if self.enabled:
-                try:
-                    self.optimizer_ends(instance)
-                except Exception as error:  # noqa: BLE001
-                    self.fail(error)
-
-        self._undo.append(optimizer.register_optimizer_step_pre_hook(before).remove)
-        self._undo.append(optimizer.register_optimizer_step_post_hook(after).remove)
+            self.module_called(module)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may reach the program
+            self.fail(error)
 
 
 def _listeners(hooks: Hooks) -> tuple[Callable[[Any], None], Callable[[Any, Any], None]]:

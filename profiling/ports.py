@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from stallscope.profiling.short_ways import Take
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.manifest import CallSite, Finding, NamedModule
 
@@ -17,6 +18,9 @@ class Sight(Protocol):
 
     def glance(self, tracker: StepTracker) -> bool:
         """See only the first module call after each optimizer step, until ``show``; False: all must be seen."""
+
+    def stride(self, tracker: StepTracker, steps: int, take: Take) -> None:
+        """While they are out, tell ``take`` alone where the next ``steps`` steps end, if possible, until ``show``."""
 
     def show(self) -> None:
         """Put them in again."""

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +41,7 @@ class Recorder(Protocol):
         """Begin to record."""
 
     def begin_step(self, index: int) -> None:
-        """Open the range of step ``index`` of the run."""
+        """Open the range of step ``index`` of the run, where the last one has been closed, or here."""
 
     def end_step(self) -> None:
         """Close the range of the open step."""
@@ -69,6 +69,7 @@ class TorchRecorder:
         self._profile: Any = None
         self._started = False
         self._range: Any = None
+        self._enter, self._leave = _ranges(torch)
         self.own = False
         self.used = False  # kineto has been started in this process
 
@@ -185,6 +186,25 @@ class TorchRecorder:
         facts = distributed_facts(self._torch, self._profile, self._launch)
         if facts is not None:
             self._profile.add_metadata_json("distributedInfo", json.dumps(facts))
+
+
+def _ranges(torch: Any) -> tuple[Callable[[str], Any], Callable[[Any], None]]:
+    """Return what opens a range and what closes it: torch's binding, for a third of what ``record_function`` costs.
+
+    Both make the same row.
+    """
+    autograd = getattr(torch, "autograd", None)
+    enter = getattr(autograd, "_record_function_with_args_enter", None)
+    leave = getattr(autograd, "_record_function_with_args_exit", None)
+    if enter is not None and leave is not None:
+        return enter, leave
+
+    def enter_slowly(name: str) -> Any:
+        opened = torch.autograd.profiler.record_function(name)
+        opened.__enter__()
+        return opened
+
+    return enter_slowly, lambda opened: opened.__exit__(None, None, None)
 
 
 def _traced() -> bool:

@@ -26,6 +26,7 @@ from stallscope.profiling.progress import to_stderr
 from stallscope.profiling.recorder import TorchRecorder
 from stallscope.profiling.run_findings import findings_of_run
 from stallscope.profiling.sentences import INTERRUPTED
+from stallscope.profiling.short_ways import Take
 from stallscope.profiling.sigterm import Sigterm
 from stallscope.profiling.steps import StepTracker
 from stallscope.profiling.thread_end import ThreadEnds
@@ -208,6 +209,10 @@ class Session:
         seen_less = self._hooks.glance(tracker)
         self._account.hidden_once |= seen_less
         return seen_less
+
+    def stride(self, tracker: StepTracker, steps: int, take: Take) -> None:
+        """Tell ``take`` alone where steps end."""
+        self._hooks.stride(tracker, steps, take)
 
     def show(self) -> None:
         """Put the forward hooks in."""

@@ -19,6 +19,8 @@ from stallscope.profiling.sentences import marks_failed
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.manifest import Finding, GpuState, Window
 
+SLOW_NS = 50_000_000  # a step from which on what we do in it is nothing
+
 
 class Result(Enum):
     """What became of a window at a boundary."""
@@ -60,8 +62,12 @@ class _Tally:
 
     def note(self, tracker: StepTracker, now: int) -> None:
         """Take the end of a step."""
+        self.take(tracker.gradient_free, tracker.fetched, now)
+
+    def take(self, gradient_free: int, fetched: int, now: int) -> None:
+        """Take the end of a step that held so much."""
         self.samples.append(now - self.last)
-        self._held.append((tracker.gradient_free, tracker.fetched))
+        self._held.append((gradient_free, fetched))
         self.last = now
 
     def window(self, stage: Stage, closed: int, gpu: GpuState | None = None) -> Window:
@@ -140,7 +146,8 @@ class Unprofiled:
         if after is not None and self._operations_before is not None:
             self.operations = after - self._operations_before
         self._finish(closed, device.state())
-        self._tools.output.quiet(on=False)
+        if self._stage.open_ended:  # else a timing window follows
+            self._tools.output.quiet(on=False)
         return Result.CLOSED
 
     def _finish(self, closed: int, gpu: GpuState | None) -> None:
@@ -160,9 +167,11 @@ class Recorded:
         self._warmed = 0
         self._leading = False
         self._glances = False  # the forward hooks see only what begins a step
+        self._strides = False  # boundaries come the short way
         self._tally = _Tally(tracker.completed, 0, None)
         self.marks = self._make_marks() if stage.detail.marks else None
         detail = dataclasses.replace(stage.detail, marks=self.marks is not None)
+        tools.output.quiet(on=stage.kind == "timing")
         tools.pace.record(tracker.completed, steps)
         self._activities, self._detail = tools.recorder.prepare(tools.device.name, detail)
         if stage.warmup == 0:
@@ -192,6 +201,11 @@ class Recorded:
         """Give the window up."""
         self._unmark()
         self._tools.recorder.abandon()
+        self._tools.output.quiet(on=False)
+
+    def take_the_long_way(self) -> None:
+        """Have each boundary come to ``step`` from the next but one on; for other threads."""
+        self._strides = False
 
     def _start(self, tracker: StepTracker) -> None:
         """Begin to record. Marks are put in from inside a hook, and seen by torch from the next step on."""
@@ -232,6 +246,17 @@ class Recorded:
             self._glances = self._tools.sight.glance(tracker)
         self._tally = _Tally(tracker.completed, self._tools.clock(), self._gpu)
         self._tools.recorder.begin_step(self._tally.first)
+        if self._glances and self._tools.pace.alone:
+            self._strides = True
+            self._tools.sight.stride(tracker, self.most - 1, self._take)
+
+    def _take(self, gradient_free: int, fetched: int) -> bool:
+        """Take a boundary the short way; whether the next may come so too. Slow steps have the progress told."""
+        now, tally = self._tools.clock(), self._tally
+        quick = now - tally.last < SLOW_NS and now - tally.opened < self._patience_ns
+        tally.take(gradient_free, fetched, now)
+        self._tools.recorder.begin_step(tally.first + tally.steps)
+        return quick and self._strides
 
     def _unmark(self) -> None:
         if self.marks is not None:
@@ -242,6 +267,7 @@ class Recorded:
         self._unmark()
         self._tools.device.synchronize()
         closed = self._tools.clock()
+        self._tools.output.quiet(on=False)
         gpu = self._tools.device.state()
         if not self._tools.recorder.stop():
             return Result.LOST

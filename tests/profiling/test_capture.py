@@ -107,6 +107,9 @@ class FakeSight:
     def glance(self, tracker):
         return self.removable
 
+    def stride(self, tracker, steps, take):
+        pass
+
     def show(self):
         pass
 
