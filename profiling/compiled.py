@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from types import FrameType
 from typing import Any
@@ -24,12 +24,16 @@ def inside_compiled() -> bool:
 
     Told by the stack: dynamo itself says that it is off, in functions that it was told to leave out.
     """
+    return next(_dynamos_frames(), None) is not None
+
+
+def _dynamos_frames() -> Iterator[FrameType]:
+    """Yield the frames on this thread's stack that lead into compiled code, or out of it into code that is exempt."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001
     while frame is not None:
         if frame.f_globals.get("__name__") == "torch._dynamo.eval_frame":
-            return True
+            yield frame
         frame = frame.f_back
-    return False
 
 
 def leave_out(torch: Any, *functions: Any) -> None:
@@ -50,7 +54,8 @@ class Gate:
     """Tells when a thread enters compiled code from outside, and when it is back.
 
     Every entry switches dynamo on and off again in one Python function, through ``_maybe_set_eval_frame``. Calls of it
-    in between (code in a compiled function that is exempt) switch back and forth, from other frames.
+    in between (code in a compiled function that is exempt) switch back and forth, from other frames. Frames that have
+    switched before the gate was made will switch back: that is no entry.
     """
 
     SWITCH = "_maybe_set_eval_frame"
@@ -59,6 +64,7 @@ class Gate:
         self._entering, self._left = entering, left
         self._thread = thread
         self._frame: int | None = None  # identity of the one that entered
+        self._standing = {id(each) for each in _dynamos_frames()}
 
     def around(self, switch: Any) -> Any:
         """Return ``switch`` with our ears on it."""
@@ -68,6 +74,9 @@ class Gate:
             if threading.get_ident() != self._thread:
                 return switch(callback)
             frame = id(sys._getframe(1))  # noqa: SLF001
+            if frame in self._standing:
+                self._standing.discard(frame)
+                return switch(callback)
             if callback is not None and self._frame is None:
                 self._frame = frame
                 self._entering()
