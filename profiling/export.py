@@ -10,15 +10,19 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from stallscope.profiling.launch import Launch
+from stallscope.profiling.sentences import traces_mended
 from stallscope.profiling.sharing import make_run_folder
-from stallscope.traces.manifest import Manifest
+from stallscope.traces.damage import Damage
+from stallscope.traces.errors import StallscopeError
+from stallscope.traces.manifest import Finding, Manifest
+from stallscope.traces.mend import is_json, mended
 
 GZIP_LEVEL = 6
 PACKED = ".gz"
@@ -59,6 +63,8 @@ class RunFolder:
         self.path: Path | None = None
         self.problems: list[str] = []
         self.kernel_rows = False
+        self._mended = 0  # traces that were no valid JSON
+        self._damage = Damage()  # what was wrong with them
         self._abandoned = False  # the process ends now: what is being compressed stays plain
         self._logdir, self._name, self._launch = logdir, name, launch
         self._manifest, self._complete = manifest, complete
@@ -66,6 +72,13 @@ class RunFolder:
         self._thread: threading.Thread | None = None
         self._may_work = threading.Event()
         self._may_work.set()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the user should know of the traces that are there."""
+        if not self._mended:
+            return []
+        return [Finding(name="traces_mended", text=traces_mended(self._mended, self._damage.counts))]
 
     # --- what capture needs ----------------------------------------------------------------------
 
@@ -185,18 +198,28 @@ class RunFolder:
             _remove(plain)
 
     def _pack(self, plain: Path, packed: Path) -> None:
-        with plain.open("rb") as source, packed.open("wb") as raw:
+        with packed.open("wb") as raw:
             with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as target:
-                while block := source.read(1 << 20):
+                for block in self._text(plain):
                     self.kernel_rows |= KERNEL_ROW in block
                     target.write(block)
             raw.flush()
             os.fsync(raw.fileno())
 
-    def _as_named(self, manifest: Manifest) -> Manifest:
-        """Return the manifest with the names that the traces really have."""
+    def _text(self, plain: Path) -> Iterator[bytes]:
+        """Give the text of a trace in pieces, as valid JSON even where a name of the script's spoilt it."""
+        if _can_be_mended(plain):
+            yield from mended(plain, self._damage)
+            self._mended += 1
+            return
+        with plain.open("rb") as source:
+            while block := source.read(1 << 20):
+                yield block
+
+    def _as_written(self, manifest: Manifest) -> Manifest:
+        """Return the manifest with the names that the traces really have, and what was found out writing them."""
         windows = [replace(each, trace=self._there(each.trace)) for each in manifest.windows]
-        return replace(manifest, windows=windows)
+        return replace(manifest, windows=windows, findings=[*manifest.findings, *self.findings])
 
     def _there(self, promised: str | None) -> str | None:
         if promised is None or self.path is None or (self.path / promised).exists():
@@ -215,12 +238,20 @@ class RunFolder:
         final = self.path / manifest_name(manifest.rank)
         hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
-            hidden.write_bytes(msgspec.json.encode(self._complete(self._as_named(manifest))) + b"\n")
+            hidden.write_bytes(msgspec.json.encode(self._complete(self._as_written(manifest))) + b"\n")
             hidden.replace(final)
         except OSError as error:
             self._say(f"{final}: could not be written ({error.strerror or error}); is the disk full?")
         finally:
             _remove(hidden)
+
+
+def _can_be_mended(plain: Path) -> bool:
+    """Whether a trace is text, but no valid JSON."""
+    try:
+        return not is_json(plain)
+    except StallscopeError:
+        return False
 
 
 def what_is_wrong(plain: Path) -> str | None:

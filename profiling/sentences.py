@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 NO_STEPS = (
     "no training step was found: no optimizer stepped and no module was called (call model(x), not model.forward(x)); "
     "nothing was recorded"
@@ -58,3 +60,13 @@ def fewer_steps(kind: str, held: int, planned: int, bytes_per_step: int, *, slow
 def marks_failed(error: Exception) -> str:
     """Why a trace does not say where time goes: a failure of ours."""
     return f"call sites and modules could not be marked ({type(error).__name__}: {error}); the script was not affected"
+
+
+def traces_mended(traces: int, damage: Mapping[str, int]) -> str:
+    """That traces were rewritten, and why. ``damage``: what was wrong with them, by name and count."""
+    which = "a trace was" if traces == 1 else f"{traces} traces were"
+    counts = ", ".join(f"{name}: {count}" for name, count in sorted(damage.items()))
+    return (
+        f"{which} no valid JSON, since torch writes a quotation mark in a name of the script's as it is, and mended so "
+        f"that other tools can read it ({counts})"
+    )

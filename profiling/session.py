@@ -281,7 +281,8 @@ class Session:
         if rank != 0:
             return [f"rank {rank}: {text}" for text in self._own_problems()]
         ended = [INTERRUPTED] if self._account.interrupted and steps.count else []
-        messages = ended + [finding.text for finding in self._account.findings] + self._folder.problems
+        found = [*self._account.findings, *self._folder.findings]
+        messages = ended + [finding.text for finding in found] + self._folder.problems
         if self._folder.path is not None:
             recorded = self._capture is not None and self._capture.windows
             what = f"{steps.count} steps; recorded in" if recorded else "no trace; what is known of the run is in"

@@ -34,7 +34,7 @@ class Blocks:
         self._pieces = self._counted(pieces)
         self._block_bytes = block_bytes
         self._buffer = b""  # holds the block last given out, in front of the next
-        self._opening = 0  # where the next begins in it
+        self._closing = self._opening = 0  # where it ends in there, and where the next begins
 
     def __iter__(self) -> Iterator[bytes]:
         if self.head is None:
@@ -50,15 +50,18 @@ class Blocks:
             if cut is None:
                 self._pending, enough = [buffer], 2 * size
                 continue
-            closing, self._opening = cut
+            self._closing, self._opening = cut
             self._buffer, self._pending = buffer, [buffer[self._opening :]]
-            yield b"".join((b"[", memoryview(buffer)[:closing], b"]"))
+            yield b"".join((b"[", memoryview(buffer)[: self._closing], b"]"))
             size = sum(map(len, self._pending))
             enough = max(self._block_bytes, 2 * size)
 
     def resume(self, used: int) -> None:
-        """Take up the last block again from its byte ``used`` on (counted without the added brackets)."""
-        self._pending = [self._buffer[used:]]
+        """Take up the last block again from its byte ``used`` on (counted without the added brackets).
+
+        If that is its end, the comma behind it belongs to neither block.
+        """
+        self._pending = [self._buffer[used if used < self._closing else self._opening :]]
 
     def rest(self) -> bytes:
         """Everything not yet given out, events and what follows them."""

@@ -11,20 +11,22 @@ import msgspec
 from stallscope.traces.blocks import Blocks, events_and_after
 from stallscope.traces.damage import Damage
 from stallscope.traces.errors import BadInput
-from stallscope.traces.lenient import TooDeepError
+from stallscope.traces.lenient import TooDeepError, parse_document
 from stallscope.traces.limits import DEFAULT, Limits, too_deep
 from stallscope.traces.scan import scan
 from stallscope.traces.source import inflated
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SYNTAX = msgspec.json.Decoder(Any)
+ENCODE = msgspec.json.Encoder(decimal_format="number")
 
 
 class RawEvents:
     """The events of ``path`` as ``kind`` (a type of msgspec), a list of about 1 MB of text at a time, in file order.
 
     Entries that are no ``kind`` are left out. A damaged file is read as far as it goes if ``damaged`` is allowed.
-    After the iteration ``keys`` holds the top-level keys beside the events, each as it is written.
+    After the iteration ``keys`` holds the top-level keys beside the events, each as it is written (in a damaged text
+    as far as it can be made out), and ``damage`` what was found wrong.
 
     Raises (while iterating):
         BadInput: the file is no trace, or damaged.
@@ -39,7 +41,7 @@ class RawEvents:
         self._list = msgspec.json.Decoder(list[kind])
         self._one = msgspec.json.Decoder(kind)
         self._damaged, self._limits = damaged, limits
-        self._damage = Damage()
+        self.damage = Damage()
 
     def __iter__(self) -> Iterator[list[Any]]:
         try:
@@ -51,13 +53,13 @@ class RawEvents:
             raise too_deep(str(self._path), self._limits) from error
 
     def _read(self) -> Iterator[list[Any]]:
-        blocks = Blocks(inflated(self._path, damage=self._damage, limits=self._limits))
+        blocks = Blocks(inflated(self._path, damage=self.damage, limits=self._limits))
         after = None
         for data in blocks:
             try:
                 yield self._events(data)
             except UNREADABLE:
-                found = scan(data[1:-1], self._damage, last=False, is_event=SYNTAX.decode)
+                found = scan(data[1:-1], self.damage, last=False, is_event=SYNTAX.decode)
                 yield self._events(found.text)
                 blocks.resume(found.used)
                 if found.ended:
@@ -77,7 +79,7 @@ class RawEvents:
                 return self._events(text), after
             except UNREADABLE:
                 continue
-        found = scan(data, self._damage, last=True, is_event=SYNTAX.decode)
+        found = scan(data, self.damage, last=True, is_event=SYNTAX.decode)
         return self._events(found.text), data[found.used :] if found.ended else b""
 
     def _whole(self, data: bytes) -> Iterator[list[Any]]:
@@ -86,9 +88,11 @@ class RawEvents:
             self.keys = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
             yield self._events(self.keys.pop("traceEvents", msgspec.Raw(b"[]")))
         except UNREADABLE:
-            self._damage.note("damaged_document")
+            self.damage.note("damaged_document")
 
     def _events(self, data: bytes | msgspec.Raw) -> list[Any]:
+        if isinstance(data, bytes) and not data.isascii():
+            data.decode()  # which the decoder does not check in what it leaves as it is written
         try:
             found: list[Any] = self._list.decode(data)
         except msgspec.ValidationError:
@@ -108,11 +112,14 @@ class RawEvents:
             self.keys = {} if self.is_list else msgspec.json.decode(text, type=dict[str, msgspec.Raw])
             self.keys.pop("traceEvents", None)
         except UNREADABLE:
-            self._damage.note("damaged_document")
+            self.damage.note("damaged_document")
+            value = parse_document(text, self.damage, max_depth=self._limits.max_depth).value
+            told = value if isinstance(value, dict) else {}
+            self.keys = {key: msgspec.Raw(ENCODE.encode(told[key])) for key in told if key != "traceEvents"}
 
     def _check(self) -> None:
-        if self._damage.counts and not self._damaged:
+        if self.damage.counts and not self._damaged:
             raise BadInput(
-                f"{self._path}: damaged ({', '.join(sorted(self._damage.counts))}), and only a whole trace can be "
+                f"{self._path}: damaged ({', '.join(sorted(self.damage.counts))}), and only a whole trace can be "
                 "used here; `stallscope summary` says more"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 import os
 import textwrap
@@ -101,7 +102,7 @@ MANY = {
         print(len(calls))
     """,
     "names": """
-        names = ['say "hi"', "caf\\u00e9 \\u4e2d", "back\\\\slash", "line\\nbreak", "bell\\x07", "<b>&"]
+        names = ['say "hi"', "caf\\u00e9 \\u4e2d", "back\\\\slash", "line\\nbreak", "bell\\x07", "<b>&", "nul\\0 byte"]
         for i in range(60):
             with torch.profiler.record_function(names[i % len(names)]): step()
         print("named")
@@ -154,6 +155,22 @@ def test_names_that_break_a_trace_do_not_break_the_summary(run):
     summary = api.summarize(run[0] / "names")
     assert summary.steps.count == 5
     assert summary.health.grade in ("ok", "degraded")
+
+
+@pytest.mark.slow
+def test_names_that_break_a_trace_are_mended(run):
+    """What torch writes of a name with quotes is no JSON: ours is, with that name, and it is said once."""
+    found = manifest(run[0] / "names")
+    for window in [each for each in found.windows if each.trace]:
+        rows = json.loads(gzip.decompress((run[0] / "names" / window.trace).read_bytes()))["traceEvents"]
+        names = {row["name"] for row in rows if row.get("cat") == "user_annotation"}
+        assert "<b>&" in names or 'say "hi"' in names
+    (said,) = [each for each in found.findings if each.name == "traces_mended"]
+    assert "no valid JSON" in said.text
+    assert "unescaped_quote: " in said.text
+    messages = json.loads((run[0].parent / "out.json").read_text())["names"]["messages"]
+    assert [each for each in messages if "no valid JSON" in each] == [said.text]
+    assert not [each for each in manifest(run[0] / "cprofile").findings if each.name == "traces_mended"]
 
 
 def calls_of(path):

@@ -82,3 +82,16 @@ def test_a_pipe_does_not_block(tmp_path: Path):
     """A named pipe is refused at once instead of waiting for a writer."""
     os.mkfifo(tmp_path / "pipe")
     assert refusal(tmp_path / "pipe").startswith("is not a regular file")
+
+
+def test_one_bad_name_in_a_large_file_is_the_only_thing_that_is_noted(tmp_path: Path):
+    """Several blocks behind it are read as if nothing had been: no comma too many is seen where a block was resumed."""
+    path = tmp_path / "t.json"
+    row = '{"ph": "X", "cat": "cpu_op", "name": "op%d", "ts": %d.250, "dur": 1, "pid": 1, "tid": 1}'
+    rows = [row % (at, at) for at in range(40_000)]
+    rows[5_000] = rows[5_000].replace("op5000", 'op"5000"')
+    path.write_text('{"traceEvents": [\n' + ",\n".join(rows) + "\n]}", encoding="utf-8")
+    assert path.stat().st_size > 3 << 20
+    trace = read(path)
+    assert trace.event_count == 40_000
+    assert [(each.name, each.count) for each in trace.issues if each.name != "no_steps"] == [("unescaped_quote", 1)]
