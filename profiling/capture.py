@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from stallscope.profiling.device import Device
 from stallscope.profiling.pace import Pace
-from stallscope.profiling.plan import Phase, Plan
+from stallscope.profiling.plan import Phase, Plan, Stage
 from stallscope.profiling.ports import Marking, Output, Sight
-from stallscope.profiling.recorder import Recorder
-from stallscope.profiling.room import Room
+from stallscope.profiling.recorder import NoProfilerError, Recorder
+from stallscope.profiling.room import MAX_BYTES, Room
 from stallscope.profiling.sentences import fewer_steps
 from stallscope.profiling.steps import StepTracker
 from stallscope.profiling.windows import Recorded, Result, Tools, Unprofiled
@@ -73,7 +73,7 @@ class Capture:
     @property
     def notes(self) -> list[Finding]:
         """What the user should know of the windows."""
-        return [*self._tools.notes, *(self.marks.notes if self.marks is not None else ())]
+        return [*self._tools.notes, *self._tools.recorder.notes, *(self.marks.notes if self.marks is not None else ())]
 
     @property
     def recording(self) -> bool:
@@ -242,10 +242,22 @@ class Capture:
             return
         self.device_name = tools.device.name
         if stage.recorded:
-            allowed = self._room.allow(stage, queues=tools.device.queues)
-            self._open = Recorded(stage, tools, tracker, steps=allowed.steps, patience_ns=allowed.patience_ns)
+            self._open_recorded(stage, tracker)
         else:
             self._open = Unprofiled(stage, tools, tracker, self.windows)
+
+    def _open_recorded(self, stage: Stage, tracker: StepTracker) -> None:
+        """Open a recorded window, if its trace fits where it is to go, and the profiler starts."""
+        queues = self._tools.device.queues
+        allowed = self._room.allow(stage, queues=queues)
+        filled = allowed.steps * self._room.bytes_per_step(stage, queues=queues)
+        if not self._tools.output.room_for(int(filled)):
+            self._take(Result.UNWRITABLE, tracker)
+            return
+        try:
+            self._open = Recorded(stage, self._tools, tracker, steps=allowed.steps, patience_ns=allowed.patience_ns)
+        except NoProfilerError:
+            self._take(Result.REFUSED, tracker)
 
     def _take(self, result: Result, tracker: StepTracker) -> None:
         match result:
@@ -255,7 +267,7 @@ class Capture:
             case Result.LOST | Result.VOID:
                 self.lost_to_others += result is Result.LOST
                 self._leave_window()
-            case Result.UNWRITABLE:
+            case Result.UNWRITABLE | Result.REFUSED:
                 self._leave_window()
                 self._stage = len(self.plan.stages)
                 self._rest(tracker)
@@ -280,7 +292,8 @@ class Capture:
         planned = self.plan.stages[self._stage].steps
         if window.steps < planned:
             each = ended.bytes // window.steps
-            text = fewer_steps(window.kind, window.steps, planned, each, slow=window.steps < ended.most)
+            slow = window.steps < ended.most
+            text = fewer_steps(window.kind, window.steps, planned, each, slow=slow, most_bytes=MAX_BYTES)
             self._tools.notes.append(Finding(name="fewer_steps", text=text))
 
     def _leave_window(self) -> None:

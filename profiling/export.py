@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from stallscope.profiling.disk import is_shut, too_little, why_not_writable
 from stallscope.profiling.launch import Launch
-from stallscope.profiling.sentences import traces_mended
+from stallscope.profiling.sentences import no_room, traces_mended
 from stallscope.profiling.sharing import make_run_folder
 from stallscope.traces.damage import Damage
 from stallscope.traces.errors import StallscopeError
@@ -63,6 +64,7 @@ class RunFolder:
         self.path: Path | None = None
         self.problems: list[str] = []
         self.kernel_rows = False
+        self._shut = False  # said already
         self._mended = 0  # traces that were no valid JSON
         self._damage = Damage()  # what was wrong with them
         self._abandoned = False  # the process ends now: what is being compressed stays plain
@@ -82,6 +84,18 @@ class RunFolder:
 
     # --- what capture needs ----------------------------------------------------------------------
 
+    def room_for(self, size: int) -> bool:
+        """Whether a plain trace of about ``size`` bytes can be written and kept; where it cannot it is said."""
+        folder = self.path or self._logdir
+        reason = why_not_writable(folder)
+        if reason is not None:
+            self._say_no_folder(reason)
+            return False
+        missing = too_little(folder, size)
+        if missing is not None:
+            self._say(no_room(folder, *missing), shut=True)
+        return missing is None
+
     def new_trace(self) -> Path | None:
         """Return an empty hidden file in the run folder for the next plain trace; None where there can be none."""
         if self._folder() is None or self.path is None:
@@ -90,7 +104,8 @@ class RunFolder:
         try:
             plain.touch()  # else it is kineto that complains, on the script's stderr
         except OSError as error:
-            self._say(f"{self.path}: a trace could not be written ({error.strerror or error}); is the disk full?")
+            reason = error.strerror or error
+            self._say(f"{self.path}: a trace could not be written ({reason}); is the disk full?", shut=is_shut(error))
             return None
         return plain
 
@@ -101,7 +116,7 @@ class RunFolder:
         """
         problem = str(error) if error is not None else what_is_wrong(plain)
         if problem is not None:
-            self._say(f"{plain.parent}: a trace could not be written ({problem}); is the disk full?")
+            self._say(f"{plain.parent}: a trace could not be written ({problem}); is the disk full?", shut=True)
             _remove(plain, plain.with_name(plain.name + ".tmp"))  # the latter is kineto's
             return None
         whole = plain.with_name(plain.name.removeprefix(".").removesuffix(".tmp"))
@@ -158,11 +173,7 @@ class RunFolder:
             try:
                 self.path = make_run_folder(self._logdir, self._name, self._launch)
             except OSError as error:
-                reason = error.strerror or str(error)
-                self.problems.append(
-                    f"{self._logdir}: no run folder could be made ({reason}), so nothing was recorded; "
-                    "choose another place with --logdir"
-                )
+                self._say_no_folder(error.strerror or str(error))
         return self.path
 
     def _later(self, job: Callable[[], None]) -> None:
@@ -177,7 +188,8 @@ class RunFolder:
             try:
                 job()
             except Exception as error:  # noqa: BLE001 - a full disk, a folder taken away: said at the end
-                self._say(f"{self.path}: could not be written ({error}); what is there may be incomplete")
+                said = f"{self.path}: could not be written ({error}); what is there may be incomplete"
+                self._say(said, shut=is_shut(error))
 
     def _compress(self, plain: Path, final: str) -> None:
         """Put the compressed trace in the plain one's place; where that fails, the plain one stays."""
@@ -193,7 +205,8 @@ class RunFolder:
             if not plain.exists():  # the run folder was taken away
                 raise
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-            self._say(f"{self.path}: traces could not be compressed ({reason}) and are kept as they are")
+            said = f"{self.path}: traces could not be compressed ({reason}) and are kept as they are"
+            self._say(said, shut=is_shut(error))
         else:
             _remove(plain)
 
@@ -227,10 +240,20 @@ class RunFolder:
         plain = promised.removesuffix(PACKED)
         return plain if (self.path / plain).exists() else promised
 
-    def _say(self, problem: str) -> None:
-        """Note what went wrong, once."""
-        if problem not in self.problems:
+    def _say_no_folder(self, reason: str) -> None:
+        if self.path is not None:
+            self._say(f"{self.path}: nothing more could be written ({reason}), so the recording ended early", shut=True)
+            return
+        self._say(
+            f"{self._logdir}: no run folder could be made ({reason}), so nothing was recorded; "
+            "choose another place with --logdir"
+        )
+
+    def _say(self, problem: str, *, shut: bool = False) -> None:
+        """Note what went wrong, once. ``shut``: the folder takes no more, of which the first consequence is told."""
+        if problem not in self.problems and not (shut and self._shut):
             self.problems.append(problem)
+            self._shut |= shut
 
     def _write_manifest(self, manifest: Manifest) -> None:
         if self.path is None:
@@ -241,7 +264,8 @@ class RunFolder:
             hidden.write_bytes(msgspec.json.encode(self._complete(self._as_written(manifest))) + b"\n")
             hidden.replace(final)
         except OSError as error:
-            self._say(f"{final}: could not be written ({error.strerror or error}); is the disk full?")
+            said = f"{final}: could not be written ({error.strerror or error}); is the disk full?"
+            self._say(said, shut=is_shut(error))
         finally:
             _remove(hidden)
 

@@ -43,7 +43,8 @@ def install(ours: Callable[[], bool], capture: Yielding, alive: Callable[[], boo
     for name in MODULES:
         module = _loaded(name)
         for function in SESSION_STARTS:
-            undo += [_wrap(module, function, ours, alive, before=capture.session_starts)]
+            starts, refused = capture.session_starts, capture.session_ends
+            undo += [_wrap(module, function, ours, alive, before=starts, failed=refused)]
         for function in SESSION_ENDS:
             undo += [_wrap(module, function, ours, alive, after=capture.session_ends)]
     profiler = getattr(_loaded("torch.profiler.profiler"), "profile", None)
@@ -75,6 +76,7 @@ def _wrap(
     *,
     before: Callable[[], None] = _nothing,
     after: Callable[[], None] = _nothing,
+    failed: Callable[[], None] = _nothing,
 ) -> Callable[[], None]:
     original = getattr(module, name, None)
     if original is None:
@@ -87,6 +89,10 @@ def _wrap(
             before()
         try:
             return original(*args, **kwargs)
+        except BaseException:
+            if foreign:
+                failed()
+            raise
         finally:
             if foreign:
                 after()

@@ -54,6 +54,9 @@ class Marking(Protocol):
 class Output(Protocol):
     """Where finished windows go."""
 
+    def room_for(self, size: int) -> bool:
+        """Whether a plain trace of about ``size`` bytes can be written and kept."""
+
     def new_trace(self) -> Path | None:
         """Return where to write the next trace, plain; None where no run folder can be made."""
 

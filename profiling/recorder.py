@@ -17,13 +17,23 @@ from typing import Any, Protocol
 
 from stallscope.profiling.launch import Launch
 from stallscope.profiling.plan import Detail
+from stallscope.profiling.sentences import NO_STACKS, device_interface_in_use, profiler_refused
+from stallscope.traces.manifest import Finding
 
 KINETO_LOG = "KINETO_LOG_LEVEL"
 KINETO_SILENT = "99"  # above all its levels
 
 
+class NoProfilerError(Exception):
+    """torch's profiler does not start, not even for the host alone; ``Recorder.notes`` says why."""
+
+
 class Recorder(Protocol):
     """What capture needs of a profiler."""
+
+    @property
+    def notes(self) -> list[Finding]:
+        """Return what the user should know of what could not be recorded."""
 
     def available(self) -> bool:
         """Whether no other profiler is running."""
@@ -35,10 +45,17 @@ class Recorder(Protocol):
         """Warm up for recording the host and ``device``.
 
         Returns the names of the activities and of the details that will be recorded: stacks cannot always be.
+
+        Raises:
+            NoProfilerError: it cannot be started.
         """
 
-    def start(self) -> None:
-        """Begin to record."""
+    def start(self) -> list[str]:
+        """Begin to record; returns the names of the activities that are.
+
+        Raises:
+            NoProfilerError: it cannot be started.
+        """
 
     def begin_step(self, index: int) -> None:
         """Open the range of step ``index`` of the run, where the last one has been closed, or here."""
@@ -69,7 +86,9 @@ class TorchRecorder:
         self._profile: Any = None
         self._started = False
         self._range: Any = None
+        self._options: dict[str, Any] = {}  # of the profiler
         self._enter, self._leave = _ranges(torch)
+        self._notes: dict[str, Finding] = {}  # by name
         self.own = False
         self.used = False  # kineto has been started in this process
 
@@ -95,30 +114,28 @@ class TorchRecorder:
             and kind is not kinds.CPU
         ):
             wanted.append(kind)
-        options = self._experimental() if len(wanted) > 1 else None
-        self._started, self.used = False, True
         stacks = detail.stacks and not _traced()
-        self._profile = profiler.profile(
-            activities=wanted, record_shapes=detail.shapes, with_stack=stacks, experimental_config=options
-        )
-        with _kineto_silenced():
-            self._call(self._profile.prepare_trace)
-        return [each.name for each in wanted], replace(detail, stacks=stacks).names
+        if stacks != detail.stacks:
+            self._note("stack_tracer_lost", NO_STACKS)
+        self._options = {"activities": wanted, "record_shapes": detail.shapes, "with_stack": stacks}
+        self._started, self.used = False, True
+        self._or_host_alone(self._prepare)
+        return self._activities(), replace(detail, stacks=stacks).names
 
-    def start(self) -> None:
+    def start(self) -> list[str]:
         """Begin to record."""
-        self._call(self._profile.start_trace)
-        self._started = True
+        self._or_host_alone(self._start)
+        return self._activities()
 
     def begin_step(self, index: int) -> None:
         """Open ``ProfilerStep#index``; the name is TensorBoard's."""
-        self._range = self._torch.autograd.profiler.record_function(f"ProfilerStep#{index}")
-        self._range.__enter__()
+        self.end_step()
+        self._range = self._enter(f"ProfilerStep#{index}")
 
     def end_step(self) -> None:
         """Close the open range."""
         if self._range is not None:
-            self._range.__exit__(None, None, None)
+            self._leave(self._range)
             self._range = None
 
     def stop(self) -> bool:
@@ -151,7 +168,45 @@ class TorchRecorder:
         finally:
             self._forget()
 
+    @property
+    def notes(self) -> list[Finding]:
+        """What could not be recorded."""
+        return list(self._notes.values())
+
     # --- inside ----------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        options = dict(self._options)
+        if len(options["activities"]) > 1:
+            options["experimental_config"] = self._experimental()
+        self._profile = self._torch.profiler.profile(**options)
+        with _kineto_silenced():
+            self._call(self._profile.prepare_trace)
+
+    def _start(self) -> None:
+        if self._profile is None:
+            self._prepare()
+        self._call(self._profile.start_trace)
+        self._started = True
+
+    def _or_host_alone(self, begin: Callable[[], None]) -> None:
+        """Begin; where the device's interface is not to be had, once more without it."""
+        try:
+            begin()
+        except RuntimeError as error:
+            self._forget()
+            if len(self._options["activities"]) == 1:
+                self._note("profiler_refused", profiler_refused(error))
+                raise NoProfilerError from error
+            self._note("device_interface_in_use", device_interface_in_use(error))
+            self._options["activities"] = self._options["activities"][:1]
+            self._or_host_alone(begin)
+
+    def _activities(self) -> list[str]:
+        return [each.name for each in self._options["activities"]]
+
+    def _note(self, name: str, text: str) -> None:
+        self._notes.setdefault(name, Finding(name=name, text=text))
 
     def _forget(self) -> None:
         self._erase_step_count()

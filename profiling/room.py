@@ -9,6 +9,7 @@ from stallscope.profiling.windows import Recorded, Unprofiled
 
 MAX_BYTES = 100_000_000  # of a plain trace: 2 to 4 s of standing still
 BYTES_PER_NODE = {False: 8_000, True: 20_000}  # of a plain trace, per autograd node; True: with a device's rows
+BYTES_PER_US = {False: 100, True: 250}  # per µs of a step that makes no nodes (inference), or of an old torch
 GROWTH = {(): 1.0, ("shapes",): 1.6, ("shapes", "marks"): 2.0, ("shapes", "stacks", "marks"): 4.0}
 SLOWER = 5  # a window that takes so many times as long as it should holds something unusual: it closes early
 LEAST_PATIENCE_NS = 5 * SECOND_NS
@@ -25,7 +26,8 @@ class Allowed:
 class Room:
     """Learns from each window how much a step fills.
 
-    Before anything is recorded that is guessed from the autograd nodes made in a step; afterwards it is known.
+    Before anything is recorded that is guessed from the autograd nodes made in a step, and where it makes none from its
+    time (an operator takes some µs, and some hundred bytes of a trace); afterwards it is known.
     """
 
     def __init__(self) -> None:
@@ -42,8 +44,7 @@ class Room:
             self._bytes[window.kind] = ended.bytes / window.steps
             return
         self._step_ns = window.duration_ns / window.steps
-        if ended.operations:
-            self._operations = ended.operations / window.steps
+        self._operations = ended.operations / window.steps if ended.operations else None
 
     def allow(self, stage: Stage, *, queues: bool) -> Allowed:
         """Return what a window may hold: at least one step, whatever it fills."""
@@ -60,4 +61,6 @@ class Room:
             return known * (2.0 if stage.detail.stacks else 1.0)  # the short round has none
         if self._bytes.get("timing"):
             return self._bytes["timing"] * growth
-        return (self._operations or 0) * BYTES_PER_NODE[queues] * growth
+        if self._operations:
+            return self._operations * BYTES_PER_NODE[queues] * growth
+        return (self._step_ns or 0) / 1000 * BYTES_PER_US[queues] * growth

@@ -19,12 +19,14 @@ def findings_of_run(account: Account, steps: Steps, *, unwritable: bool) -> list
         found.append(Finding(name="script_failed", text=f"the script ended with exit code {account.exit_code}"))
     if capture is not None:
         found += capture.notes
-        if capture.windows and capture.windows[-1].round == "short" and capture.plan.stages[-1].round != "short":
+        short = capture.windows and capture.windows[-1].round == "short" and capture.plan.stages[-1].round != "short"
+        if short and not unwritable:  # else that is why, and is said
             found.append(Finding(name="short_round", text=short_round(capture.plan.timed, capture.whole)))
     if capture is not None and steps.count:
         if capture.lost_to_others:
             found.append(Finding(name="user_profiler", text=USER_PROFILER))
-        if not capture.windows and not unwritable:
+        refused = any(each.name == "profiler_refused" for each in capture.notes)
+        if not capture.windows and not unwritable and not refused:
             found.append(_why_nothing(capture, steps.count))
     return found
 

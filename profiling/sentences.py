@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 NO_STEPS = (
     "no training step was found: no optimizer stepped and no module was called (call model(x), not model.forward(x)); "
@@ -16,6 +17,11 @@ INTERRUPTED = "the script was interrupted (Ctrl-C)"
 USER_PROFILER = (
     "the script runs a profiler of its own: ours gave way, and recorded only while the script's was not running"
 )
+NO_STACKS = (
+    "no Python stacks were recorded: the script runs under cProfile, a debugger or a coverage tool, whose place torch "
+    "would take and not give back; lines and modules are marked all the same"
+)
+OTHERS = "Nsight, ncu, DCGM, rocprof"
 OWN_OPTIONS = (
     "--logdir",
     "--name",
@@ -48,13 +54,42 @@ def no_steps(exit_code: int | None, args: tuple[str, ...], *, interrupted: bool 
     return f"the script ended with exit code {exit_code} before any training step{hint}"
 
 
-def fewer_steps(kind: str, held: int, planned: int, bytes_per_step: int, *, slow: bool) -> str:
+def fewer_steps(kind: str, held: int, planned: int, bytes_per_step: int, *, slow: bool, most_bytes: int) -> str:
     """Why a window holds fewer steps than planned: a trace too large to write, or a step that took too long."""
     holds = f"the {kind} window holds {held} of {planned} steps"
     if slow:
         return f"{holds}: one took many times as long as the others (an evaluation?), so it was closed early"
+    if bytes_per_step * planned <= most_bytes:
+        return f"{holds}: how much a step fills was not known before, and it might have been too much"
     megabytes = bytes_per_step / 1e6
     return f"{holds}: a step fills {megabytes:.0f} MB of trace, and the training stands still while a trace is written"
+
+
+def no_room(folder: Path, free: int, needed: int) -> str:
+    """Why a window was not recorded: its trace would not fit. Sizes in bytes."""
+    return (
+        f"{folder}: {free / 1e6:.1f} MB are free and the next trace may take {needed / 1e6:.1f} MB, so no more is "
+        "recorded; make room, or choose another disk with --logdir"
+    )
+
+
+def device_interface_in_use(error: Exception) -> str:
+    """Why only the host is recorded although the script uses a GPU."""
+    return (
+        f"the GPU could not be recorded ({_short(error)}), only the host: another profiler may hold its interface; "
+        f"end it ({OTHERS}) and record again"
+    )
+
+
+def profiler_refused(error: Exception) -> str:
+    """Why nothing more is recorded: torch's profiler does not start."""
+    why = _short(error)
+    return f"torch's profiler does not start here ({why}), so no more is recorded; end other profilers ({OTHERS})"
+
+
+def _short(error: Exception) -> str:
+    """Return the first line of what an exception says; torch adds others, of where in its sources it was."""
+    return str(error).partition("\n")[0].strip() or type(error).__name__
 
 
 def marks_failed(error: Exception) -> str:

@@ -14,7 +14,7 @@ from stallscope.profiling.device import Device
 from stallscope.profiling.pace import Pace
 from stallscope.profiling.plan import Phase, Stage, unusual
 from stallscope.profiling.ports import Marking, Output, Sight
-from stallscope.profiling.recorder import Recorder
+from stallscope.profiling.recorder import NoProfilerError, Recorder
 from stallscope.profiling.sentences import marks_failed
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.manifest import Finding, GpuState, Window
@@ -30,6 +30,7 @@ class Result(Enum):
     LOST = "somebody else's profiler took it"
     VOID = "could not be closed here: begin anew"
     UNWRITABLE = "could not be written"
+    REFUSED = "the profiler does not start"
 
 
 @dataclass(slots=True)
@@ -181,8 +182,12 @@ class Recorded:
         """Take a boundary."""
         if self.phase is Phase.WARMUP:
             self._warmed += 1
-            if self._warmed >= self._stage.warmup and not self._tools.device.busy_capturing:
+            if self._warmed < self._stage.warmup or self._tools.device.busy_capturing:
+                return Result.OPEN
+            try:
                 self._start(tracker)
+            except NoProfilerError:
+                return Result.REFUSED
             return Result.OPEN
         if self._leading:
             self._warmed += 1
@@ -211,7 +216,7 @@ class Recorded:
         """Begin to record. Marks are put in from inside a hook, and seen by torch from the next step on."""
         self._gpu = self._tools.device.state()
         self._tools.device.synchronize()
-        self._tools.recorder.start()
+        self._activities = self._tools.recorder.start()
         self.phase = Phase.RECORDING
         if self.marks is not None:
             self._leading = True

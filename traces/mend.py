@@ -1,4 +1,4 @@
-"""A trace that its writer made invalid JSON → the same, valid: for readers that are not lenient (TensorBoard, Perfetto).
+"""A trace that its writer made invalid JSON → the same, valid, for readers that are not lenient (TensorBoard).
 
 Kineto writes the names that a script gives its ranges as they are, so a quote, a backslash or a control character in
 one of them spoils the whole file.

@@ -19,6 +19,8 @@ from stallscope.profiling.steps import StepTracker
 class FakeRecorder:
     """Notes what it is asked to do; ``free`` False: somebody else's profiler is running."""
 
+    notes = ()
+
     def __init__(self):
         self.calls = []
         self.free = True
@@ -35,6 +37,7 @@ class FakeRecorder:
 
     def start(self):
         self.calls.append("start")
+        return ["CPU"]
 
     def begin_step(self, index):
         self.calls.append(f"step {index}")
@@ -76,7 +79,12 @@ class FakeOutput:
     def __init__(self):
         self.traces = 0
         self.full_after = 99
+        self.free, self.asked = 10**9, []  # bytes
         self.discarded = []
+
+    def room_for(self, size):
+        self.asked.append(size)
+        return size <= self.free
 
     def new_trace(self):
         self.traces += 1

@@ -6,7 +6,7 @@
 | G2 | SIGTERM | the same, by the signal; the script's own handler comes first |
 | G3 | os._exit, SIGKILL | closed windows are readable, the manifest says "incomplete" |
 | G4 | the script has a profiler of its own | ours gives way, both keep their results |
-| G5 | emit_nvtx, emit_itt, a device interface in use | recorded beside it or not at all; the script's result stands |
+| G5 | emit_nvtx, emit_itt, a device interface in use | ours gives way, or records the host alone, and says so |
 | G6 | cProfile, sys.setprofile | both count the same; our steps do not depend on it |
 | G7 | os.fork | the child is not recorded, and ends with its own exit code |
 | G8 | processes, DataLoader workers, torchrun | left alone and listed; ranks recorded each |
@@ -15,9 +15,9 @@
 | G11 | backward hooks | never installed |
 | G12 | numerics, random state, memory | bit-equal |
 | G13 | names with quotes, controls, foreign letters | the trace is mended and said so; any JSON reader opens it |
-| G14 | full disk, missing or read-only folder | the script goes on; one sentence |
+| G14 | full disk, missing or read-only folder | asked before recording; closed windows stay; one sentence |
 | G15 | two runs of one name | never mixed |
-| G16 | a huge window | as many steps as asked for; the pause at its end is stated |
+| G16 | a huge window | as many steps as asked for, or as fit; the pause at its end is stated |
 | G17 | no GPU, an older torch | what is there is used |
 | G18 | another thread, a thread that ends | stopped where it was started |
 | G19 | an endless script, never a step | nothing recorded, a sentence |
@@ -51,10 +51,16 @@ INDEX = {
         "test_hazards.py::test_a_profiler_of_the_script",
         "test_capture.py::test_a_stolen_recording_is_not_exported",
     ],
-    "G5": ["test_hazards_more.py::test_other_profilers_see_the_same"],
+    "G5": [
+        "test_hazards_more.py::test_other_profilers_see_the_same",
+        "test_hazards_more.py::test_steps_are_found_beside_other_profilers",
+        "test_recorder.py::test_a_device_interface_that_somebody_holds",
+        "test_recorder.py::test_a_profiler_that_does_not_start_at_all",
+    ],
     "G6": [
         "test_hazards_more.py::test_other_profilers_see_the_same",
         "test_hazards_more.py::test_steps_are_found_beside_other_profilers",
+        "test_recorder.py::test_stacks_that_cannot_be_recorded_are_said",
     ],
     "G7": ["test_hazards.py::test_forked_and_spawned_children_are_left_alone"],
     "G8": ["test_children.py::test_processes_of_a_script", "test_ranks.py::test_all_ranks_write_into_one_folder"],
@@ -77,12 +83,21 @@ INDEX = {
         "test_survival.py::test_the_script_does_not_notice",
         "test_survival.py::test_what_was_closed_before_the_disk_was_full_is_there",
         "test_survival.py::test_a_log_folder_that_is_missing_or_read_only",
+        "test_disk.py::test_a_disk_that_is_full_from_the_start",
+        "test_disk.py::test_a_disk_that_takes_nothing_more_after_the_short_round",
+        "test_disk.py::test_a_disk_that_fills_up_while_a_window_is_recorded",
+        "test_disk.py::test_a_disk_that_is_read_only",
+        "test_capture_room.py::test_without_room_nothing_more_is_recorded",
     ],
     "G15": [
         "test_hazards.py::test_runs_are_never_mixed",
         "test_sharing.py::test_two_launches_and_a_single_process_at_once",
     ],
-    "G16": ["test_capture.py::test_the_timing_window_is_as_long_as_asked_for", "test_hazards.py::test_iris"],
+    "G16": [
+        "test_capture.py::test_the_timing_window_is_as_long_as_asked_for",
+        "test_capture_room.py::test_a_window_holds_as_many_steps_as_fit",
+        "test_hazards.py::test_iris",
+    ],
     "G17": [
         "test_hazards_more.py::test_an_older_torch_records_with_what_it_has",
         "test_hazards_more.py::test_without_a_gpu_or_its_interface_the_host_is_recorded",

@@ -64,9 +64,28 @@ def test_the_first_recording_is_bounded_by_the_autograd_nodes_of_a_step():
         assert room.allow(stage, queues=True).steps == on_device
 
 
+def test_the_first_recording_of_a_loop_without_autograd_is_bounded_by_its_time():
+    """No nodes (inference), or a torch that does not count them: 100 bytes a µs, on a GPU 250; nothing below 200 ms."""
+    stage = Stage("short", "timing", 5, 2, PLAIN)
+    for operations in (0, None):
+        for step_ns, on_host, on_device in ((SECOND // 10, 5, 4), (SECOND // 2, 2, 1), (10 * SECOND, 1, 1)):
+            room = Room()
+            room.learn(unprofiled(step_ns=step_ns, operations=operations))
+            assert room.allow(stage, queues=False).steps == on_host
+            assert room.allow(stage, queues=True).steps == on_device
+
+
+def test_what_a_loop_does_now_counts():
+    """A short window with nodes, then one without: the nodes of before say nothing of it any more."""
+    room = Room()
+    for operations in (5 * 10_000, 0):
+        room.learn(unprofiled(step_ns=SECOND // 1000, operations=operations))
+    assert room.allow(TIMING, queues=False).steps == 20
+
+
 def test_a_window_of_slow_steps_stays_open_five_times_as_long_as_it_should():
-    """20 steps of 1 s: 100 s; of 1 ms: 5 s."""
+    """20 steps of 1 s that fill 1 MB each: 100 s; of 1 ms: 5 s."""
     for step_ns, patience_ns in ((SECOND, 100 * SECOND), (SECOND // 1000, 5 * SECOND)):
         room = Room()
-        room.learn(unprofiled(step_ns=step_ns, operations=None))
+        room.learn(unprofiled(step_ns=step_ns, operations=5 * 50))
         assert room.allow(TIMING, queues=True) == Allowed(20, patience_ns)
