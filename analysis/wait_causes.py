@@ -95,6 +95,7 @@ _SPOKEN: Final = {
     "__array__": "numpy.asarray(tensor)",
     "index": "x[mask]",
     "forward": "model(...)",
+    "function": "(a call in it)",
     "optimizer": "optimizer.step()",
     "tensor": "torch.tensor(...)",
     "as_tensor": "torch.as_tensor(...)",

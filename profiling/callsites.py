@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from types import CodeType, FrameType
+from typing import Any
 
 from stallscope.profiling.function_mode import is_disguise
 from stallscope.profiling.usercode import UserCode, module_of
@@ -14,6 +15,7 @@ MAX_FRAMES = 64  # of the user's, kept per site
 MAX_STACKS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
 ON_THE_DEVICE = ("lbfgs.py", "_adafactor.py", "lr_scheduler.py")  # the rest of torch.optim reads its step counters
 
+FUNCTION = "function"  # the kind of a site that is not a line
 ALWAYS_MARKED = ("forward", "backward", "grad", "optimizer")
 RUNNER = "stallscope.profiling.runner"  # below it there is nothing of the script
 ON_THE_WAY = "stallscope.profiling.function_mode"  # stands between the script and torch
@@ -49,6 +51,27 @@ class CallSites:
             found = self._stacks[stack] = self._number(kind, frame, waits=waits)
             return found
 
+    def number_function(self, function: Any, caller: FrameType | None) -> int | None:
+        """Number the site that stands for whatever ``function`` calls, where that cannot be told line by line.
+
+        ``caller``: who calls it. None for a function that is not the user's.
+        """
+        function = _defined(function)
+        code = getattr(function, "__code__", None)
+        module = getattr(function, "__module__", None)
+        if not isinstance(code, CodeType) or not self._user.owns_code(code, module if isinstance(module, str) else ""):
+            return None
+        callers = [_frame(each) for each in self._users(_chain(caller))]
+        itself = Frame(file=printable(code.co_filename), line=code.co_firstlineno, function=printable(code.co_qualname))
+        return self._number_of(CallSite(kind=FUNCTION, frames=[itself, *callers], exact=False))
+
+    def _number_of(self, site: CallSite) -> int:
+        value = (site.kind, site.would_synchronize, tuple((at.file, at.line, at.function) for at in site.frames))
+        if value not in self._numbers:
+            self._numbers[value] = len(self.sites)
+            self.sites.append(site)
+        return self._numbers[value]
+
     def _number(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
         if len(self._stacks) > MAX_STACKS:
             self._stacks.clear()
@@ -60,12 +83,7 @@ class CallSites:
         if self._harmless(kind, chain[0], waits=waits):
             return None
         waits = waits and (self._on_gpu or not any(_loads_data(each) for each in chain))
-        frames = self._users_frames(chain)
-        value = (kind, waits, tuple((each.file, each.line, each.function) for each in frames))
-        if value not in self._numbers:
-            self._numbers[value] = len(self.sites)
-            self.sites.append(CallSite(kind=kind, frames=frames, would_synchronize=waits))
-        return self._numbers[value]
+        return self._number_of(CallSite(kind=kind, frames=self._users_frames(chain), would_synchronize=waits))
 
     def _harmless(self, kind: str, caller: FrameType, *, waits: bool) -> bool:
         """Whether torch's own code makes a call that waits on no machine."""
@@ -86,9 +104,12 @@ class CallSites:
                 return True
         return False
 
-    def _users_frames(self, chain: list[FrameType]) -> list[Frame]:
+    def _users(self, chain: list[FrameType]) -> list[FrameType]:
         of_script = itertools.takewhile(lambda each: module_of(each) != RUNNER, chain)
-        users = [each for each in of_script if self._user.owns(each)][:MAX_FRAMES]
+        return [each for each in of_script if self._user.owns(each)][:MAX_FRAMES]
+
+    def _users_frames(self, chain: list[FrameType]) -> list[Frame]:
+        users = self._users(chain)
         if not users:  # a thread of a library's: its outermost line is the best that can be said
             others = [each for each in chain if module_of(each).partition(".")[0] not in ("torch", "stallscope")]
             users = others[-1:] or chain[:1]
@@ -102,6 +123,14 @@ def _chain(frame: FrameType | None) -> list[FrameType]:
             chain.append(frame)
         frame = frame.f_back
     return chain
+
+
+def _defined(function: Any) -> Any:
+    """Return the function that somebody wrote: of a module, or its ``__call__``, its ``forward``."""
+    owner = getattr(function, "__self__", function)
+    owner = getattr(owner, "_orig_mod", owner)  # what torch.compile makes of a module
+    forward = getattr(type(owner), "forward", None)
+    return getattr(function, "__func__", function) if forward is None else forward
 
 
 def _frame(frame: FrameType) -> Frame:

@@ -51,7 +51,7 @@ def leave_out(torch: Any, *functions: Any) -> None:
 
 
 class Gate:
-    """Tells when a thread enters compiled code from outside, and when it is back.
+    """Tells when a thread enters compiled code from outside (by which frame of torch's), and when it is back.
 
     Every entry switches dynamo on and off again in one Python function, through ``_maybe_set_eval_frame``. Calls of it
     in between (code in a compiled function that is exempt) switch back and forth, from other frames. Frames that have
@@ -60,7 +60,7 @@ class Gate:
 
     SWITCH = "_maybe_set_eval_frame"
 
-    def __init__(self, entering: Callable[[], None], left: Callable[[], None], thread: int) -> None:
+    def __init__(self, entering: Callable[[FrameType], None], left: Callable[[], None], thread: int) -> None:
         self._entering, self._left = entering, left
         self._thread = thread
         self._frame: int | None = None  # identity of the one that entered
@@ -73,13 +73,15 @@ class Gate:
         def _maybe_set_eval_frame(callback: Any) -> Any:
             if threading.get_ident() != self._thread:
                 return switch(callback)
-            frame = id(sys._getframe(1))  # noqa: SLF001
+            caller = sys._getframe(1)  # noqa: SLF001
+            frame = id(caller)
             if frame in self._standing:
                 self._standing.discard(frame)
                 return switch(callback)
             if callback is not None and self._frame is None:
                 self._frame = frame
-                self._entering()
+                self._entering(caller)
+            del caller
             try:
                 return switch(callback)
             finally:

@@ -32,7 +32,7 @@ from stallscope.profiling.optimizer_ranges import OptimizerRanges
 from stallscope.profiling.patches import Patches
 from stallscope.traces.manifest import CallSite, Finding, NamedModule
 
-COMPILED = "the script compiles code, and this torch does not tell when it runs: only some call sites were marked"
+COMPILED = "the script compiles code, and this torch does not tell when that runs: functions are named instead of lines"
 
 _all: weakref.WeakSet[Marks] = weakref.WeakSet()
 
@@ -50,6 +50,8 @@ class Marks:
         self._calls = synchronizing.calls(torch) if call_sites else {}
         self._mode: FunctionMode | None = None
         self._gated = False
+        self._compiled: Any = None  # the range of the compiled function that is running
+        self.by_function = False  # lines cannot be told
         self._due = False  # the mode is to be put on where no compiled code is running: after a backward pass
         self._forget_import: Callable[[], None] = lambda: None
         self._suspended = 0  # calls that are running for which the mode was taken off
@@ -93,6 +95,7 @@ class Marks:
         self.active = False
         for step in (
             self._forget_import,
+            self._leave_compiled,
             self._take_mode_off,
             self._patches.take_off,
             self._optimizers.close,
@@ -127,7 +130,7 @@ class Marks:
             self._patches.replace(self._torch.autograd, "_engine_run_backward", self._around_backward)
         self._forget_import = when_imported("torch._dynamo.eval_frame", self._gate_off)
         if anything_compiled() and not self._gated:
-            self._problems.append(Finding(name="compiled", text=COMPILED))
+            self._without_lines()
             return
         self._mode = FunctionMode(self._torch, self)
         self._due = inside_compiled()  # model.compile() in place runs our hooks, and so this, inside
@@ -138,12 +141,35 @@ class Marks:
         """Keep the mode off while compiled code runs, where this torch tells when it does."""
         try:
             if hasattr(dynamo, Gate.SWITCH):
-                self._patches.replace(dynamo, Gate.SWITCH, Gate(self.suspend, self.resume, self._owner).around)
+                self._patches.replace(
+                    dynamo, Gate.SWITCH, Gate(self._enter_compiled, self._leave_compiled, self._owner).around
+                )
                 self._gated = True
             else:  # it has been imported just now: something may be compiled soon
                 self._take_mode_off()
+                self._without_lines()
         except Exception as error:  # noqa: BLE001
             self.fail(error)
+
+    def _without_lines(self) -> None:
+        """Name functions where lines cannot be told: those of modules, which hooks see."""
+        if not self.by_function:
+            self.by_function = True
+            self._problems.append(Finding(name="compiled", text=COMPILED))
+
+    def _enter_compiled(self, torchs: FrameType) -> None:
+        """Compiled code tells no lines: all it does belongs to the function that was compiled."""
+        self.suspend()
+        if self.active:
+            self._compiled = self.range_of_function(torchs.f_locals.get("fn"), torchs.f_back)
+            if self._compiled is not None:
+                self._compiled.__enter__()
+
+    def _leave_compiled(self) -> None:
+        compiled, self._compiled = self._compiled, None
+        if compiled is not None:
+            compiled.__exit__(None, None, None)
+        self.resume()
 
     def _take_mode_off(self) -> None:
         if self._mode is not None and self._on_owner():
@@ -179,6 +205,15 @@ class Marks:
         """Return the range of a call site, None where it is nobody's."""
         try:
             number = self._sites.number(kind, caller, waits=waits)
+        except Exception as error:  # noqa: BLE001
+            self.fail(error)
+            return None
+        return None if number is None else self._new_range(f"stallscope.site#{number}")
+
+    def range_of_function(self, function: Any, caller: FrameType | None) -> Any:
+        """Return the range of all that a function calls, where lines cannot be told; None: it is not the user's."""
+        try:
+            number = self._sites.number_function(function, caller) if self._call_sites else None
         except Exception as error:  # noqa: BLE001
             self.fail(error)
             return None

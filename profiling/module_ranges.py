@@ -36,6 +36,13 @@ class Marker(Protocol):
     def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
         """Return the range of a call site, or None."""
 
+    @property
+    def by_function(self) -> bool:
+        """Whether functions are named because lines cannot be told."""
+
+    def range_of_function(self, function: Any, caller: FrameType | None) -> Any:
+        """Return the range of all that a function calls, or None."""
+
     def suspend(self) -> None:
         """Let torch compute as if nobody watched."""
 
@@ -126,6 +133,9 @@ class ModuleRanges:
             number = self.names.number(module, root)
             if number not in self._lazy:
                 ranges.append(self._marker.range_named(f"stallscope.module#{number}"))
+        if self._sites and self._marker.by_function:
+            function = self._marker.range_of_function(module, frame)
+            ranges += [] if function is None else [function]
         suspends = not module.training and isinstance(module, self._fast)
         if suspends:
             self._marker.suspend()

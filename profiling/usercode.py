@@ -48,10 +48,13 @@ class UserCode:
 
     def owns(self, frame: FrameType) -> bool:
         """Whether the user wrote what ``frame`` runs."""
-        code = frame.f_code
+        return self.owns_code(frame.f_code, module_of(frame))
+
+    def owns_code(self, code: CodeType, module: str) -> bool:
+        """Whether the user wrote ``code``, which belongs to ``module``."""
         known = self._known.get(id(code))
         if known is None or known[0] is not code:
-            known = self._known[id(code)] = (code, self._owns(code.co_filename, module_of(frame)))
+            known = self._known[id(code)] = (code, self._owns(code.co_filename, module))
         return known[1]
 
     def _owns(self, filename: str, module: str) -> bool:
