@@ -7,6 +7,7 @@ import time
 from typing import TextIO
 
 from stallscope.profiling.plan import Phase
+from stallscope.profiling.voice import put
 
 EVERY_NS = 250_000_000
 NS_PER_MS = 1e6
@@ -44,11 +45,7 @@ class Progress:
         self._drawn = len(line)
 
     def _write(self, text: str) -> None:
-        try:
-            if self._stream is not None:
-                self._stream.write("\r" + text)
-                self._stream.flush()
-        except (OSError, ValueError):  # closed under us
+        if self._stream is not None and not put(self._stream, "\r" + text):
             self.on = False
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from stallscope.traces.errors import BadInput
 
+STDERR = 2  # file descriptor
 OURS = str(Path(__file__).parent) + os.sep
 
 
@@ -189,10 +190,8 @@ def _exit(error: SystemExit) -> Ending:
     if isinstance(error.code, int):
         return Ending(error.code)
     _flush(sys.stdout)
-    if sys.stderr is not None:
-        with contextlib.suppress(Exception):
-            sys.stderr.write(f"{error.code}\n")
-            sys.stderr.flush()
+    _write(f"{error.code}\n")
+    _flush(sys.stderr)
     return Ending(1)
 
 
@@ -206,9 +205,9 @@ def _show(error: BaseException) -> None:
     broken = _call_hook(error)
     if broken is not None:
         strip_our_frames(broken)
-        sys.stderr.write("Error in sys.excepthook:\n")
+        _write("Error in sys.excepthook:\n")
         sys.__excepthook__(type(broken), broken, broken.__traceback__)
-        sys.stderr.write("\nOriginal exception was:\n")
+        _write("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, error.__traceback__)
     _flush(sys.stderr)
 
@@ -222,6 +221,15 @@ def _call_hook(error: BaseException) -> BaseException | None:
     except BaseException as broken:  # noqa: BLE001
         return broken
     return None
+
+
+def _write(text: str) -> None:
+    """Write to stderr as the script has left it, as python does: to the process's own where it is None."""
+    with contextlib.suppress(Exception):
+        if sys.stderr is None:
+            os.write(STDERR, text.encode())
+        else:
+            sys.stderr.write(text)
 
 
 def _flush(stream: Any) -> None:

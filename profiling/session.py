@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from stallscope.profiling import ending, guard, plan, runner, sharing
+from stallscope.profiling import ending, guard, plan, runner, sharing, voice
 from stallscope.profiling.account import Account
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.children import ChildWatch
@@ -96,6 +96,7 @@ class Session:
         self._recorder: TorchRecorder | None = None
         self._hooks = Hooks(self, self._failed)
         self._account = Account(options, self._hooks)
+        self._voice = voice.of_process()
         self._progress = to_stderr(wanted=options.progress)
         self._plan = plan.make(
             options.plan,
@@ -234,8 +235,13 @@ class Session:
         self._hooks.mark()
 
     def end(self, ended: runner.Ending) -> Outcome:
-        """Close what is open, write the manifest, and say what happened."""
-        return self.close(ended.exit_code, interrupted=ended.interrupted)
+        """Close what is open, write the manifest, and say what happened. The script's end stands, Ctrl-C or not."""
+        try:
+            return self.close(ended.exit_code, interrupted=ended.interrupted)
+        except KeyboardInterrupt:
+            self._hooks.disable()
+            text = "interrupted while the run was written up: what is in its folder may be incomplete"
+            return Outcome(None, (text,), ended.exit_code, ended.interrupted, *self._account.rank_and_world())
 
     def close(self, exit_code: int | None, *, interrupted: bool = False, found: tuple[Finding, ...] = ()) -> Outcome:
         """Do the same; ``exit_code`` None: the process goes on. ``found``: what else is to be told of the run."""
@@ -306,8 +312,7 @@ class Session:
             self._folder.write_manifest()
             rank, world = self._account.rank_and_world()
             who = f"rank {rank}: " if world > 1 else ""
-            sys.stderr.write(f"stallscope: {who}ended by SIGTERM; recorded in {_shown(self._folder.path)}\n")
-            sys.stderr.flush()
+            self._voice.say(f"{who}ended by SIGTERM; recorded in {_shown(self._folder.path)}")
 
 
 def _shown(folder: Path | None) -> Path | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from stallscope.outcome import one_line
+from stallscope.profiling import voice
 
 if TYPE_CHECKING:
+    from stallscope.profiling.also_cpu import Start
     from stallscope.profiling.options import Options
+    from stallscope.profiling.session import Outcome
+    from stallscope.profiling.voice import Voice
 
 # Heavy modules are imported when they are needed: nothing of the analysis is loaded while the script runs.
 # ruff: noqa: PLC0415
@@ -21,36 +24,49 @@ def run_script(options: Options, *, summary: bool, also_cpu: bool = False, scala
     from stallscope.profiling import session
 
     start = on_cpu.Start.now(options) if also_cpu else None
+    ours = voice.of_process()  # before the script does what it likes with stderr
     outcome = session.profile(options)
     try:
-        for message in outcome.messages:
-            sys.stderr.write(f"stallscope: {message}\n")
-        for message in on_cpu.after_run(start, outcome) if start is not None else ():
-            sys.stderr.write(f"stallscope: {message}\n")
-        if summary and outcome.run_folder is not None and outcome.rank == 0:
-            outcome.await_ranks()
-            _summary_to_stderr(outcome.run_folder)
-        if scalars and outcome.run_folder is not None and outcome.rank == 0:
-            _scalars(outcome.run_folder)
+        _tell(outcome, ours, start, summary=summary, scalars=scalars)
+    except KeyboardInterrupt:  # the script had ended: its exit code stands
+        ours.say("interrupted; the run folder is kept")
     except Exception as error:  # noqa: BLE001 - a failing report must not change the script's exit code
-        sys.stderr.write(f"stallscope: the summary failed ({one_line(error)}); the run folder is kept\n")
-    outcome.leave()
+        ours.say(f"the summary failed ({one_line(error)}); the run folder is kept")
+    finally:
+        outcome.leave()
 
 
-def _scalars(folder: Path) -> None:
+def _tell(outcome: Outcome, ours: Voice, start: Start | None, *, summary: bool, scalars: bool) -> None:
+    from stallscope.profiling import also_cpu as on_cpu
+
+    for message in outcome.messages:
+        ours.say(message)
+    for message in on_cpu.after_run(start, outcome) if start is not None else ():
+        ours.say(message)
+    if summary and outcome.run_folder is not None and outcome.rank == 0:
+        outcome.await_ranks()
+        _summary(outcome.run_folder, ours)
+    if scalars and outcome.run_folder is not None and outcome.rank == 0:
+        _scalars(outcome.run_folder, ours)
+
+
+def _scalars(folder: Path, ours: Voice) -> None:
     from stallscope.scalars import write_scalars
     from stallscope.traces.errors import StallscopeError
 
     try:
         write_scalars(folder)
     except StallscopeError as error:
-        sys.stderr.write(f"stallscope: no scalars ({one_line(error)})\n")
+        ours.say(f"no scalars ({one_line(error)})")
 
 
-def _summary_to_stderr(folder: Path) -> None:
+def _summary(folder: Path, ours: Voice) -> None:
     from stallscope import api
     from stallscope.analysis.report import text
-    from stallscope.output import style_for, write_text
+    from stallscope.output import style_for
 
+    stream = ours.stream
+    if stream is None:
+        return
     for run in api.load_rank(folder):
-        write_text(sys.stderr, "\n" + text.render(run.summary, style_for(sys.stderr)))
+        ours.write("\n" + text.render(run.summary, style_for(stream)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stallscope.profiling import session
+from stallscope.profiling import session, voice
 from stallscope.profiling.options import Options, run_name
 from stallscope.profiling.plan import Depth
 from stallscope.profiling.runner import Target
@@ -41,6 +41,7 @@ class Profile:
         self._session: session.Session | None = None
         self._ended = False
         self._summary: Summary | None = None
+        self._voice = voice.of_process()
 
     def __enter__(self) -> Self:
         if self._session is not None or self._ended:
@@ -122,8 +123,8 @@ class Profile:
 
     def _say(self, messages: tuple[str, ...]) -> None:
         self.messages = messages
-        if sys.stderr is not None:
-            sys.stderr.write("".join(f"stallscope: {message}\n" for message in messages))
+        for message in messages:
+            self._voice.say(message)
 
 
 class _Block(session.Session):

@@ -189,6 +189,19 @@ def test_a_recording_that_fails_does_not_stop_the_program(tmp_path):
     assert "recording stopped after a failure of ours (ZeroDivisionError" in second
 
 
+def test_a_block_of_a_program_that_has_closed_stderr(tmp_path):
+    """What there is to say is kept in ``messages``; no exception reaches the program."""
+    body = """
+        with stallscope.profile("runs/x") as p:
+            sys.stderr.close()
+            for _ in range(5): one()
+        print(p.messages)
+    """
+    ended = python(script(tmp_path, body), cwd=tmp_path)
+    assert ended.code == 0
+    assert "the script ran 5 steps, too short for a recording" in ended.out
+
+
 def test_compiled_code_is_not_compiled_again_by_a_block(tmp_path):
     """A model compiled before two blocks, used inside and after them: as many graphs as without us, and no warning."""
     body = """

@@ -83,6 +83,10 @@ ENDINGS = {
     "encoding": "# -*- coding: latin-1 -*-\nprint(len('\u00e9'))",
     "thread": "import threading, time\nthreading.Thread(target=lambda: (time.sleep(.3), print('late'))).start()",
     "pool": "from concurrent.futures import ThreadPoolExecutor\np = ThreadPoolExecutor()\np.submit(print, 'in pool')",
+    "closed stderr": "import sys\nsys.stderr.close()\nsys.exit(3)",
+    "no stderr": "import sys\nsys.stderr = None\nsys.exit(3)",
+    "no stderr, text": "import sys\nsys.stderr = None\nsys.exit('a message')",
+    "no stderr, broken hook": "import sys\nsys.stderr = None\ndef h(*a): 1 / 0\nsys.excepthook = h\n[][1]",
     "interrupt": "import atexit\natexit.register(print, 'at exit')\nraise KeyboardInterrupt",
     "os._exit": "import os\nprint('x', flush=True)\nos._exit(5)",
     "fork": "import os, sys\nif os.fork() == 0:\n    print('child', flush=True)\n    sys.exit(7)\nprint(os.wait()[1])",
@@ -97,6 +101,55 @@ def test_endings(tmp_path, name):
     assert (ours.code, ours.out) == (plain.code, plain.out)
     said = "".join(line for line in ours.err.splitlines(keepends=True) if not line.startswith("stallscope:"))
     assert said == plain.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes without a reader are told of differently there")
+@pytest.mark.parametrize("pipe", ["ignored", "deadly"])
+def test_a_reader_of_stderr_that_is_gone(tmp_path, pipe):
+    """As in ``2>&1 | head -1``: the exit code is the script's, also where SIGPIPE would end the process."""
+    deadly = "import signal\nsignal.signal(signal.SIGPIPE, signal.SIG_DFL)\n" if pipe == "deadly" else ""
+    write(tmp_path, deadly + "import sys\nsys.exit(3)")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        argv = [sys.executable, *PROFILE, "train.py"]
+        done = subprocess.run(argv, cwd=tmp_path, stderr=writer, timeout=TIMEOUT, env=ENVIRONMENT, check=False)
+    finally:
+        os.close(writer)
+    assert done.returncode == 3
+
+
+def test_our_words_are_not_in_the_files_of_the_script(tmp_path):
+    """A script that sends its stderr to a file finds in it what it wrote, and nothing of ours: that goes to stderr."""
+    write(tmp_path, "import sys\nsys.stderr = open('log.txt', 'a')\nprint('mine', file=sys.stderr)")
+    ours = profiled("train.py", cwd=tmp_path)
+    assert (tmp_path / "log.txt").read_text() == "mine\n"
+    assert ours.err.startswith("stallscope: the script never imported torch")
+
+
+IMPATIENT = {
+    "while it is explained": "import stallscope.api as module\nmodule.load_rank = interrupted",
+    "while it is written up": "from stallscope.profiling import export\nexport.RunFolder.write_manifest = interrupted",
+}
+
+
+@pytest.mark.parametrize("when", IMPATIENT)
+def test_ctrl_c_after_the_script(tmp_path, when):
+    """The script had ended: its exit code stands, and one sentence says what was interrupted."""
+    body = """
+        import sys, torch
+        model = torch.nn.Linear(4, 2)
+        opt = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(30):
+            model(torch.randn(8, 4)).sum().backward()
+            opt.step()
+        def interrupted(*args): raise KeyboardInterrupt
+    """
+    write(tmp_path, textwrap.dedent(body) + IMPATIENT[when] + "\nsys.exit(4)\n")
+    ours = python("-m", "stallscope", "profile", "train.py", cwd=tmp_path)
+    assert (ours.code, ours.out) == (4, "")
+    assert ours.err.count("interrupted") == 1
+    assert "Traceback" not in ours.err
 
 
 def test_uncaught_exception_of_a_module(tmp_path):

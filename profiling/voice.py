@@ -1,0 +1,84 @@
+"""Our own words: on the stderr that there was when we began, and never to the harm of the script that speaks there too.
+
+The script may close ``sys.stderr``, set it to a file of its own, or have its reader go away: then we are not heard, and
+nothing else happens. Least of all may words of ours stay behind in a buffer: python ends with exit code 120 where its
+last flush fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TextIO
+
+
+class Voice:
+    """Speaks on one stream until it is gone. Never raises."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream  # None: nobody hears us
+
+    def say(self, message: str) -> None:
+        """Write one sentence under our name."""
+        self.write(f"stallscope: {message}\n")
+
+    def write(self, text: str) -> None:
+        """Write ``text``."""
+        with _no_death_by_pipe():
+            if self.stream is not None and not put(self.stream, text):
+                self.stream = None
+
+
+def of_process() -> Voice:
+    """Return a voice on this process's stderr as it is now."""
+    return Voice(sys.stderr)
+
+
+def put(stream: TextIO, text: str) -> bool:
+    """Write ``text`` and flush; whether that went well. What the stream cannot encode is escaped. Never raises."""
+    try:
+        stream.flush()  # what the script has left there is not ours to lose
+        encoding = stream.encoding or "ascii"
+        said = text.encode(encoding, "backslashreplace").decode(encoding)
+    except Exception:  # noqa: BLE001 - closed, or an object of the script's that is no stream
+        return False
+    try:
+        stream.write(said)
+        stream.flush()
+    except Exception:  # noqa: BLE001 - its reader is gone, the disk is full
+        with contextlib.suppress(Exception):
+            _drop_what_waits(stream)
+        return False
+    return True
+
+
+def _drop_what_waits(stream: TextIO) -> None:
+    """Empty the stream's buffers into nothing."""
+    handle = stream.fileno()
+    kept, nowhere = os.dup(handle), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, handle, inheritable=os.get_inheritable(handle))
+        stream.flush()
+    finally:
+        os.dup2(kept, handle, inheritable=os.get_inheritable(handle))
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _no_death_by_pipe() -> Iterator[None]:
+    """Keep SIGPIPE away where the script has a handler for it, or lets it end the process."""
+    number = getattr(signal, "SIGPIPE", None)
+    handler = None if number is None else signal.getsignal(number)
+    if number is None or handler in (None, signal.SIG_IGN) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
