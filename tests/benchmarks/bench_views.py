@@ -98,7 +98,7 @@ def step_of(ranges: int) -> TraceBuilder:
 def in_browser(pages: dict[str, Path], folder: Path) -> list[Row]:
     """Seconds until a page can be used, and frames a second while its timeline is panned, in headless Chromium."""
     try:
-        from tests.browser.test_views import CHROMIUM, DRIVER, Browser
+        from tests.browser.chromium import CHROMIUM, DRIVER, Browser
     except pytest.skip.Exception:
         return [Row("in a browser", "not measured: selenium is not installed")]
     if not (CHROMIUM and DRIVER):
