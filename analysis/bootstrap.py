@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
+FEWEST_RUNS = 2  # a side with one run says nothing of how runs differ
 RESAMPLES = 10_000
 SEED = 20260
 METHOD = (
@@ -74,7 +75,7 @@ def bootstrap_difference(baseline: Sequence[float], candidate: Sequence[float]) 
         ValueError: a side has fewer than two runs; one run says nothing of how runs differ.
 
     """
-    if min(len(baseline), len(candidate)) < 2:  # noqa: PLR2004
+    if min(len(baseline), len(candidate)) < FEWEST_RUNS:
         raise ValueError("an interval needs at least two runs on each side")
     random = np.random.default_rng(SEED)
     before, after = _resampled_means(baseline, random), _resampled_means(candidate, random)

@@ -13,6 +13,13 @@ from stallscope.analysis.contract_forecast import StepRange
 COMPARE_SCHEMA = "stallscope.compare/1"
 
 
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a 95 % interval."""
+
+    low: float
+    high: float
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One figure before and after: each side's mean over its runs."""
 
@@ -21,6 +28,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     difference: float | None  # candidate - baseline
     percent: float | None  # of the baseline; None where that is 0 or unknown
     exact: bool = False  # a count on which all runs of each side agree: no statistics needed
+    # 95 %, of the difference, by itself; only in ``breakdown_us``, and only with two runs or more on each side
+    interval: Interval | msgspec.UnsetType = msgspec.UNSET
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,13 +141,6 @@ class KernelChange(msgspec.Struct, frozen=True, kw_only=True):
     status: str  # "both" | "appeared" | "vanished"
     count_per_step: Change
     us_per_step: Change
-
-
-class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of a 95 % interval."""
-
-    low: float
-    high: float
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
+import msgspec
+
 from stallscope.analysis import compare_contract as contract
+from stallscope.analysis.bootstrap import FEWEST_RUNS, bootstrap_difference
 from stallscope.analysis.compare_contract import Change
 from stallscope.analysis.compare_runs import Run, mean, unprofiled_mean
 from stallscope.analysis.contract import Summary
@@ -73,8 +76,20 @@ def per_step_change(sides: Sides) -> contract.PerStepChange:
 
 
 def breakdown_change(sides: Sides) -> contract.BreakdownChange:
-    """``breakdown_us``, figure by figure."""
-    return contract.BreakdownChange(**sides.changes("breakdown_us", contract.BreakdownChange.__struct_fields__))
+    """``breakdown_us``, figure by figure, each with its interval where runs were repeated."""
+    names = contract.BreakdownChange.__struct_fields__
+    return contract.BreakdownChange(**{name: _sure(sides, attrgetter(f"breakdown_us.{name}")) for name in names})
+
+
+def _sure(sides: Sides, pick: Pick) -> Change:
+    """The figure's change with its 95 % interval: None where a side has one run, or a run does not know the figure."""
+    change = sides.change(pick)
+    values = [[run.value(pick) for run in side] for side in (sides.baseline, sides.candidate)]
+    known = [[value for value in side if value is not None] for side in values]
+    if change.difference is None or min(map(len, known)) < FEWEST_RUNS:
+        return change
+    low, high = bootstrap_difference(*known).interval
+    return msgspec.structs.replace(change, interval=contract.Interval(low=low, high=high))
 
 
 def operator_changes(sides: Sides) -> list[contract.OperatorChange]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stallscope.analysis import bootstrap
+from stallscope.analysis.bootstrap import FEWEST_RUNS
 from stallscope.analysis.compare_contract import (
     ArgumentChange,
     Change,
@@ -20,7 +21,6 @@ from stallscope.analysis.compare_notes import FATAL
 from stallscope.analysis.compare_runs import Run, noise_floor, profiled_median, unprofiled_mean
 from stallscope.analysis.units import microseconds
 
-FEWEST_RUNS = 2  # a side with one run says nothing of how runs differ
 ONE_RUN = "one run each; noise floor = drift between windows"
 READ = "aten::item"  # reads one value back to the host; a wait wherever the device is not the CPU
 COUNTED = {  # exact figures worth a sentence

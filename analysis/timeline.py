@@ -1,12 +1,13 @@
 """Single steps as timelines: what each host thread and each stream did, where the CPU waited, why each GPU idled.
 
-Shown are a step of median length, the slowest and the fastest. A step of more than ``MOST`` ranges is shown without
-its shortest ones, and says how many those are; idle causes and waits are always whole.
+Shown are a step of median length, the slowest, the fastest, and those asked for as outliers. A step of more than
+``MOST`` ranges (an outlier: ``MOST_OF_OUTLIER``) is shown without its shortest ones, and says how many those are; idle
+causes and waits are always whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from stallscope.traces import fields
 from stallscope.traces.trace import CALLS, DEVICE_WORK, Category, Ints, Trace
 
 MOST = 20_000  # ranges of a step
+MOST_OF_OUTLIER = 5_000  # so that all outliers together make a page no larger than one step more would
 DEEPEST = 12  # levels of a thread that are shown
 KINDS = (
     *("operator", "range", "dataloader", "call", "launch", "wait"),
@@ -57,36 +59,40 @@ class Lane:
 class Timeline:
     """One step."""
 
-    label: str  # "median" | "slowest" | "fastest" | "whole trace"
+    label: str  # "median" | "slowest" | "fastest" | "outlier" | "whole trace"
     number: int  # of the step in the window, from 1
     length_ns: int
     lanes: tuple[Lane, ...]
     left_out: int  # ranges too short to be shown
 
 
-def find_timelines(stages: Stages) -> tuple[Timeline, ...]:
-    """The steps worth a look, each once: a median one first."""
+def find_timelines(stages: Stages, outliers: Sequence[int] = ()) -> tuple[Timeline, ...]:
+    """The steps worth a look, each once: a median one first, the ``outliers`` (numbers from 1) last."""
     idle: tuple[IdleSpans, ...] = ()
     if stages.measured:
         idle = find_idle_spans(
             stages.trace, stages.window, stages.launches, stages.syncs.blocking, stages.losses.stretches
         )
-    return tuple(_timeline(stages, idle, label, at) for label, at in _chosen(stages))
+    return tuple(_timeline(stages, idle, label, at) for label, at in _chosen(stages, outliers))
 
 
-def _chosen(stages: Stages) -> list[tuple[str, int]]:
+def _chosen(stages: Stages, outliers: Sequence[int]) -> list[tuple[str, int]]:
     window = stages.window
     if not window.from_steps:
         return [("whole trace", 0)]
     lengths = np.where(window.whole, window.step_ends - window.step_starts, -1)
     order = [at for at in np.argsort(lengths, kind="stable").tolist() if window.whole[at]] or [0]
-    named_steps = {"median": order[len(order) // 2], "slowest": order[-1], "fastest": order[0]}
-    return list({at: (label, at) for label, at in reversed(named_steps.items())}.values())[::-1]
+    chosen = [("median", order[len(order) // 2]), ("slowest", order[-1]), ("fastest", order[0])]
+    chosen += [("outlier", number - 1) for number in outliers]
+    once: dict[int, str] = {}
+    for label, at in chosen:
+        once.setdefault(at, label)
+    return [(label, at) for at, label in once.items()]
 
 
 def _timeline(stages: Stages, idle: tuple[IdleSpans, ...], label: str, at: int) -> Timeline:
     start, end = int(stages.window.step_starts[at]), int(stages.window.step_ends[at])
-    rows, left_out = _rows(stages.trace, start, end)
+    rows, left_out = _rows(stages.trace, start, end, MOST_OF_OUTLIER if label == "outlier" else MOST)
     lanes = (
         *(_idle_lane(stages, spans, start, end) for spans in idle),
         *_threads(stages, rows, start, end),
@@ -95,14 +101,14 @@ def _timeline(stages: Stages, idle: tuple[IdleSpans, ...], label: str, at: int) 
     return Timeline(label, at + 1, end - start, tuple(lane for lane in lanes if len(lane.starts)), left_out)
 
 
-def _rows(trace: Trace, start: int, end: int) -> tuple[Ints, int]:
+def _rows(trace: Trace, start: int, end: int, most: int) -> tuple[Ints, int]:
     """The event rows to show, in order of time, and how many were too short for it."""
     rows = trace.events.rows(Category.CPU_OP, Category.ANNOTATION, *CALLS, *DEVICE_WORK)
     rows = rows[(trace.events.ts_ns[rows] < end) & (trace.events.end_ns[rows] > start)]
     hidden = named(trace, rows, lambda name: fields.is_mark(name) or fields.step_number(name) is not None)
     rows = rows[~hidden]
-    longest = np.argsort(-trace.events.dur_ns[rows], kind="stable")[:MOST]
-    return np.sort(rows[longest]), max(0, len(rows) - MOST)
+    longest = np.argsort(-trace.events.dur_ns[rows], kind="stable")[:most]
+    return np.sort(rows[longest]), max(0, len(rows) - most)
 
 
 def _idle_lane(stages: Stages, spans: IdleSpans, start: int, end: int) -> Lane:

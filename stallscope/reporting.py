@@ -16,6 +16,7 @@ from stallscope.analysis.compare import compare
 from stallscope.analysis.launch_histogram import find_launch_histogram
 from stallscope.analysis.memory import find_memory_over_time
 from stallscope.analysis.report import html, html_compare
+from stallscope.analysis.step_times import find_step_times
 from stallscope.analysis.timeline import find_timelines
 from stallscope.traces.limits import Limits
 
@@ -29,8 +30,10 @@ def page(path: Path, limits: Limits) -> str:
 
     """
     summary, stages = api.explained(path, limits)
-    charts = html.Charts(find_memory_over_time(stages.trace, stages.window), find_launch_histogram(stages))
-    return html.render(summary, find_timelines(stages), charts)
+    times = find_step_times(stages.window, summary.steps.wall_us.median)
+    memory = find_memory_over_time(stages.trace, stages.window)
+    timelines = find_timelines(stages, times.outliers() if times else ())
+    return html.render(summary, timelines, html.Charts(memory, find_launch_histogram(stages), times))
 
 
 def comparison_page(baseline: Path, candidate: Path, limits: Limits, *, names: tuple[str, str] | None = None) -> str:

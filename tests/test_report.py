@@ -87,15 +87,26 @@ def test_names_are_text(tmp_path: Path):
 
 
 def test_nothing_but_its_own_style_and_script_may_run(tmp_path: Path):
-    """The policy allows nothing but the two by their hashes, and no address stands in the page."""
+    """The policy allows nothing but these, by their hashes, and no address stands in the page but the library's own."""
     text = page_of(step("gemm"), tmp_path)
     policy = Page(text).texts["Content-Security-Policy"]
-    parts = [re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("style", "script")]
-    hashes = [base64.b64encode(hashlib.sha256(part[1].encode()).digest()).decode() for part in parts if part]
-    assert policy == (
-        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; base-uri 'none'"
-    )
-    assert not re.search(r"(?:https?:)?//\w|@import|url\(", text)
+    hashes = [
+        " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts)
+        for parts in (re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("style", "script"))
+    ]
+    assert policy == f"default-src 'none'; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'"
+    assert not re.search(r"(?:https?:)?//\w|@import|url\(", text.replace("https://github.com/leeoniya/uPlot", ""))
+
+
+def test_only_a_page_that_draws_with_the_library_carries_it(tmp_path: Path):
+    """One step is no series: neither the library nor its style is there; of two steps both, and the policy says so."""
+    one = page_of(step("gemm"), tmp_path)
+    (tmp_path / "two").mkdir()
+    two = page_of(step("gemm").step(100, 100).op("aten::mm", 110, 20), tmp_path / "two")
+    assert ("var uPlot=" in one, one.count("<style>")) == (False, 1)
+    assert ("var uPlot=" in two, two.count("<style>")) == (True, 2)
+    assert Page(one).texts["Content-Security-Policy"].count("sha256-") == 2
+    assert Page(two).texts["Content-Security-Policy"].count("sha256-") == 4
 
 
 def test_the_forecast_is_drawn(tmp_path: Path):
@@ -143,7 +154,7 @@ def test_kernel_time_against_launch_cost(tmp_path: Path):
         ("kernel", "686.7", "1"),
         ("launch", "166.7", "2"),
     ]
-    assert re.findall(r">([^<]+)</text>", chart) == ["4.00 µs …", "8.00 µs …", "16.0 µs …"]
+    assert re.findall(r">([^<]+)</text>", chart) == ["4.00 µs …", "8.00 µs …", "16.0 µs …", "1", "1", "2"]
 
 
 def test_memory_over_time(tmp_path: Path):

@@ -10,15 +10,18 @@ from stallscope.analysis.contract import Summary
 from stallscope.analysis.launch_histogram import LaunchHistogram
 from stallscope.analysis.memory import MemoryOverTime
 from stallscope.analysis.report import findings_text, ledger_tables
+from stallscope.analysis.report.definitions import OF_A_RUN, definitions
 from stallscope.analysis.report.header import answer, extent, extras, header
-from stallscope.analysis.report.html_charts import KIND_WORDS, forecast_bars, legend, step_bars, step_times
+from stallscope.analysis.report.html_charts import KIND_WORDS, forecast_bars, legend, step_bars
 from stallscope.analysis.report.html_launches import launch_histogram
-from stallscope.analysis.report.html_memory import memory_chart
+from stallscope.analysis.report.html_memory import memory_series
 from stallscope.analysis.report.html_modules import module_tree
 from stallscope.analysis.report.html_page import escape, items, page, section, table
+from stallscope.analysis.report.html_series import Series, placed, step_series
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
+from stallscope.analysis.step_times import StepTimes
 from stallscope.analysis.timeline import KINDS, Timeline
 from stallscope.analysis.units import microseconds
 
@@ -31,6 +34,7 @@ class Charts:
 
     memory: tuple[MemoryOverTime, ...] = ()
     launches: LaunchHistogram | None = None
+    times: StepTimes | None = None
 
 
 NO_CHARTS = Charts()
@@ -38,11 +42,14 @@ NO_CHARTS = Charts()
 
 def render(summary: Summary, timelines: Sequence[Timeline], charts: Charts = NO_CHARTS) -> str:
     """The page."""
-    body = "\n".join(each for each in _sections(summary, timelines, charts) if each)
-    return page(f"Stallscope: {answer(summary)}", body, _data(timelines))
+    series = [*step_series(summary, charts.times), *memory_series(charts.memory)]
+    body = "\n".join(each for each in _sections(summary, timelines, charts, series) if each)
+    return page(f"Stallscope: {answer(summary)}", body, _data(timelines), [each.data for each in series])
 
 
-def _sections(summary: Summary, timelines: Sequence[Timeline], charts: Charts) -> Iterable[str]:
+def _sections(
+    summary: Summary, timelines: Sequence[Timeline], charts: Charts, series: Sequence[Series]
+) -> Iterable[str]:
     verdict = summary.verdict
     yield "<main><h1>Stallscope report</h1>"
     yield f'<p class="answer">{escape(answer(summary))}</p><p class="said">{escape(verdict.text)}</p>'
@@ -58,15 +65,15 @@ def _sections(summary: Summary, timelines: Sequence[Timeline], charts: Charts) -
     yield items(ledger_tables.WOULD_WAIT, ledger_tables.would_wait(summary))
     yield items("Findings", [finding.text for finding in summary.findings])
     yield _timeline(timelines)
-    yield section("Time of each step", step_times(summary))
+    yield from (placed(number, each) for number, each in enumerate(series))
     yield section("Kernel time against launch cost", launch_histogram(charts.launches))
-    yield section("GPU memory", memory_chart(charts.memory))
     yield section("Modules", module_tree(summary))
     yield "<h2>Figures</h2>"
     for number, each in enumerate(tables(summary)):
         yield table(each, is_open=number < 4)  # noqa: PLR2004 - the rest are lists by name
     yield items("", extras(summary))
     yield _health(summary)
+    yield definitions(OF_A_RUN)
     yield "</main>"
 
 
@@ -90,20 +97,22 @@ def _health(summary: Summary) -> str:
 def _timeline(timelines: Sequence[Timeline]) -> str:
     if not any(timeline.lanes for timeline in timelines):
         return ""
-    options = "".join(
-        f'<option value="{i}">{escape(f"step {t.number}: {t.label}, {microseconds(t.length_ns / 1000)}")}</option>'
-        for i, t in enumerate(timelines)
-    )
+    options = "".join(_option(at, timeline) for at, timeline in enumerate(timelines))
     used = {kind for timeline in timelines for lane in timeline.lanes for kind in lane.kinds}
     return (
         '<section><h2>One step as a timeline</h2><div id="timeline"><div class="bar">'
         f'<label>Show <select id="step">{options}</select></label>'
         '<button type="button" id="closer">closer</button><button type="button" id="farther">farther</button>'
         '<button type="button" id="all">whole step</button></div>'
-        '<canvas id="canvas" tabindex="0" role="img" aria-label="Timeline of one step; the tables below hold its '
-        'figures"></canvas><div id="told" aria-live="polite"></div></div>'
+        '<canvas id="canvas" tabindex="0" role="application" aria-describedby="told" aria-label="Timeline of one '
+        'step; the tables below hold its figures"></canvas><div id="told" aria-live="polite"></div></div>'
         f"{legend([kind for kind in KINDS if kind in used])}</section>"
     )
+
+
+def _option(at: int, timeline: Timeline) -> str:
+    said = f"step {timeline.number}: {timeline.label}, {microseconds(timeline.length_ns / 1000)}"
+    return f'<option value="{at}" data-number="{timeline.number}">{escape(said)}</option>'
 
 
 def _data(timelines: Sequence[Timeline]) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from stallscope.analysis.report.compare_text import (
     percent,
     signed,
 )
-from stallscope.analysis.report.html_charts import change_bars, interval, step_bars
+from stallscope.analysis.report.definitions import OF_A_COMPARISON, definitions
+from stallscope.analysis.report.html_changes import change_bars, interval
+from stallscope.analysis.report.html_charts import step_bars
 from stallscope.analysis.report.html_page import escape, items, page, section, table
 from stallscope.analysis.report.table import Row, Table, step_us
 from stallscope.analysis.units import count, microseconds
@@ -54,6 +56,7 @@ def _sections(comparison: Comparison, before: Summary, after: Summary) -> Iterat
         yield _figures(title, _changes(comparison, rows), show)
     yield _named("Operators: largest changes of CPU self time", comparison.operators)
     yield _named("Kernels: largest changes", comparison.kernels or [])
+    yield definitions(OF_A_COMPARISON)
     yield "</main>"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from stallscope.analysis.launch_histogram import FIRST_NS, LaunchHistogram
-from stallscope.analysis.report.html_charts import swatch
+from stallscope.analysis.report.html_charts import WIDE, figure, swatch
 from stallscope.analysis.report.html_page import escape
 from stallscope.analysis.units import microseconds
 
-WIDE, TALL, FOOT = 1000, 110, 18  # user units
+HEAD, TALL, FOOT = 16, 110, 18  # user units
 ROWS = (
     ("kernels", "kernel", "kernels, by how long they run"),
     ("calls", "launch", "launch calls, by how long they take"),
@@ -25,7 +25,7 @@ def launch_histogram(histogram: LaunchHistogram | None) -> str:
     first, classes = used[0], used[-1] - used[0] + 1
     width = WIDE / classes
     drawn = "".join(
-        f'<text x="{(number - first) * width + 3:.1f}" y="{TALL + FOOT - 4}">{escape(_class(number))}</text>'
+        f'<text x="{(number - first) * width + 3:.1f}" y="{HEAD + TALL + FOOT - 4}">{escape(_class(number))}</text>'
         for number in range(first, first + classes)
     )
     for side, (name, kind, _) in enumerate(ROWS):
@@ -35,10 +35,10 @@ def launch_histogram(histogram: LaunchHistogram | None) -> str:
                 x = (number - first + 0.06 + 0.44 * side) * width
                 drawn += _column(kind, counts[number], counts.max(), x, width)
     label = "Kernels and launch calls by duration"
-    figure = f'<svg class="lettered" viewBox="0 0 {WIDE} {TALL + FOOT}" role="img" aria-label="{label}">{drawn}</svg>'
+    chart = figure(HEAD + TALL + FOOT, label, drawn, lettered=True)
     keys = "".join(f"<li>{swatch(kind)}{escape(what)}</li>" for _, kind, what in ROWS)
     note = "Kernels left of the launch calls run shorter than it takes to start them. Each colour has its own scale."
-    return f'{figure}<ul class="legend">{keys}</ul><p class="note">{escape(note)}</p>'
+    return f'{chart}<ul class="legend">{keys}</ul><p class="note">{escape(note)}</p>'
 
 
 def _class(number: int) -> str:
@@ -48,5 +48,7 @@ def _class(number: int) -> str:
 
 def _column(kind: str, number: int, most: int, x: float, width: float) -> str:
     height = max(1.0, TALL * number / most)
-    place = f'x="{x:.1f}" y="{TALL - height:.1f}" width="{0.42 * width:.1f}" height="{height:.1f}"'
-    return f'<rect class="f-{kind}" {place}><title>{number}</title></rect>'
+    top, middle = HEAD + TALL - height, x + 0.21 * width
+    place = f'x="{x:.1f}" y="{top:.1f}" width="{0.42 * width:.1f}" height="{height:.1f}"'
+    said = f'<text class="middle" x="{middle:.1f}" y="{top - 4:.1f}">{number}</text>'
+    return f'<rect class="f-{kind}" {place}><title>{number}</title></rect>{said}'

@@ -2,51 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from stallscope.analysis.memory import MemoryOverTime
 from stallscope.analysis.report.html_charts import swatch
 from stallscope.analysis.report.html_page import escape
+from stallscope.analysis.report.html_series import Series
 from stallscope.analysis.units import quantity
+from stallscope.traces.trace import Ints
 
 WIDE, TALL = 1000, 120  # user units
-POINTS = 500  # of a line; of more samples the highest of each stretch is drawn
+POINTS, SHARPER = 500, 3000  # of a line, as SVG and by the script; of more samples the highest of each stretch is drawn
 KINDS = {"reserved": "rest", "allocated": "memcpy"}
 WORDS = {"reserved": "taken from the GPU by PyTorch", "allocated": "in tensors"}
 
 
-def memory_chart(series: Sequence[MemoryOverTime]) -> str:
+def memory_series(series: Sequence[MemoryOverTime]) -> Iterator[Series]:
     """For each device what was reserved and, in front of it, what was allocated, over the recorded steps."""
-    drawn = []
-    for device in dict.fromkeys(each.device for each in series):
+    devices = list(dict.fromkeys(each.device for each in series))
+    for device in devices:
         mine = [each for each in series if each.device == device]
         top = max(int(each.bytes.max()) for each in mine)
         if top > 0:
-            drawn.append(_chart(device, mine, top))
-    return "".join(drawn)
+            yield _chart(f"GPU memory{f', GPU {device}' if len(devices) > 1 else ''}", device, mine, top)
 
 
-def _chart(device: int, series: list[MemoryOverTime], top: int) -> str:
+def _chart(heading: str, device: int, series: list[MemoryOverTime], top: int) -> Series:
     start = min(int(each.ts_ns[0]) for each in series)
     length = max(1, max(int(each.ts_ns[-1]) for each in series) - start)
     areas, keys = "", ""
     for each in series:
         peak = f"GPU {device}, {WORDS[each.what]}: at most {quantity(int(each.bytes.max()))}"
-        areas += f'<polygon class="f-{KINDS[each.what]}" points="{_points(each, start, length, top)}"/>'
+        x, y = _highest(each, POINTS)
+        areas += f'<polygon class="f-{KINDS[each.what]}" points="{_points(x - start, y, length, top)}"/>'
         keys += f"<li>{swatch(KINDS[each.what])}{escape(peak)}</li>"
-    figure = f'<svg viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="Memory of GPU {device} over time">{areas}</svg>'
-    return f'{figure}<ul class="legend">{keys}</ul>'
+    label = f"Memory of GPU {device} over time"
+    plain = f'<svg viewBox="0 0 {WIDE} {TALL}" role="img" aria-label="{label}">{areas}</svg>'
+    return Series(heading, plain, _lines(series, start), f'<ul class="legend">{keys}</ul>')
 
 
-def _points(each: MemoryOverTime, start: int, length: int, top: int) -> str:
+def _lines(series: list[MemoryOverTime], start: int) -> dict[str, Any]:
+    """What the script draws: each line's value at every time at which one of them changes; null before its first."""
+    thinned = [_highest(each, SHARPER) for each in series]
+    times = np.unique(np.concatenate([x for x, _ in thinned]))
+    lines = []
+    for each, (x, y) in zip(series, thinned, strict=True):
+        last = np.searchsorted(x, times, side="right") - 1
+        values = [y[at] if at >= 0 else None for at in last.tolist()] if len(x) else []
+        told = [None if value is None else int(value) for value in values]
+        lines.append({"name": WORDS[each.what], "kind": KINDS[each.what], "y": told})
+    return {"kind": "memory", "x": (times - start).tolist(), "lines": lines}
+
+
+def _highest(each: MemoryOverTime, points: int) -> tuple[Ints, Ints]:
+    """Times and values; of more than ``points`` samples the first time and the highest value of each stretch."""
+    x, y = each.ts_ns, each.bytes
+    if len(x) <= points:
+        return x, y
+    edges = np.linspace(int(x[0]), int(x[-1]), points, endpoint=False)
+    first = np.unique(np.searchsorted(x, edges))
+    return x[first], np.maximum.reduceat(y, first)
+
+
+def _points(since: Ints, values: Ints, length: int, top: int) -> str:
     """The outline of the area under the samples, each of which holds until the next."""
-    x, y = (each.ts_ns - start) * (WIDE / length), each.bytes * (TALL / top)
-    if len(x) > POINTS:
-        first = np.unique(np.searchsorted(x, np.linspace(0, WIDE, POINTS, endpoint=False)))
-        first = first[first < len(x)]
-        x, y = x[first], np.maximum.reduceat(y, first)
+    x, y = since * (WIDE / length), values * (TALL / top)
     ends = np.append(x[1:], WIDE)
     corners = [f"{x[0]:.1f},{TALL}"]
     for left, right, height in zip(x.tolist(), ends.tolist(), y.tolist(), strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape as escaped
@@ -20,29 +21,71 @@ import msgspec
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.table import Table
 
+UPLOT, UPLOT_STYLE = "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css"
+SCRIPT = "page.js timeline.js charts.js"  # ours, run as one
+QUOTED_NONE, STATEMENT = "'none'", ' class="statement"'
+_CODE = re.compile(  # what our own advice calls, and nothing that a trace may name; every part is bounded
+    r"""
+    (\bwith\ )?                                                # with torch.autocast("cuda"):
+    (?:\b(?:model|total|x)\ \+?=\ )?                           # model = torch.compile(model)
+    (?<![\w.)\]])(?:
+        (?:torch|numpy|graph|event|optimizer|profiler|tensor|loss|model|out|x)(?:\.\w{1,40}){1,4}
+        | \.(?:item|tolist|cpu|numpy|nonzero|to|copy_|forward|backward|synchronize)
+        | model|DataLoader|bool|int|float|complex|print|nonzero|unique|masked_select|zero_grad
+    )
+    \((?:[^()<&]|\([^()<&]{0,80}\)){0,120}\)
+    (?:\.(?:tolist|index_add_|item)\([^()<&]{0,80}\))?
+    (?(1):)                                                    # which ends a line that begins with "with"
+    | \bx\[(?:mask|i\ :\ i\ \+\ n)\]
+    """,
+    re.VERBOSE,
+)
+_STATEMENT = re.compile(r"with |[\w.]+ \+?= ")
 
-def page(title: str, body: str, data: dict[str, Any] | None = None) -> str:
-    """A page with ``body`` (HTML) and, where there are ``data``, the script that draws them."""
-    style, script = _asset("report.css"), _asset("report.js")
-    drawn = "" if data is None else _data(data) + f"\n<script>{script}</script>\n"
+
+def page(title: str, body: str, data: dict[str, Any] | None = None, series: Sequence[dict[str, Any]] = ()) -> str:
+    """A page with ``body`` (HTML) and, where there are ``data``, the script that draws them; ``series``: its charts."""
+    styles, scripts = ["report.css"], []
+    if data is not None:
+        scripts = [SCRIPT]
+    if series:  # only a page that draws with the library carries it
+        styles, scripts = [*styles, UPLOT_STYLE], [UPLOT, SCRIPT]
+    drawn = "" if data is None else _data("data", data) + _data("series", list(series))
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy(scripts=data is not None)}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(styles, scripts)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>\n<body>\n{body}\n{drawn}</body></html>\n"
+        f"<title>{escape(title)}</title>{''.join(f'<style>{_asset(name)}</style>' for name in styles)}</head>\n"
+        f"<body>\n{body}\n{drawn}{''.join(f'<script>{_asset(name)}</script>' for name in scripts)}</body></html>\n"
     )
 
 
 def policy(*, scripts: bool) -> str:
-    """The content security policy of a page: our own style and, where there is something to draw, our own script."""
-    runs = f"'{_hash(_asset('report.js'))}'" if scripts else "'none'"
-    return f"default-src 'none'; style-src '{_hash(_asset('report.css'))}'; script-src {runs}; base-uri 'none'"
+    """A content security policy that holds for every page of ours: its styles and, with ``scripts``, its scripts."""
+    return _policy(["report.css", UPLOT_STYLE], [UPLOT, SCRIPT] if scripts else [])
+
+
+def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """Nothing but these assets, by their hashes."""
+    style, script = (" ".join(f"'{_hash(_asset(name))}'" for name in names) for names in (styles, scripts))
+    return f"default-src 'none'; style-src {style}; script-src {script or QUOTED_NONE}; base-uri 'none'"
 
 
 def escape(text: str) -> str:
     """``text`` as HTML shows it, control and invisible characters replaced."""
     return escaped(safe(text), quote=True)
+
+
+def prose(text: str) -> str:
+    """``text`` as HTML in which calls stand as code that one click selects whole, a statement on a line of its own."""
+    said, end = [], 0
+    for found in _CODE.finditer(text):
+        alone = _STATEMENT.match(found[0]) and not text.endswith("(", 0, found.start())
+        said.append(escape(text[end : found.start()]))
+        said.append(f"<code{STATEMENT if alone else ''}>{escape(found[0])}</code>")
+        end = found.end()
+    return "".join([*said, escape(text[end:])])
 
 
 def section(heading: str, content: str) -> str:
@@ -54,7 +97,7 @@ def items(heading: str, texts: Sequence[str], kind: str = "ul") -> str:
     """A section that is a list of texts; nothing where there are none."""
     if not texts:
         return ""
-    listed = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    listed = "".join(f"<li>{prose(text)}</li>" for text in texts)
     return f"<section>{f'<h2>{escape(heading)}</h2>' if heading else ''}<{kind}>{listed}</{kind}></section>"
 
 
@@ -71,14 +114,15 @@ def table(shown: Table, *, is_open: bool) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
-    return resources.files("stallscope.analysis.report").joinpath("web", name).read_text(encoding="utf-8")
+def _asset(names: str) -> str:
+    folder = resources.files("stallscope.analysis.report").joinpath("web")
+    return "\n".join(folder.joinpath(*name.split("/")).read_text(encoding="utf-8") for name in names.split())
 
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _data(data: dict[str, Any]) -> str:
+def _data(name: str, data: Any) -> str:
     text = msgspec.json.encode(data).decode().replace("<", "\\u003c")
-    return f'<script type="application/json" id="data">{text}</script>'
+    return f'<script type="application/json" id="{name}">{text}</script>\n'

@@ -1,5 +1,5 @@
-// The timeline: one step on a canvas, zoomed by wheel, buttons or keys, dragged to pan. Everything is drawn from the
-// JSON in #data; names are only ever text.
+// The timeline: one step on a canvas, zoomed by wheel, buttons or keys, dragged to pan, its ranges read by pointer or
+// keys. Everything is drawn from the JSON in #data; names are only ever text.
 (() => {
   "use strict";
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -11,15 +11,10 @@
   const ROW = 15, GAP = 9, LEFT = 8, TITLE = 15, AXIS = 20;
   let step, from, to, hover = null, selected = null, colours = {}, ink = "#000", soft = "#666", line = "#ccc", pending = false;
 
-  const time = (ns) => {
-    const units = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"]];
-    for (const [size, unit] of units) if (Math.abs(ns) >= size) return (ns / size).toPrecision(3) + " " + unit;
-    return Math.round(ns) + " ns";
-  };
+  const { time } = Page;
   const readColours = () => {
-    const style = getComputedStyle(document.documentElement);
-    colours = data.kinds.map((kind) => style.getPropertyValue("--" + kind).trim());
-    [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
+    colours = data.kinds.map(Page.colour);
+    [ink, soft, line] = ["ink", "soft", "line"].map(Page.colour);
   };
   const levels = (lane) => 1 + lane.l.reduce((a, b) => Math.max(a, b), 0);
   const choose = (index) => {
@@ -70,7 +65,8 @@
       context.fillStyle = line;
       context.fillRect(x, AXIS - 5, 1, step.height);
       context.fillStyle = soft;
-      context.fillText(time(t), x + 3, 12);
+      const told = time(t);
+      if (x + 3 + context.measureText(told).width < width) context.fillText(told, x + 3, 12);
     }
   };
   const paintLane = (lane, width) => {
@@ -119,7 +115,7 @@
   const describe = (mark) => {
     if (!mark) {
       const short = step.out ? ` The ${step.out} shortest ranges are left out.` : "";
-      told.textContent = `Step ${step.number} (${step.label}), ${time(step.length)}. Point at a range to read it. Click, then the wheel or + and − zoom, dragging or ← → move, 0 shows all.${short}`;
+      told.textContent = `Step ${step.number} (${step.label}), ${time(step.length)}. Point at a range to read it. Click, then the wheel or + and − zoom, dragging or ← → move, 0 shows all; n and p read the next and the previous range, ↓ and ↑ change the row, Enter zooms to the range.${short}`;
       return;
     }
     const { lane, i } = mark, kind = data.kinds[lane.k[i]];
@@ -132,6 +128,33 @@
     to = from + span;
     draw();
   };
+  const select = (lane, i) => {
+    const start = lane.t[i], end = start + lane.d[i], span = to - from;
+    selected = { lane, i };
+    hover = null;
+    if (end < from || start > to) view(start - span * 0.1, start + span * 0.9); // what is read is seen
+    describe(selected);
+    draw();
+  };
+  const nearest = (lane, t) => {
+    let low = 0, high = lane.t.length - 1;
+    while (low < high) { const middle = (low + high + 1) >> 1; if (lane.t[middle] <= t) low = middle; else high = middle - 1; }
+    return low;
+  };
+  const read = (by) => {
+    if (!selected) return select(step.lanes[0], Math.min(firstVisible(step.lanes[0]), step.lanes[0].t.length - 1));
+    const { lane, i } = selected;
+    select(lane, Math.min(Math.max(i + by, 0), lane.t.length - 1));
+  };
+  const row = (by) => {
+    if (!selected) return read(1);
+    const at = step.lanes.indexOf(selected.lane) + by;
+    if (step.lanes[at]) select(step.lanes[at], nearest(step.lanes[at], selected.lane.t[selected.i]));
+  };
+  const fit = () => selected && view(
+    selected.lane.t[selected.i] - selected.lane.d[selected.i] * 0.1,
+    selected.lane.t[selected.i] + selected.lane.d[selected.i] * 1.1,
+  );
   const zoom = (factor, centre = (from + to) / 2) => view(centre - (centre - from) * factor, centre + (to - centre) * factor);
   const pan = (share) => view(from + (to - from) * share, to + (to - from) * share);
 
@@ -162,13 +185,12 @@
   });
   canvas.addEventListener("pointercancel", () => { drag = null; });
   canvas.addEventListener("pointerleave", () => { hover = null; describe(selected); draw(); });
-  canvas.addEventListener("dblclick", () => selected && view(
-    selected.lane.t[selected.i] - selected.lane.d[selected.i] * 0.1,
-    selected.lane.t[selected.i] + selected.lane.d[selected.i] * 1.1,
-  ));
+  canvas.addEventListener("dblclick", fit);
   const KEYS = {
     ArrowLeft: () => pan(-0.15), ArrowRight: () => pan(0.15), "+": () => zoom(0.7), "=": () => zoom(0.7), "-": () => zoom(1 / 0.7),
     0: () => view(0, step.length), Home: () => view(0, to - from), End: () => view(step.length - (to - from), step.length),
+    n: () => read(1), p: () => read(-1), ArrowDown: () => row(1), ArrowUp: () => row(-1), Enter: fit,
+    Escape: () => { selected = null; describe(hover); draw(); },
   };
   canvas.addEventListener("keydown", (event) => {
     const act = KEYS[event.key];
@@ -179,7 +201,7 @@
   document.getElementById("all").addEventListener("click", () => view(0, step.length));
   pick.addEventListener("change", () => choose(Number(pick.value)));
   window.addEventListener("resize", draw);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); draw(); });
+  Page.painted(() => { readColours(); paint(); });
   readColours();
   choose(0);
 })();
