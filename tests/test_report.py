@@ -15,9 +15,12 @@ import msgspec
 import pytest
 
 from stallscope import cli
+from stallscope.analysis.report.style import safe
 from tests.analysis.test_join import Recorder, tables
 from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
+from tests.conftest import real_trace_folder
+from tests.hostile import HARMLESS, NAMES, run_of
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e\x1b[31m"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -72,18 +75,25 @@ def test_the_figures_of_the_summary_are_on_it(tmp_path: Path):
     ]
 
 
-def test_names_are_text(tmp_path: Path):
-    """With a hostile name the page has the same elements and attributes as with a harmless one, and no hidden signs."""
-    harmless, text = Page(page_of(step("gemm"), tmp_path)), ""
-    (tmp_path / "hostile").mkdir()
-    text = page_of(step(HOSTILE), tmp_path / "hostile")
+def report_of_run(name: str, folder: Path) -> str:
+    """The report of a run in which everything is called ``name``."""
+    folder.mkdir()
+    output = folder.with_suffix(".html")
+    assert cli._execute(["report", str(run_of(name, folder)), "-o", str(output)]) == 0
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_names_are_text(tmp_path: Path, kind: str):
+    """However operators, kernels, ranges, modules, lines, GPUs and workers are called: the same elements come of it."""
+    harmless, text = Page(report_of_run(HARMLESS, tmp_path / "harmless")), report_of_run(NAMES[kind], tmp_path / "name")
     hostile = Page(text)
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
     assert not any(name.startswith("on") for name in hostile.attributes)
-    assert "style" not in hostile.attributes
-    assert not {"\u202e", "\x1b"} & set(text)
-    assert "<img" not in text
+    assert not {"style", "src", "href", "action", "srcdoc"} & hostile.attributes
+    assert not set("\u202e\u2066\u200f\u200b\u2028\x1b") & set(text)
+    assert safe(NAMES[kind])[:9] in hostile.texts["td"]
 
 
 def test_nothing_but_its_own_style_and_script_may_run(tmp_path: Path):
@@ -115,7 +125,7 @@ def test_the_forecast_is_drawn(tmp_path: Path):
     assert cli._execute(["report", str(sample), "-o", str(tmp_path / "report.html")]) == 0
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.tags.count("circle") == 6
-    assert "one CUDA graph for the step" in page.texts["text"]
+    assert "one CUDA graph for the step" in page.texts["span"]
     assert "82.9 - 142 µs" in page.texts["td"]
 
 
@@ -199,6 +209,40 @@ def test_a_comparison(tmp_path: Path):
     assert "script" not in page.tags
     assert "script-src 'none'" in page.texts["Content-Security-Policy"]
     assert "<img" not in text
+
+
+def test_the_comparison_of_runs_whose_change_was_forecast(tmp_path: Path):
+    """ResNet-50 with no and with four workers: the forecast and what was measured, and no word of the code's own."""
+    real = real_trace_folder()
+    if real is None:
+        pytest.skip("the folder of real traces is not here; set STALLSCOPE_TRACES to it to run this test")
+    sides = [str(real / "kineto-2021" / f"resnet50_num_workers_{workers}") for workers in (0, 4)]
+    assert cli._execute(["report", *sides, "-o", str(tmp_path / "report.html")]) == 0
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "Forecast and measured" in page.texts["h2"]
+    assert "125 ms (118 ms to 135 ms); measured 127 ms: -1.5 %, inside the interval" in page.texts["li"]
+    assert "0.4 % (seen between the two halves of one run)" in page.texts["p"]
+    assert "(halves)" not in page.texts["p"]
+
+
+def test_advice_has_its_code_as_code(tmp_path: Path):
+    """The Iris sample: the statement stands on a line of its own, calls within the sentence; both are text."""
+    sample = next((Path(__file__).parents[1] / "traces" / "samples").glob("iris*.json.gz"))
+    assert cli._execute(["report", str(sample), "-o", str(tmp_path / "report.html")]) == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    statement = "model = torch.compile(model, mode=&quot;reduce-overhead&quot;)"
+    assert f'Least effort: <code class="statement">{statement}</code> replays the kernels' in text
+    assert "<code>loss.detach()</code>" in text
+
+
+def test_how_each_figure_is_defined(tmp_path: Path):
+    """Every word that the README defines is defined on the page too, folded away on the screen."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    words = re.findall(r"\*([\w ]+)\*:", readme.partition("### The words")[2].partition("###")[0])
+    page = Page(text := page_of(step("gemm"), tmp_path))
+    assert len(words) > 5
+    assert [word for word in words if f"<dt>{word}</dt>" not in text] == []
+    assert page.texts["summary"].endswith("How each figure is defined")
 
 
 def test_a_run_on_the_cpu_has_a_page_too(tmp_path: Path):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from stallscope.analysis.compare_contract import Change, Interval, Statistics
-from stallscope.analysis.report.html_charts import WIDE, column, figure
+from stallscope.analysis.report.html_charts import ROW_HIGH, ROW_WIDE, WIDE, column, figure, rows
 from stallscope.analysis.report.html_page import escape
 from stallscope.analysis.units import microseconds
 
-ROW, LABELLED, MARGIN = 22, 400, 20  # user units
+MARGIN = 20  # user units
 SEEN: Final = {  # ``Statistics.noise_source``
     "runs": "seen between runs of one side",
     "windows": "seen between the windows of one run",
@@ -57,12 +57,10 @@ def change_bars(changes: Sequence[tuple[str, Change]]) -> str:
     if not told:
         return ""
     reach = max(max(abs(us), *map(abs, _bounds(change))) for _, change, us in told)
-    zero = (LABELLED + WIDE) / 2
-    scale = (WIDE - LABELLED) / 2 / reach
-    drawn = [_bar(ROW * number, label, change, us, (zero, scale)) for number, (label, change, us) in enumerate(told)]
-    drawn.append(f'<rect class="f-unexplained" x="{zero}" y="0" width="1" height="{ROW * len(told)}"/>')
+    scale = ROW_WIDE / 2 / reach
+    drawn = [_bar(label, change, us, scale) for label, change, us in told]
     repeated = any(isinstance(change.interval, Interval) for _, change, _ in told)
-    return figure(ROW * len(told), "Change of each part of the step", "".join(drawn), lettered=True) + _said(repeated)
+    return rows("Change of each part of the step", drawn) + _said(repeated)
 
 
 def _bounds(change: Change) -> tuple[float, ...]:
@@ -70,18 +68,18 @@ def _bounds(change: Change) -> tuple[float, ...]:
     return (held.low, held.high) if isinstance(held, Interval) else (0.0,)
 
 
-def _bar(y: int, label: str, change: Change, us: float, axis: tuple[float, float]) -> str:
-    zero, scale = axis
-    words, kind, held = f"{label}: {_signed(us)}", "working" if us < 0 else "wait", change.interval
-    whisker = ""
+def _bar(label: str, change: Change, us: float, scale: float) -> tuple[str, str]:
+    zero, held = ROW_WIDE / 2, change.interval
+    words, kind, whisker = f"{label}: {_signed(us)}", "working" if us < 0 else "wait", ""
     if isinstance(held, Interval):
         words += f" ({_signed(held.low)} to {_signed(held.high)})"
         kind = "rest" if held.low <= 0 <= held.high else kind
         left, width = zero + held.low * scale, max((held.high - held.low) * scale, 1)
-        whisker = f'<rect class="f-unexplained" x="{left:.2f}" y="{y + 9}" width="{width:.2f}" height="2"/>'
+        whisker = f'<rect class="f-ink" x="{left:.2f}" y="10" width="{width:.2f}" height="2"/>'
     width = abs(us) * scale
-    bar = column(kind, escape(words), zero - (width if us < 0 else 0), y + 2, max(width, 1), 16)
-    return f'<text x="0" y="{y + 14}">{escape(words)}</text>{bar}{whisker}'
+    bar = column(kind, escape(words), zero - (width if us < 0 else 0), 3, max(width, 1), 16)
+    axis = f'<rect class="f-unexplained" x="{zero:.2f}" y="0" width="1" height="{ROW_HIGH}"/>'
+    return words, bar + axis + whisker
 
 
 def _signed(us: float) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape as escaped
 
 from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract_forecast import StepRange, WhatIf
 from stallscope.analysis.report.bars import (
     EXCHANGES,
     LAUNCHES,
@@ -20,6 +22,7 @@ from stallscope.analysis.report.table import step_us
 from stallscope.analysis.units import microseconds, percent
 
 WIDE, HIGH, LEFT = 1000, 26, 46  # user units of the step's bars
+ROW_WIDE, ROW_HIGH = 620, 22  # of a row with words beside it
 KIND_WORDS = {
     "operator": "PyTorch operator",
     "range": "named range",
@@ -78,7 +81,7 @@ def step_bars(summary: Summary, full_us: float | None = None) -> str:
     )
     height = len(rows) * (HIGH + 10)
     label = _text(f"One step of {microseconds(whole)}")
-    return figure(height, label, drawn) + f'<ul class="legend">{keys}</ul>'
+    return figure(height, label, drawn, lettered=True) + f'<ul class="legend">{keys}</ul>'
 
 
 def _gpu(summary: Summary) -> list[Part]:
@@ -122,20 +125,26 @@ def forecast_bars(summary: Summary) -> str:
     if not base or not fixes:
         return ""
     reach = 1.05 * max(base, *(each.step_us.high for each in fixes if each.step_us))
-    left, scale = 330.0, (WIDE - 340.0) / reach
-    drawn = []
-    for number, each in enumerate(fixes):
-        step, y = each.step_us, 24 * number
-        if step is None:
-            continue
-        told = _text(f"{each.title or each.fix}: {microseconds(step.low)} to {microseconds(step.high)}")
-        drawn.append(f'<text x="0" y="{y + 16}">{_text(each.title or each.fix)}</text>')
-        drawn.append(column("rest", told, left + step.low * scale, y + 8, max((step.high - step.low) * scale, 2), 8))
-        drawn.append(f'<circle class="f-working" cx="{left + step.expected * scale:.2f}" cy="{y + 12}" r="5"/>')
-    height = 24 * len(fixes)
-    drawn.append(f'<rect class="f-wait" x="{left + base * scale:.2f}" y="0" width="2" height="{height}"/>')
+    scale = ROW_WIDE / reach
+    line = f'<rect class="f-wait" x="{base * scale:.2f}" y="0" width="2" height="{ROW_HIGH}"/>'
+    drawn = [(each.title or each.fix, _forecast(each, each.step_us, scale) + line) for each in fixes if each.step_us]
     note = f"From 0 to {microseconds(reach)} a step: the forecast as a point in its interval, the step now as the line."
-    return figure(height, "Forecasts", "".join(drawn), lettered=True) + f'<p class="note">{_text(note)}</p>'
+    return rows("Forecasts", drawn) + f'<p class="note">{_text(note)}</p>'
+
+
+def _forecast(each: WhatIf, step: StepRange, scale: float) -> str:
+    told = _text(f"{each.title or each.fix}: {microseconds(step.low)} to {microseconds(step.high)}")
+    span = column("rest", told, step.low * scale, 7, max((step.high - step.low) * scale, 2), 8)
+    return f'{span}<circle class="f-working" cx="{step.expected * scale:.2f}" cy="11" r="5"/>'
+
+
+def rows(label: str, drawn: Sequence[tuple[str, str]]) -> str:
+    """Words and what is drawn beside them, row by row, all on one axis; on a narrow screen the words stand above."""
+    listed = "".join(
+        f'<li><span>{_text(words)}</span><svg viewBox="0 0 {ROW_WIDE} {ROW_HIGH}" aria-hidden="true">{row}</svg></li>'
+        for words, row in drawn
+    )
+    return f'<ul class="rows" aria-label="{_text(label)}">{listed}</ul>'
 
 
 def figure(height: int, label: str, drawn: str, *, lettered: bool = False) -> str:

@@ -8,6 +8,7 @@ from stallscope.analysis.report.html_page import escape
 from stallscope.analysis.units import microseconds
 
 HEAD, TALL, FOOT = 16, 110, 18  # user units
+EVEN = ' class="even"'  # on a narrow screen only every other class is named
 ROWS = (
     ("kernels", "kernel", "kernels, by how long they run"),
     ("calls", "launch", "launch calls, by how long they take"),
@@ -24,10 +25,7 @@ def launch_histogram(histogram: LaunchHistogram | None) -> str:
         return ""
     first, classes = used[0], used[-1] - used[0] + 1
     width = WIDE / classes
-    drawn = "".join(
-        f'<text x="{(number - first) * width + 3:.1f}" y="{HEAD + TALL + FOOT - 4}">{escape(_class(number))}</text>'
-        for number in range(first, first + classes)
-    )
+    drawn = "".join(_named(number, number - first, width) for number in range(first, first + classes))
     for side, (name, kind, _) in enumerate(ROWS):
         counts = getattr(histogram, name)
         for number in range(first, first + classes):
@@ -39,6 +37,12 @@ def launch_histogram(histogram: LaunchHistogram | None) -> str:
     keys = "".join(f"<li>{swatch(kind)}{escape(what)}</li>" for _, kind, what in ROWS)
     note = "Kernels left of the launch calls run shorter than it takes to start them. Each colour has its own scale."
     return f'{chart}<ul class="legend">{keys}</ul><p class="note">{escape(note)}</p>'
+
+
+def _named(number: int, place: int, width: float) -> str:
+    """The class under its columns."""
+    kind = EVEN if place % 2 else ""
+    return f'<text{kind} x="{place * width + 3:.1f}" y="{HEAD + TALL + FOOT - 4}">{escape(_class(number))}</text>'
 
 
 def _class(number: int) -> str:

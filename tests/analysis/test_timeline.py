@@ -52,6 +52,31 @@ def test_the_steps_that_are_shown():
     assert [(each.label, each.number) for each in found] == [("median", 2), ("slowest", 4), ("fastest", 1)]
 
 
+def test_outliers_that_are_asked_for():
+    """Steps 2 and 4 as outliers: 4 is the slowest already and stays it, 2 is shown last."""
+    builder = TraceBuilder()
+    for start, duration in ((0, 100), (100, 40), (140, 100), (240, 300), (540, 20), (560, 100)):
+        builder.step(start, duration).op("aten::mm", start + 1, 5)
+    found = find_timelines(analyse(builder.trace()), (2, 4))
+    assert [(each.label, each.number) for each in found] == [
+        ("median", 3),
+        ("slowest", 4),
+        ("fastest", 5),
+        ("outlier", 2),
+    ]
+
+
+def test_an_outlier_shows_fewer_ranges(monkeypatch: pytest.MonkeyPatch):
+    """With one range for an outlier and two for any other step, of three: two of the outlier's are left out."""
+    monkeypatch.setattr(timeline, "MOST", 2)
+    monkeypatch.setattr(timeline, "MOST_OF_OUTLIER", 1)
+    builder = TraceBuilder(gpu=None)
+    for start, length in ((0, 100), (100, 101), (201, 102), (303, 103)):
+        builder.step(start, length).op("a", start, 10).op("b", start + 20, 1).op("c", start + 30, 20)
+    found = {each.label: each.left_out for each in find_timelines(analyse(builder.trace()), (2,))}
+    assert (found["outlier"], found["median"]) == (2, 1)
+
+
 def test_a_step_of_too_many_ranges(monkeypatch: pytest.MonkeyPatch):
     """Of three operators two are shown, the longest, and one is said to be left out."""
     monkeypatch.setattr(timeline, "MOST", 2)
