@@ -100,6 +100,18 @@ def test_the_wheel_holds_the_sample_traces(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_wheel_holds_what_the_pages_are_made_of(wheel: Path) -> None:
+    """Each style, script and vendored file of the checkout, byte for byte; and the vendored library's licence."""
+    archive = zipfile.ZipFile(wheel)
+    found = [path for path in (ROOT / "analysis").rglob("web/**/*") if path.is_file()]
+    assert {"report.css", "timeline.js", "uPlot.iife.min.js", "LICENSE", "index.js"} <= {path.name for path in found}
+    for path in found:
+        assert archive.read(f"stallscope/{path.relative_to(ROOT).as_posix()}") == path.read_bytes(), path
+    licences = [name for name in archive.namelist() if ".dist-info/licenses/" in name]
+    assert any("Leon Sorokin" in archive.read(name).decode() for name in licences)
+
+
+@pytest.mark.slow
 def test_a_wheel_built_from_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -> None:
     """Pip builds from the sdist where there is no wheel: it must hold all it needs."""
     (tmp_path / "tree").mkdir()
@@ -121,6 +133,8 @@ def test_the_installed_wheel_runs_from_another_folder(wheel: Path, trace: Path, 
     assert Path(where).is_relative_to(tmp_path / "env")
     assert "profile" in run(command, "--help", cwd=tmp_path)
     assert "gemm" in run(command, "summary", trace, cwd=tmp_path)
+    run(command, "report", trace, "-o", tmp_path / "report.html", cwd=tmp_path)
+    assert "One step as a timeline" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 # -- clones -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import msgspec
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.table import Table
 
-UPLOT, UPLOT_STYLE = "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css"
+UPLOT, UPLOT_STYLE, UPLOT_LICENCE = "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "vendor/LICENSE"
 SCRIPT = "page.js timeline.js charts.js"  # ours, run as one
 QUOTED_NONE, STATEMENT = "'none'", ' class="statement"'
 _CODE = re.compile(  # what our own advice calls, and nothing that a trace may name; every part is bounded
@@ -50,14 +50,16 @@ def page(title: str, body: str, data: dict[str, Any] | None = None, series: Sequ
         scripts = [SCRIPT]
     if series:  # only a page that draws with the library carries it
         styles, scripts = [*styles, UPLOT_STYLE], [UPLOT, SCRIPT]
+    licence = f"<!-- uPlot: {_asset(UPLOT_LICENCE)}-->\n" if series else ""
     drawn = "" if data is None else _data("data", data) + _data("series", list(series))
+    run = "".join(f"<script>{_asset(name)}</script>" for name in scripts)
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_policy(styles, scripts)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>{''.join(f'<style>{_asset(name)}</style>' for name in styles)}</head>\n"
-        f"<body>\n{body}\n{drawn}{''.join(f'<script>{_asset(name)}</script>' for name in scripts)}</body></html>\n"
+        f"<body>\n{body}\n{drawn}{licence}{run}</body></html>\n"
     )
 
 
