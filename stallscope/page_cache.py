@@ -24,7 +24,7 @@ from stallscope.traces.errors import StallscopeError
 from stallscope.traces.runs import MANIFEST_NAME, find_runs
 
 FOLDER: Final = ".stallscope"
-SUFFIX: Final = ".html.gz"
+SUFFIX: Final = ".page.gz"
 LARGEST: Final = 64 << 20  # bytes that a folder holds
 LARGEST_PAGE: Final = 64 << 20  # bytes of a page, inflated
 

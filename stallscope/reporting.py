@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stallscope import lean
@@ -13,12 +13,24 @@ lean.import_numpy()
 
 from stallscope import api
 from stallscope.analysis.compare import compare
+from stallscope.analysis.compare_contract import Comparison
+from stallscope.analysis.contract import Summary
 from stallscope.analysis.launch_histogram import find_launch_histogram
 from stallscope.analysis.memory import find_memory_over_time
 from stallscope.analysis.report import html, html_compare
 from stallscope.analysis.step_times import find_step_times
+from stallscope.analysis.summary import Stages
 from stallscope.analysis.timeline import find_timelines
 from stallscope.traces.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison, and the summary of the first run of each side."""
+
+    comparison: Comparison
+    before: Summary
+    after: Summary
 
 
 def page(path: Path, limits: Limits) -> str:
@@ -29,23 +41,37 @@ def page(path: Path, limits: Limits) -> str:
         Refused: a file passes ``limits``.
 
     """
-    summary, stages = api.explained(path, limits)
+    return page_of(*api.explained(path, limits))
+
+
+def page_of(summary: Summary, stages: Stages) -> str:
+    """The report of a trace that has been explained."""
     times = find_step_times(stages.window, summary.steps.wall_us.median)
     memory = find_memory_over_time(stages.trace, stages.window)
     timelines = find_timelines(stages, times.outliers() if times else ())
     return html.render(summary, timelines, html.Charts(memory, find_launch_histogram(stages), times))
 
 
-def comparison_page(baseline: Path, candidate: Path, limits: Limits, *, names: tuple[str, str] | None = None) -> str:
-    """The comparison of two traces, runs, or folders of repeated runs; ``names``: what to call the two.
+def comparison_page(baseline: Path, candidate: Path, limits: Limits) -> str:
+    """The comparison of two traces, runs, or folders of repeated runs.
 
     Raises:
         BadInput: nothing usable is there.
         Refused: a file passes ``limits``.
 
     """
+    return page_of_comparison(compared(baseline, candidate, limits))
+
+
+def compared(baseline: Path, candidate: Path, limits: Limits, *, names: tuple[str, str] | None = None) -> Compared:
+    """The comparison that such a page shows; ``names``: what to call the two. Raises as ``comparison_page``."""
     sides = [api.load_all([path], limits) for path in (baseline, candidate)]
     if names is not None:
         sides = [[replace(each, name=name) for each in side] for side, name in zip(sides, names, strict=True)]
     before, after = sides
-    return html_compare.render(compare(before, after), before[0].summary, after[0].summary)
+    return Compared(compare(before, after), before[0].summary, after[0].summary)
+
+
+def page_of_comparison(compared: Compared) -> str:
+    """The page of a comparison that has been made."""
+    return html_compare.render(compared.comparison, compared.before, compared.after)

@@ -3,31 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stallscope.analysis.tensorboard.pages import Asked
+import msgspec
+
+from stallscope.analysis.tensorboard.pages import Key, Made, Page
 from stallscope.analysis.tensorboard.plugin import StallscopePlugin
+
+if TYPE_CHECKING:
+    from stallscope.traces.limits import Limits
+
+# Nobody has asked for a page when TensorBoard starts: it starts without numpy and the analysis.
+# ruff: noqa: PLC0415
 
 
 class Plugin(StallscopePlugin):
     """The plugin, made by TensorBoard from its context."""
 
     def __init__(self, context: Any) -> None:
-        super().__init__(context, _page)
+        super().__init__(context, made)
 
 
-def _page(*asked: Asked) -> str:
-    """The page of one trace, or of two, kept on disk for the next time."""
-    from stallscope import page_cache  # noqa: PLC0415 - nobody has asked for a page when TensorBoard starts
+def made(page: Page, asked: Key) -> Made:
+    """The page and the figures of one trace, or of two, kept on disk for the next time."""
+    from stallscope import page_cache
 
+    def make() -> str:
+        return msgspec.json.encode(_made(page, asked)).decode()
+
+    page.does("looking for a kept page")
     paths, names = tuple(each.path for each in asked), tuple(each.name for each in asked)
-    return page_cache.page_of(lambda: _made(paths, names), paths, names if len(names) > 1 else ())
+    kept = page_cache.page_of(make, paths, names if len(names) > 1 else ())
+    try:
+        return msgspec.json.decode(kept, type=Made)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # somebody else's idea of a page
+        return _made(page, asked)
 
 
-def _made(paths: tuple[Path, ...], names: tuple[str, ...]) -> str:
-    from stallscope.reporting import comparison_page, page  # noqa: PLC0415 - TensorBoard starts without numpy
-    from stallscope.traces.limits import DEFAULT  # noqa: PLC0415
+def _made(page: Page, asked: Key) -> Made:
+    from stallscope import lean
+    from stallscope.traces.limits import Limits
 
-    if len(paths) == 1:
-        return page(paths[0], DEFAULT)
-    return comparison_page(paths[0], paths[1], DEFAULT, names=(names[0], names[1]))
+    lean.import_numpy()
+    limits = Limits(watch=page.reading)
+    return _one(page, asked[0].path, limits) if len(asked) == 1 else _two(page, asked, limits)
+
+
+def _one(page: Page, path: Path, limits: Limits) -> Made:
+    from stallscope import api, reporting
+    from stallscope.analysis.report import as_json
+
+    summary, stages = api.explained(path, limits)
+    page.does("drawing the page")
+    return Made(reporting.page_of(summary, stages), as_json.to_json(summary).decode())
+
+
+def _two(page: Page, asked: Key, limits: Limits) -> Made:
+    from stallscope import reporting
+    from stallscope.analysis.report import compare_json
+
+    before, after = asked
+    compared = reporting.compared(before.path, after.path, limits, names=(before.name, after.name))
+    page.does("drawing the page")
+    return Made(reporting.page_of_comparison(compared), compare_json.to_json(compared.comparison).decode())

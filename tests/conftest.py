@@ -39,3 +39,13 @@ def real_traces() -> Path:
     if folder is None:
         pytest.skip(NO_REAL_TRACES)
     return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache folder for pages is one of the test's own."""
+    from stallscope import page_cache
+
+    folder = tmp_path_factory.mktemp("cache") / "pages"
+    monkeypatch.setattr(page_cache, "user_folder", lambda: folder)
+    return folder

@@ -7,6 +7,7 @@ nothing. Each refusal names the option that lifts it.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,17 @@ BYTES_PER_EVENT = 250  # still needed when the last block has been read: joining
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one reading. The defaults let every real trace pass."""
+    """The limits of one reading. The defaults let every real trace pass.
+
+    ``watch`` is told, after each piece of about 1 MB, the path and how many bytes of the file have been read; what it
+    raises ends the reading.
+    """
 
     max_bytes: int = 64 * GB  # of text, after inflating
     max_ratio: float = 200.0  # inflated ÷ compressed bytes; real traces reach 30
     max_depth: int = 64  # nested arrays and objects; real traces reach 7
     max_memory: int | None = None  # bytes; None: what the cgroup, the address space limit and the machine leave
+    watch: Callable[[str, int], None] | None = None
 
 
 DEFAULT = Limits()
@@ -53,6 +59,8 @@ def check_size(path: str, inflated: int, compressed: int, limits: Limits) -> Non
         Refused: a limit of ``limits`` is passed after ``inflated`` bytes of text from ``compressed`` bytes of file.
 
     """
+    if limits.watch is not None:
+        limits.watch(path, compressed)
     if inflated > limits.max_bytes:
         raise Refused(
             f"{path}: more than {limits.max_bytes / GB:g} GB of text; if the file is meant to be that large, "

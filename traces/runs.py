@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -81,10 +82,11 @@ class Run:
         return timing.parent / (best.trace or "")
 
 
-def find_runs(path: Path) -> list[Run]:
+def find_runs(path: Path, unreadable: list[str] | None = None) -> list[Run]:
     """The runs at ``path``: a trace file is one run, a folder one for each folder below it (any depth) with traces.
 
-    Sorted by name. Hidden files and folders, ``.tmp`` leftovers and links to folders are passed over.
+    Sorted by name. Hidden files and folders, ``.tmp`` leftovers and links to folders are passed over. Where a list
+    ``unreadable`` is given, folders that cannot be read are named there, and the others' runs are found all the same.
 
     Raises:
         BadInput: nothing is there, it cannot be read, or it holds no trace.
@@ -94,17 +96,48 @@ def find_runs(path: Path) -> list[Run]:
     if not path.is_dir():
         check_file(path)
         return [_run_of_file(path)]
-    runs = [_run(folder, _run_name(folder, path), spans) for folder, spans in _folders(path)]
+    refused: list[str] = []
+    runs = [_run(folder, _run_name(folder, path), spans) for folder, spans in _folders(path, refused)]
+    if refused and (unreadable is None or not runs):
+        raise BadInput(refused[0])
     if not runs:
         raise BadInput(f"{path}: {_why_none(path)}")
+    if unreadable is not None:
+        unreadable += refused
     return sorted(runs, key=lambda run: run.name)
+
+
+def beside(path: Path) -> list[tuple[str, int, int]]:
+    """What the figures of a trace may be made of, as (name, time of change in ns, bytes), sorted.
+
+    These are the trace, the other spans of its worker and the manifests in its folder; nothing of them is read.
+
+    Raises:
+        OSError: the folder cannot be listed.
+
+    """
+    own = TRACE_NAME.fullmatch(path.name)
+    told = []
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            named = TRACE_NAME.fullmatch(entry.name)
+            is_span = named and own and named["worker"] == own["worker"]
+            if entry.name == path.name or is_span or MANIFEST_NAME.fullmatch(entry.name):
+                with contextlib.suppress(OSError):  # a link to nowhere, or removed meanwhile
+                    found = entry.stat()
+                    told.append((entry.name, found.st_mtime_ns, found.st_size))
+    return sorted(told)
 
 
 def load_manifests(folder: Path) -> tuple[dict[str, Manifest], tuple[TraceIssue, ...]]:
     """The manifests in ``folder`` by worker name, and a notice for each that cannot be used (never an error)."""
     manifests: dict[str, Manifest] = {}
     broken: list[TraceIssue] = []
-    for path in sorted(folder.iterdir()):
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:  # it may be read but not listed, or it has just been removed
+        return {}, (_unusable(folder / "stallscope.json", (error.strerror or str(error)).lower()),)
+    for path in found:
         if MANIFEST_NAME.fullmatch(path.name) and path.is_file():
             loaded = _load(path)
             if isinstance(loaded, Manifest):
@@ -157,11 +190,11 @@ def _run_name(folder: Path, root: Path) -> str:
     return folder.resolve().name if folder == root else folder.relative_to(root).as_posix()
 
 
-def _folders(root: Path) -> Iterator[tuple[Path, list[Span]]]:
-    """Every folder at or below ``root`` that holds traces, with them."""
+def _folders(root: Path, refused: list[str]) -> Iterator[tuple[Path, list[Span]]]:
+    """Every folder at or below ``root`` with traces, and them; ``refused`` gets a sentence on each unreadable one."""
 
     def refuse(error: OSError) -> None:
-        raise BadInput(f"{error.filename}: {(error.strerror or str(error)).lower()}; check that it can be read")
+        refused.append(f"{error.filename}: {(error.strerror or str(error)).lower()}; check that it can be read")
 
     for name, folders, files in os.walk(root, onerror=refuse):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
@@ -179,7 +212,10 @@ def _why_none(folder: Path) -> str:
         said = [finding.text for finding in manifest.findings if finding.name in WHY_NO_TRACE]
         why = said[0] if said else "no window was complete when it ended"
         return f"this run of {manifest.steps.count} steps recorded no trace ({why})"
-    others = sorted(p.name for p in folder.iterdir() if re.search(r"\.json(\.gz)?$", p.name) and _shown(p.name))
+    listed: list[Path] = []
+    with contextlib.suppress(OSError):
+        listed = sorted(folder.iterdir())
+    others = [p.name for p in listed if re.search(r"\.json(\.gz)?$", p.name) and _shown(p.name)]
     looked = "no traces here or below (looked for <worker>.<ns>.pt.trace.json or .json.gz)"
     if others:
         return f"{looked}, but {len(others)} other .json files: name one itself, e.g. {folder / others[0]}"

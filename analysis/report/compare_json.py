@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from stallscope.analysis.compare_contract import Comparison
+from stallscope.analysis.report import as_json
 
 
 def to_json(comparison: Comparison) -> bytes:
     """The document, indented, keys in the order of the contract, with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"
+    return as_json.document([msgspec.to_builtins(comparison)], comparison.schema, "comparisons")

@@ -24,6 +24,7 @@ from stallscope.traces.limits import DEFAULT
 from tests.benchmarks.measure import Row, process_cost
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_folder
+from tests.plugin import a_query
 
 LARGE = "h100/owlv2_large.json.gz"
 ROUNDS = 7
@@ -164,23 +165,12 @@ def routes(folder: Path) -> list[Row]:
     leaks = 0
     for _ in range(QUERIES):
         client = clients[chance.choice(sorted(clients))]
-        answer = client.open("/", method=chance.choice(["GET", "GET", "HEAD", "POST"]), query_string=query(chance))
+        answer = client.open("/", method=chance.choice(["GET", "GET", "HEAD", "POST"]), query_string=a_query(chance))
         codes[answer.status_code] += 1
         leaks += "bench_views" in answer.text or "root:" in answer.text
     value = ", ".join(f"{code}: {number}" for code, number in sorted(codes.items()))
     fine = set(codes) <= {200, 400, 404} and not leaks
     return [Row(f"{QUERIES} generated queries", f"{value} ({met(fine)}: 200, 400, 404, no other file)")]
-
-
-def query(chance: random.Random) -> dict[str, str] | str:
-    """Names and values of all kinds, or text that is no query at all."""
-    values = ("0", "1", "2", "-1", "007", "1e3", "../secret.txt", "/etc/passwd", "%2e%2e%2f", "\x00", "٣", "9" * 4000)
-    if chance.random() < 0.2:
-        return "".join(chr(chance.randrange(1, 0x2FF)) for _ in range(chance.randrange(60)))
-    names = chance.sample(["span", "with", "path", "run", "", "span[]"], chance.randrange(4))
-    return {
-        name: chance.choice([*values, str(chance.random()), chr(chance.randrange(0x10000, 0x1FFFF))]) for name in names
-    }
 
 
 def met(holds: bool) -> str:
