@@ -14,12 +14,15 @@ from torch import nn
 
 parser = argparse.ArgumentParser(description="Compare model(x) with model.forward(x).")
 parser.add_argument("--hooks", type=int, default=0, help="forward hooks on every module")
-parser.add_argument("--steps", type=int, default=600, help="training steps before the comparison")
+parser.add_argument("--steps", type=int, default=2000, help="training steps before the comparison")
 parser.add_argument("--laps", type=int, default=60, help="laps of 200 calls each way, in turn")
+parser.add_argument("--threads", type=int, help="of torch on the CPU (default: torch's own choice)")
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to compute")
 parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 device = args.device
+if args.threads:
+    torch.set_num_threads(args.threads)
 
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 3)).to(device)
@@ -53,9 +56,19 @@ def middle(values):
     return sorted(values)[len(values) // 2]
 
 
+def watched():
+    """How many hooks for all modules there are, and whether a profiler is on: either makes a call longer."""
+    here = nn.modules.module
+    hooks = (here._global_forward_pre_hooks, here._global_forward_hooks)
+    hooks += (here._global_backward_pre_hooks, here._global_backward_hooks)
+    return {"global_hooks": sum(map(len, hooks)), "profiler": bool(torch._C._autograd._profiler_enabled())}
+
+
 # in turn, so that whatever disturbs meets both alike; no gradients, so that little but the call is measured
+before = watched()
 with torch.no_grad():
     laps = [(lap(model), lap(model.forward)) for _ in range(args.laps)]
+after = watched()
 call_us, forward_us = (middle(column) for column in zip(*laps, strict=True))
 extra_us = middle([by_call - by_forward for by_call, by_forward in laps])
 print(
@@ -82,5 +95,6 @@ for kind, register in {
 
 if args.json:
     measured = {"call_us": call_us, "forward_us": forward_us, "extra_us": extra_us, "hooks": counts}
+    measured |= {name: max(before[name], after[name]) for name in before}
     with open(args.json, "w") as file:
         json.dump(measured, file)

@@ -25,12 +25,15 @@ parser.add_argument("--epochs", type=int, default=20000, help="training steps; e
 parser.add_argument("--record-every", type=int, default=1, help="keep the loss every N epochs (0 = never)")
 parser.add_argument("--print-every", type=int, default=2000, help="print the loss every N epochs (0 = never)")
 parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train")
+parser.add_argument("--threads", type=int, help="of torch on the CPU (default: torch's own choice)")
 parser.add_argument("--seed", type=int, default=0, help="random seed of the split and the weights")
 parser.add_argument("--plot", metavar="FILE", help="save the loss curve as a picture (needs matplotlib)")
 parser.add_argument("--timing", action="store_true", help="say how long it took; time .item(), append, print")
 parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 
+if args.threads:
+    torch.set_num_threads(args.threads)
 torch.manual_seed(args.seed)
 device = args.device
 if device == "auto":

@@ -76,26 +76,30 @@ def at_once(a, b, c):
 
 
 def measure(way, size):
-    """The shortest of several times, in seconds: what disturbs can only make it longer."""
+    """A timer that has seen several products."""
     a, b, c = (torch.rand(size, size, device=device) for _ in range(3))
+    way(a, b, c)  # warms up
     timer = Timer(device)
-    times = 2 if way is by_element else 5
-    for _ in range(times + 1):  # the first one warms up
+    for _ in range(2 if way is by_element else 5):
         timer.start()
         way(a, b, c)
         timer.stop()
     error = (c - a @ b).abs().max().item()
     assert error < 1e-3 * size, "a way gives another result"
-    return min(timer.times[1:])
+    return timer
 
 
-curves = {}
+curves, means = {}, {}
 for way in (by_element, by_column, in_blocks, at_once):
     curve = []
     for size in args.sizes + (args.large if way in (in_blocks, at_once) else []):
-        seconds = measure(way, size)
+        timer = measure(way, size)
+        seconds = timer.best()  # what disturbs can only make it longer
         curve.append([size, 2 * size**3 / seconds / 1e9])
-        print(f"{way.__name__:11s} n = {size:5d}  {seconds * 1e6:12.1f} us  {curve[-1][1]:10.3f} Gflop/s")
+        spent = f"best {seconds * 1e6:12.1f} us, avg {timer.avg() * 1e6:12.1f} us, sum {timer.sum() * 1e3:8.1f} ms"
+        print(f"{way.__name__:11s} n = {size:5d}  {spent}  {curve[-1][1]:10.3f} Gflop/s")
+        if size == args.sizes[-1]:
+            means[way.__name__] = timer.avg() * 1e6
     curves[way.__name__] = curve
 
 # what the machine allows: arithmetic as the best product reaches it, memory as a large copy does
@@ -107,9 +111,9 @@ for _ in range(6):
     copy = big.clone()
     timer.stop()
 bandwidth = 2 * 4 * len(big) / timer.best() / 1e9
-print(
-    f"arithmetic {peak:.1f} Gflop/s, memory {bandwidth:.1f} GB/s; the copies took {timer.cumsum()[-1]:.3f} s together"
-)
+copies_ms = [seconds * 1e3 for seconds in timer.cumsum()]
+print(f"arithmetic {peak:.1f} Gflop/s, memory {bandwidth:.1f} GB/s; the copies were done after")
+print(", ".join(f"{ms:.1f}" for ms in copies_ms) + f" ms; {timer.avg() * 1e3:.2f} ms each")
 
 # what one call costs, however small the work
 tiny = torch.rand(2, 2, device=device)
@@ -137,7 +141,9 @@ print(f"n = {size} without waiting {unsynchronized_us:.1f} us, waiting for the r
 if args.json:
     measured = {
         **{f"curve_{name}": curve for name, curve in curves.items()},
+        **{f"mean_us_{name}": us for name, us in means.items()},
         "size": args.sizes[-1],
+        "copies_ms": copies_ms,  # cumulative
         "peak_gflops": peak,
         "bandwidth_gb_s": bandwidth,
         "call_us": call_us,

@@ -20,10 +20,13 @@ parser = argparse.ArgumentParser(description="Linear regression with minibatches
 parser.add_argument("--rows", type=int, default=10000, help="rows of generated data")
 parser.add_argument("--batch-size", type=int, default=100, help="rows a step")
 parser.add_argument("--seconds", type=float, default=3.0, help="train about so long")
+parser.add_argument("--threads", type=int, help="of torch on the CPU (default: torch's own choice)")
 parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train")
 parser.add_argument("--json", metavar="FILE", default=os.environ.get("SAVE_FIGURES"), help="save what was measured")
 args = parser.parse_args()
 device = args.device
+if args.threads:
+    torch.set_num_threads(args.threads)
 
 torch.manual_seed(0)
 x, y = make_regression(args.rows, 10, noise=10.0, random_state=0)
@@ -60,8 +63,9 @@ def batches():
 for _ in range(3):  # the first steps of a process are slow; these change nothing
     criterion(model(x[:batch]), y[:batch]).backward()
 
-trained, steps, chunk = 0.0, 0, 5
-curve, laps = [[0.0, excess()]], []
+# the loss is looked at off the clock: after each of the first steps, then each time 5 % more have been made
+trained, steps, chunk = 0.0, 0, 1
+curve, laps = [[0, excess()]], []
 source = batches()
 while trained < args.seconds:
     began = now()
@@ -73,15 +77,16 @@ while trained < args.seconds:
         optimizer.step()
     spent = now() - began
     trained, steps = trained + spent, steps + chunk
-    laps.append(spent / chunk)
-    curve.append([trained, max(excess(), 1e-9)])
-    chunk = max(1, min(5000, int(chunk * (0.1 * trained + 0.002) / spent)))  # points get rarer as time goes on
+    laps += [spent / chunk] * chunk
+    curve.append([steps, max(excess(), 1e-9)])
+    chunk = max(1, steps // 20)
 
-us_per_step = sorted(laps)[len(laps) // 2] * 1e6
+us_per_step = sorted(laps)[len(laps) // 2] * 1e6  # of the middle step: what disturbs some does not count
 target = curve[0][1] / 1000
-reached = next((seconds for seconds, value in curve if value < target), None)
+needed = next((made for made, value in curve if value < target), None)
+reached = None if needed is None else needed * us_per_step / 1e6
 print(f"batch {batch}: {us_per_step:.1f} us a step, {us_per_step * args.rows / batch / 1000:.2f} ms an epoch")
-print(f"{steps} steps, loss above the best {curve[-1][1]:.6f}; a thousandth of its start after {reached} s")
+print(f"{steps} steps, loss above the best {curve[-1][1]:.6f}; a thousandth of its start after {needed}, {reached} s")
 
 if args.json:
     measured = {
@@ -90,10 +95,10 @@ if args.json:
         "steps": steps,
         "us_per_step": us_per_step,
         "epoch_ms": us_per_step * args.rows / batch / 1000,
-        "curve": curve,
+        "curve": [[made * us_per_step / 1e6, value] for made, value in curve],
         "excess": curve[-1][1],
     }
     if reached is not None:
-        measured["seconds_to_target"] = reached
+        measured |= {"steps_to_target": needed, "seconds_to_target": reached}
     with open(args.json, "w") as file:
         json.dump(measured, file)
