@@ -47,6 +47,7 @@ class PlainFormat(StrEnum):
     JSON = "json"
 
 
+OneDevice = StrEnum("OneDevice", ["cpu", "cuda"])
 OutputFile = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of stdout.")]
 CopiedTrace = Annotated[Path, typer.Argument(metavar="TRACE|RUN", help="A trace or a run folder; it stays as it is.")]
 CopyFile = Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")]
@@ -337,13 +338,10 @@ def env(
 def demo(
     name: Annotated[str | None, typer.Argument(help="Which workload; without it, they are listed.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A short form: fewer variants, seconds a run.")] = False,
-    repeats: Annotated[
-        int | None, typer.Option(min=1, help="Runs of each variant, in turn.  [default: 3 or 5]")
-    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Runs of each variant.  [default: 3 or 5]")] = None,
+    device: Annotated[OneDevice | None, typer.Option(help="Run only the variants of this device.")] = None,
     logdir: Annotated[Path, typer.Option(help="Folder of the run folders.")] = Path("runs/demo"),
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for page, plot and figures.  [default: beside the runs]")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for page and plot.  [default: beside the runs]")] = None,
     again: Annotated[
         Path | None, typer.Option(metavar="JSON", help="Run nothing: make page and plot of these figures again.")
     ] = None,
@@ -358,7 +356,7 @@ def demo(
 
     return workloads.run(
         name,
-        workloads.Request(quick=quick, repeats=repeats, logdir=logdir, out=out, again=again),
+        workloads.Request(quick=quick, repeats=repeats, logdir=logdir, out=out, device=device, again=again),
         echo=lambda line: write_text(sys.stdout, line + "\n"),
         say=lambda line: write_text(sys.stderr, line + "\n"),
     )

@@ -132,7 +132,7 @@ def _memory_used() -> tuple[int, int] | None:
 
 def _resident_budget() -> int | None:
     """The smaller of the cgroup's limit and the machine's memory, less a reserve."""
-    told = [limit for limit in (*map(_number_in, CGROUP_FILES), _machine_memory()) if limit is not None]
+    told = [limit for limit in (*map(_number_in, CGROUP_FILES), machine_memory()) if limit is not None]
     return int(min(told) * SHARE_OF_MEMORY) if told else None
 
 
@@ -143,7 +143,8 @@ def _number_in(file: str) -> int | None:
         return None
 
 
-def _machine_memory() -> int | None:
+def machine_memory() -> int | None:
+    """The machine's memory, bytes; None where the system does not say (Windows)."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -20,9 +20,9 @@ from stallscope.analysis.report import compare_text, text
 from stallscope.analysis.report.style import Style
 from stallscope.demo import page, plot
 from stallscope.demo.catalog import WORKLOADS
-from stallscope.demo.results import Result, load, to_json
-from stallscope.demo.running import added, run_all, script_path
-from stallscope.demo.story import Workload
+from stallscope.demo.results import Result, VariantResult, load, to_json
+from stallscope.demo.running import added, count_gpus, run_all, script_path
+from stallscope.demo.story import Variant, Workload
 from stallscope.traces.errors import BadInput
 
 Echo = Callable[[str], None]
@@ -36,6 +36,7 @@ class Request:
     repeats: int | None  # None: as the workload has it
     logdir: Path
     out: Path | None  # folder for page, plot and figures; None: beside the runs
+    device: str | None = None  # "cpu" | "cuda": only its variants
     again: Path | None = None  # tell once more what this file of figures holds; nothing is run
 
 
@@ -63,20 +64,37 @@ def run(name: str | None, request: Request, *, echo: Echo, say: Echo) -> int:
     folder, out = new_folder(request.logdir), request.out
     if out is not None:
         make_folder(out)
+    figures = (out or folder) / f"{name}.json"
+    say(f"after each round of runs, what was measured is kept in {figures}")
     result = run_all(
-        workload, folder, quick=request.quick, repeats=request.repeats or workload.repeats,
-        command=command(name, request), say=say,
+        workload, folder, variants=wanted(workload, request), quick=request.quick,
+        repeats=request.repeats or workload.repeats, command=command(name, request),
+        keep=lambda result: output.write_file(figures, to_json(result), force=True), say=say,
     )  # fmt: skip
     show_runs(workload, result, folder, style, echo)
     conclude(workload, result, out or folder, style, echo)
-    say_what_next(workload, folder, style, echo)
+    say_what_next(workload, result, folder, style, echo)
     return 0
+
+
+def wanted(workload: Workload, request: Request) -> list[Variant]:
+    """The variants that were asked for.
+
+    Raises:
+        BadInput: they need a GPU and there is none that torch can use.
+    """
+    found = [each for each in workload.variants(request.quick) if request.device in (None, each.device)]
+    if request.device == "cuda" and not count_gpus():
+        raise BadInput("--device cuda: torch finds no GPU here; `stallscope env` says why, --device cpu runs without")
+    return found
 
 
 def command(name: str, request: Request) -> str:
     """The demo as it was typed, without where things went."""
+    quick = ["--quick"] if request.quick else []
     repeats = [] if request.repeats is None else ["--repeats", str(request.repeats)]
-    return shlex.join(["stallscope", "demo", name, *(["--quick"] if request.quick else []), *repeats])
+    device = [] if request.device is None else ["--device", request.device]
+    return shlex.join(["stallscope", "demo", name, *quick, *repeats, *device])
 
 
 def new_folder(logdir: Path) -> Path:
@@ -112,12 +130,23 @@ def show_runs(workload: Workload, result: Result, folder: Path, style: Style, ec
         if variant is not None and variant.repeats[0].recorded is not None:
             heading(f"{variant.title}: one run", style, echo)
             echo(text.render(api.summarize(folder / key / "run-1"), style))
-    if workload.compared is not None:
+    for before, after in compared(workload, result):
         heading("before and after: all runs", style, echo)
-        before, after = workload.compared
         echo(compare_text.render(api.compare([folder / before], [folder / after]), style))
     if result.devices == ["cpu"]:
         show_sample(workload, style, echo)
+
+
+def compared(workload: Workload, result: Result) -> list[tuple[str, str]]:
+    """The two variants that are set side by side, where both hold runs; those of the GPU where no others are."""
+    sides = [workload.compared] if workload.compared else []
+    sides += [(before.replace("cpu-", "cuda-", 1), after.replace("cpu-", "cuda-", 1)) for before, after in sides]
+    return [pair for pair in sides if all(holds_runs(result.get(key)) for key in pair)][:1]
+
+
+def holds_runs(variant: VariantResult | None) -> bool:
+    """Whether something was recorded of it."""
+    return variant is not None and any(repeat.recorded is not None for repeat in variant.repeats)
 
 
 def show_sample(workload: Workload, style: Style, echo: Echo) -> None:
@@ -163,7 +192,7 @@ def conclude(workload: Workload, result: Result, out: Path, style: Style, echo: 
         echo(plot.MISSING)
 
 
-def say_what_next(workload: Workload, folder: Path, style: Style, echo: Echo) -> None:
+def say_what_next(workload: Workload, result: Result, folder: Path, style: Style, echo: Echo) -> None:
     """What was done, and the commands that go on from here."""
     heading("what next", style, echo)
     echo(f"{script_path(workload).name} was run unmodified.")
@@ -171,8 +200,8 @@ def say_what_next(workload: Workload, folder: Path, style: Style, echo: Echo) ->
         echo(f"{name}={value} was set for every run.")
     echo(f"Traces and manifests: {folder}")
     echo(f"  in TensorBoard     {typed('tensorboard', '--logdir', folder)}")
-    if workload.compared is not None:
-        sides = [folder / key for key in workload.compared]
+    for pair in compared(workload, result):
+        sides = [folder / key for key in pair]
         echo(f"  compare again      {typed('stallscope', 'compare', *sides)}")
         echo(f"  one run again      {typed('stallscope', 'summary', sides[0] / 'run-1')}")
     echo("  your own script    stallscope profile train.py")

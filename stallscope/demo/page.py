@@ -46,9 +46,10 @@ def stacked(table: Table) -> list[str]:
 
 
 def missing(result: Result) -> list[str]:
-    """A line that names what needs a GPU which is not here."""
-    why = FEW_GPUS if "cuda" in result.devices else NO_GPU
-    return [f"{why}: {'; '.join(result.not_measured)}."] if result.not_measured else []
+    """A line that names what needs a GPU which is not here, and one for each variant that failed."""
+    why = FEW_GPUS if result.gpus_seen or "cuda" in result.devices else NO_GPU
+    lines = [f"{why}: {'; '.join(result.not_measured)}."] if result.not_measured else []
+    return lines + [f"Failed: {title}: {why}." for title, why in result.failed.items()]
 
 
 def as_markdown(workload: Workload, story: Story, result: Result, *, plot: bool) -> str:

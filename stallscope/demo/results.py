@@ -25,6 +25,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     item_us: float | None  # host time in them, under the profiler
     verdict: str
     findings: list[str] = []  # names
+    # of a GPU, in the timing window
+    busy_us: float | None = None
+    kernel_us: float | None = None
+    copy_us: float | None = None  # memcpy rows
+    communication_us: float | None = None
+    queue_delay_us: float | None = None  # median
+    sm_efficiency: float | None = None  # 0..1, estimated
+    power_w: float | None = None  # when the unprofiled window closed
 
 
 class Repeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +81,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]  # set by the demo for every run
     variants: list[VariantResult]
     not_measured: list[str] = []  # titles of the variants that need a GPU
+    failed: dict[str, str] = {}  # titles of the variants that failed, and the last line each said
+    ram_bytes: int | None = None  # the machine's memory
+    gpus_seen: int | None = None  # by torch, so by what CUDA_VISIBLE_DEVICES allows; None: an older result
 
     def get(self, key: str) -> VariantResult | None:
         """The variant of that key, if it was run."""

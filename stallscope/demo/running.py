@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from stallscope.demo.results import Recorded, Repeat, Result, VariantResult
 from stallscope.demo.story import Variant, Workload
 from stallscope.profiling.machine import collect, may_use_gpu
 from stallscope.traces.errors import BadInput, StallscopeError
-from stallscope.traces.manifest import Machine
+from stallscope.traces.limits import machine_memory
+from stallscope.traces.manifest import Machine, Manifest
 
 # Waiting threads of torch spin by default: on a busy machine that makes so small a training 25 times slower. Sleeping
 # at once (OMP_WAIT_POLICY=PASSIVE) makes it 5 times slower on an idle one. So they spin for a moment, then sleep; the
@@ -32,36 +34,74 @@ FIGURES = "SAVE_FIGURES"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 
 Say = Callable[[str], None]
+Keep = Callable[[Result], None]
 Run = tuple[Variant, int]  # which repeat, from 1
 
 
-def run_all(workload: Workload, folder: Path, *, quick: bool, repeats: int, command: str, say: Say) -> Result:
-    """Run every variant this machine can run, ``repeats`` times, in turn; what needs a GPU is listed where none is."""
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the runs so far gave."""
+
+    repeats: dict[str, list[Repeat]]  # by the variants' keys
+    failed: dict[str, str]  # titles of variants, and the last line each said
+
+
+AfterRound = Callable[[Done, int], None]  # how many rounds were done
+
+
+def run_all(
+    workload: Workload, folder: Path, *, variants: Sequence[Variant], quick: bool, repeats: int, command: str,
+    keep: Keep, say: Say,
+) -> Result:  # fmt: skip
+    """Run what of ``variants`` this machine can run, ``repeats`` times, in turn; what it cannot run is listed.
+
+    ``keep`` is given what there is after each round: an interrupted demo keeps the rounds that were done.
+
+    Raises:
+        StallscopeError: every run failed; the first reason.
+    """
     machine = collect(with_torch=False)
-    gpus = len(machine.gpus) if may_use_gpu(machine) else 0
-    wanted = workload.variants(quick)
-    chosen = [variant for variant in wanted if needs(variant) <= gpus]
-    before = load_average()
-    done = run_plan(workload, in_turn(chosen, repeats), folder, say)
-    after = load_average()
-    return Result(
-        workload=workload.name,
-        stallscope=__version__,
-        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        command=command,
-        quick=quick,
-        repeats=repeats,
-        machine=nameless(machine),
-        load=None if before is None or after is None else (before, after),
-        environment=added(),
-        variants=[result_of(variant, done[variant.key]) for variant in chosen],
-        not_measured=[variant.title for variant in wanted if needs(variant) > gpus],
-    )
+    gpus = count_gpus() if may_use_gpu(machine) and any(map(needs, variants)) else 0
+    chosen = [variant for variant in variants if needs(variant) <= gpus]
+    before, created = load_average(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+    def result(done: Done, rounds: int) -> Result:
+        after = load_average()
+        return Result(
+            workload=workload.name,
+            stallscope=__version__,
+            created=created,
+            command=command,
+            quick=quick,
+            repeats=rounds,
+            machine=nameless(machine),
+            load=None if before is None or after is None else (before, after),
+            environment=added(),
+            variants=[result_of(variant, done.repeats[variant.key]) for variant in chosen if done.repeats[variant.key]],
+            not_measured=[variant.title for variant in variants if needs(variant) > gpus],
+            failed=done.failed,
+            ram_bytes=machine_memory(),
+            gpus_seen=gpus,
+        )
+
+    plan = in_turn(chosen, repeats)
+    done = run_plan(workload, plan, folder, lambda done, rounds: keep(result(done, rounds)), say)
+    if plan and not any(done.repeats.values()):
+        raise StallscopeError(next(iter(done.failed.values())))
+    return result(done, repeats)
 
 
 def needs(variant: Variant) -> int:
     """How many GPUs a variant needs."""
     return max(variant.gpus, int(variant.device == "cuda"))
+
+
+def count_gpus() -> int:
+    """How many GPUs torch sees, so after CUDA_VISIBLE_DEVICES; asked in a process of its own, for torch is slow."""
+    script = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
+    done = subprocess.run([sys.executable, "-c", script], stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - our own command line
+    found = done.stdout.decode("ascii", errors="replace").split()
+    return int(found[-1]) if done.returncode == 0 and found and found[-1].isdigit() else 0
 
 
 def nameless(machine: Machine) -> Machine:
@@ -77,17 +117,33 @@ def in_turn(variants: Sequence[Variant], repeats: int) -> list[Run]:
     return [(variant, n) for n, turn in enumerate(turns, start=1) for variant in turn]
 
 
-def run_plan(workload: Workload, plan: Sequence[Run], folder: Path, say: Say) -> dict[str, list[Repeat]]:
-    """Run the plan in its order, with a word before and after each run."""
-    done: dict[str, list[Repeat]] = {}
+def run_plan(workload: Workload, plan: Sequence[Run], folder: Path, after_round: AfterRound, say: Say) -> Done:
+    """Run the plan in its order, with a word before and after each run; a variant that failed is not run again."""
+    done = Done({variant.key: [] for variant, _ in plan}, {})
     began = time.monotonic()
     for number, (variant, repeat) in enumerate(plan, start=1):
-        say(f"run {number} of {len(plan)}: {variant.title} ...")
-        done.setdefault(variant.key, []).append(run_once(workload, variant, folder, repeat))
-        spent = time.monotonic() - began
-        left = spent / number * (len(plan) - number)
-        say(f"    {done[variant.key][-1].wall_s:.1f} s" + (f", about {in_words(left)} to go" if left >= 1 else ""))
+        if variant.title not in done.failed:
+            say(f"run {number} of {len(plan)}: {variant.title} ...")
+            say(f"    {attempt(workload, variant, folder, repeat, done)}{to_go(began, number, len(plan))}")
+        if number == len(plan) or plan[number][1] > repeat:
+            after_round(done, repeat)
     return done
+
+
+def attempt(workload: Workload, variant: Variant, folder: Path, repeat: int, done: Done) -> str:
+    """Run a variant once and note what came of it; returns that in words."""
+    try:
+        done.repeats[variant.key].append(run_once(workload, variant, folder, repeat))
+    except StallscopeError as error:
+        done.failed[variant.title] = str(error)
+        return f"failed: {error}"
+    return f"{done.repeats[variant.key][-1].wall_s:.1f} s"
+
+
+def to_go(began: float, number: int, of: int) -> str:
+    """What the rest of the plan will take, if it is worth a word."""
+    left = (time.monotonic() - began) / number * (of - number)
+    return f", about {in_words(left)} to go" if left >= 1 else ""
 
 
 def in_words(seconds: float) -> str:
@@ -116,7 +172,8 @@ def command_of(workload: Workload, variant: Variant, folder: Path, repeat: int) 
     """What a user would type to profile one variant, with our own interpreter in front."""
     launcher = [] if variant.processes == 1 else [*TORCHRUN, str(variant.processes)]
     own = ["profile", "--no-summary", "--logdir", str(folder / variant.key), "--name", f"run-{repeat}"]
-    script = [str(script_path(workload)), *variant.options, "--device", variant.device]
+    seed = ["--seed", str(repeat)] if variant.seeded else []
+    script = [str(script_path(workload)), *variant.options, *seed, "--device", variant.device]
     return [sys.executable, *launcher, "-m", "stallscope", *own, *script]
 
 
@@ -131,7 +188,7 @@ def record(command: Sequence[str], more: Mapping[str, str] | None = None) -> str
     Raises:
         StallscopeError: it failed.
     """
-    environment = {**ENVIRONMENT, **os.environ, "PYTHONIOENCODING": "utf-8", **(more or {})}
+    environment = {**ours(), **os.environ, "PYTHONIOENCODING": "utf-8", **(more or {})}
     done = subprocess.run(  # noqa: S603 - our own command line
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment
     )
@@ -141,10 +198,15 @@ def record(command: Sequence[str], more: Mapping[str, str] | None = None) -> str
     return lines[-1]
 
 
+def ours() -> dict[str, str]:
+    """How waiting threads wait, unless the user has said that."""
+    chosen = {"OMP_WAIT_POLICY", *ENVIRONMENT} & os.environ.keys()
+    return {} if chosen else ENVIRONMENT
+
+
 def added() -> dict[str, str]:
     """What decides how the runs use processors and GPUs: what ``record`` adds, and what the user has set."""
-    ours = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
-    return ours | {name: os.environ[name] for name in NOTED if name in os.environ}
+    return ours() | {name: os.environ[name] for name in NOTED if name in os.environ}
 
 
 def recorded(folder: Path) -> Recorded | None:
@@ -153,23 +215,38 @@ def recorded(folder: Path) -> Recorded | None:
         run = api.load(folder)[0]
     except BadInput:
         return None
-    return figures_of(run.summary, steps=run.manifest.steps.count if run.manifest else run.summary.steps.count)
+    return figures_of(run.summary, run.manifest)
 
 
-def figures_of(summary: Summary, *, steps: int) -> Recorded:
-    """A summary, cut down."""
+def figures_of(summary: Summary, manifest: Manifest | None) -> Recorded:
+    """A summary and a manifest, cut down."""
     items = next((row for row in summary.operators if row.name == "aten::item"), None)
-    unprofiled = summary.steps.unprofiled_us
+    unprofiled, step = summary.steps.unprofiled_us, summary.per_step
+    gpu = summary.trace.vendor != "cpu"
     return Recorded(
-        steps=steps,
+        steps=manifest.steps.count if manifest else summary.steps.count,
         step_us=None if unprofiled is None else unprofiled.mean,
         inflation=summary.steps.inflation,
-        launches=summary.per_step.kernel_launches if summary.trace.vendor != "cpu" else None,
+        launches=step.kernel_launches if gpu else None,
         items=0.0 if items is None else items.calls_per_step,
         item_us=0.0 if items is None else items.host_us_per_step,
         verdict=summary.verdict.kind,
         findings=[finding.name for finding in summary.findings],
+        busy_us=step.gpu_busy_us if gpu else None,
+        kernel_us=step.kernel_us if gpu else None,
+        copy_us=step.memcpy_us if gpu else None,
+        communication_us=step.communication_us if gpu else None,
+        queue_delay_us=step.queue_delay_us.p50 if gpu and step.queue_delay_us else None,
+        sm_efficiency=summary.utilization.est_sm_efficiency if gpu and summary.utilization else None,
+        power_w=power(manifest),
     )
+
+
+def power(manifest: Manifest | None) -> float | None:
+    """What the GPU drew at the end of the last unprofiled window, W; None where the driver does not tell."""
+    windows = manifest.windows if manifest else []
+    states = [window.gpu_at_close for window in windows if window.kind == "unprofiled"]
+    return next((state.power_w for state in reversed(states) if state and state.power_w is not None), None)
 
 
 def result_of(variant: Variant, repeats: list[Repeat]) -> VariantResult:

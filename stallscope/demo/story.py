@@ -69,6 +69,7 @@ class Variant:
     device: str = "cpu"  # | "cuda"
     processes: int = 1  # more are started by torchrun
     gpus: int = 0  # that it needs
+    seeded: bool = False  # another seed in each round
 
 
 @dataclass(frozen=True, slots=True)
