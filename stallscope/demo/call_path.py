@@ -6,12 +6,12 @@ from stallscope.analysis.units import microseconds
 from stallscope.demo.iris_mlp import DEVICES
 from stallscope.demo.judging import Sample, judge
 from stallscope.demo.results import Result, VariantResult
-from stallscope.demo.story import Dots, Panel, Story, Table, Variant, Workload, on_both
+from stallscope.demo.story import ONE_THREAD, ONE_THREAD_NOTE, Dots, Panel, Story, Table, Variant, Workload, on_both
 
 
 def variants(quick: bool) -> list[Variant]:
     """Without hooks, and with one on every module."""
-    short = ("--steps", "60", "--laps", "9") if quick else ()
+    short = (*ONE_THREAD, *(("--steps", "60", "--laps", "9") if quick else ()))
 
     def on(device: str) -> list[Variant]:
         where = DEVICES[device]
@@ -35,7 +35,13 @@ def tell(result: Result) -> Story:
     note = "Laps of 200 calls in turn; difference: the middle one of the pairs of laps, in ns."
     cost = Table("One call of a 4-10-3 network on 120 rows, without gradients", headers, rows, note)
     panel = Panel("Time of one call", "µs", dots=tuple(dots))
-    return Story((cost, lost(result)), (panel,), (*sentences, lost_sentence(result)))
+    return Story((cost, lost(result)), (panel,), (*sentences, *disturbed(result), lost_sentence(result)))
+
+
+def disturbed(result: Result) -> list[str]:
+    """Says so where the recording was still on while the calls were timed, for that makes a call longer."""
+    found = [v.title for v in result.variants if sum((*v.sample("global_hooks").values, *v.sample("profiler").values))]
+    return [f"Hooks for all modules or a profiler were on in laps of: {'; '.join(found)}."] if found else []
 
 
 def extra(variant: VariantResult) -> str:
@@ -83,4 +89,5 @@ WORKLOAD = Workload(
     variants=variants,
     tell=tell,
     repeats=5,
+    notes=(ONE_THREAD_NOTE,),
 )

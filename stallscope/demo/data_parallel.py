@@ -11,7 +11,7 @@ from stallscope.demo.story import Dots, Panel, Story, Table, Variant, Workload, 
 
 def variants(quick: bool) -> list[Variant]:
     """One process, two with DDP, DataParallel, several at once, a queue, a DataLoader worker."""
-    short = ("--steps", "40" if quick else "600")
+    short = ("--steps", "40" if quick else "600", *(("--seconds", "0.5") if quick else ()))
 
     def on(device: str) -> list[Variant]:
         def one(key: str, title: str, *options: str, processes: int = 1, gpus: int = 0) -> Variant:
@@ -24,6 +24,7 @@ def variants(quick: bool) -> list[Variant]:
             return found
         if device == "cuda":
             found.append(one("dp", "DataParallel, 2 GPUs", "--mode", "dp", gpus=2))
+            found.append(one("visible", "CUDA_VISIBLE_DEVICES", "--mode", "visible"))
         found += [one(f"many-{n}", f"{n} at once", "--mode", "many", "--processes", str(n)) for n in (1, 2, 4)]
         found.append(one("queue", "fed by a queue", "--mode", "queue"))
         return [*found, one("loader", "fed by a DataLoader worker", "--mode", "loader")]
@@ -38,8 +39,8 @@ def speed(variant: VariantResult) -> Sample:
 
 def tell(result: Result) -> Story:
     """Speeds of all, the share of the exchange of gradients, what sharing a device brings."""
-    rows = []
-    for variant in result.variants:
+    rows, trained = [], [variant for variant in result.variants if speed(variant).values]
+    for variant in trained:
         share, base = variant.sample("exchange_share").median, result.get(f"{variant.device}-one")
         rows.append(
             (
@@ -48,13 +49,17 @@ def tell(result: Result) -> Story:
                 f"{speed(variant).median or 0:.0f}",
                 "" if base is None or base is variant else judge(speed(base), speed(variant)).shown,
                 "-" if share is None else f"{share:.0%}".replace("%", " %"),
+                quantity(variant.sample("memory_bytes").median),
             )
         )
-    headers = ("variant", "a step", "rows/s, all together", "against one process", "exchange of gradients")
-    dots = tuple(Dots(variant.title, speed(variant).values) for variant in result.variants)
+    headers = ("variant", "a step", "rows/s, all together", "against one process", "exchange of gradients", "memory")
+    dots = tuple(Dots(variant.title, speed(variant).values) for variant in trained)
     panel = Panel("Rows of all processes together", "rows/s", dots=dots)
-    note = "Exchange: 1 - (a step within no_sync()) ÷ (a step), in laps in turn."
-    parts = (exchange, sharing, feeding)
+    note = (
+        "Exchange: 1 - (a step within no_sync()) ÷ (a step), in laps in turn. At once: steps made in the seconds in "
+        "which all were at work. Memory: of all processes, what they share counted once; on a GPU, what is in use."
+    )
+    parts = (exchange, threads, sharing, memory, feeding, visible)
     sentences = [sentence for device in result.devices for part in parts for sentence in part(result, device)]
     return Story((Table("Several processes", headers, rows, note),), (panel,), tuple(sentences))
 
@@ -71,6 +76,41 @@ def exchange(result: Result, device: str) -> list[str]:
     sentence = (
         f"{DEVICES[device]}: DDP with two processes ({backend}) trains {words} one: {found.shown}; the exchange of "
         f"{gradients} of gradients takes {part} of its step."
+    )
+    return [sentence]
+
+
+def threads(result: Result, device: str) -> list[str]:
+    """Where DataParallel ran the model, and how fast."""
+    found, two = result.get(f"{device}-dp"), result.get(f"{device}-ddp-2")
+    if found is None:
+        return []
+    processes, threads = (found.sample(f"forward_{each}").median or 0 for each in ("processes", "threads"))
+    ran = f"{DEVICES[device]}: DataParallel ran forward in {processes:.0f} process(es) and {threads:.0f} thread(s)"
+    if two is None:
+        return [f"{ran}."]
+    judged = judge(speed(found), speed(two))
+    words = judged.say("fewer rows a second", "more rows a second", "rows a second that cannot be told apart")
+    return [f"{ran}; DDP with as many rows a step trains {words}: {judged.shown}."]
+
+
+def memory(result: Result, device: str) -> list[str]:
+    """What each further training adds."""
+    found = [result.get(f"{device}-many-{number}") for number in (1, 2, 4)]
+    held = [(v, v.sample("memory_bytes").median) for v in found if v is not None]
+    shown = [f"{quantity(held)} by {v.title.partition(', ')[2]}" for v, held in held if held is not None]
+    return [f"{DEVICES[device]}: memory held {', '.join(shown)}."] if len(shown) > 1 else []
+
+
+def visible(result: Result, device: str) -> list[str]:
+    """What CUDA_VISIBLE_DEVICES leaves a process."""
+    found = result.get(f"{device}-visible")
+    if found is None:
+        return []
+    all_of_them, first, none = (found.sample(name).median or 0 for name in ("seen", "seen_first", "seen_none"))
+    sentence = (
+        f"A process sees {all_of_them:.0f} GPU(s) here, {first:.0f} with CUDA_VISIBLE_DEVICES set to one of them, "
+        f"{none:.0f} with it empty."
     )
     return [sentence]
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from stallscope.analysis.units import count, microseconds
 from stallscope.demo.judging import Sample, judge, times
 from stallscope.demo.results import Result, VariantResult
-from stallscope.demo.story import Dots, Line, Panel, Story, Table, Variant, Workload, on_both, points
+from stallscope.demo.story import (
+    ONE_THREAD,
+    ONE_THREAD_NOTE,
+    Dots,
+    Line,
+    Panel,
+    Story,
+    Table,
+    Variant,
+    Workload,
+    on_both,
+    points,
+)
 
 EPOCHS, QUICK_EPOCHS = 20_000, 1_000
 INTERVALS = (1, 100, 200, 1000, 2000)
@@ -14,7 +26,7 @@ DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 
 def variants(quick: bool) -> list[Variant]:
     """Recording every 1 to 2000 epochs, never, and printing every epoch or every 200th; on each device."""
-    epochs = ("--epochs", str(QUICK_EPOCHS if quick else EPOCHS), "--timing")
+    epochs = ("--epochs", str(QUICK_EPOCHS if quick else EPOCHS), "--timing", *ONE_THREAD)
     intervals = (1, 100) if quick else INTERVALS
 
     def options(record: int, printing: int) -> tuple[str, ...]:
@@ -210,4 +222,5 @@ WORKLOAD = Workload(
     summaries=("cpu-record-1", "cuda-record-1"),
     compared=("cpu-record-1", "cpu-record-100"),
     sample="iris_mlp_",
+    notes=(ONE_THREAD_NOTE,),
 )

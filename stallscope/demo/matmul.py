@@ -19,13 +19,14 @@ LIMITS = (
     "it once (caches allow more)."
 )
 SHORT = ("--sizes", "16", "32", "64", "--large", "256")
+LARGE = ("--large", "512", "1024", "2048", "4096", "8192")  # a GPU is not filled by less
 BYTES = 4  # of a float32
 
 
 def variants(quick: bool) -> list[Variant]:
     """One on each device; the script measures all ways and sizes."""
-    options = SHORT if quick else ()
-    return [Variant(device, DEVICES[device], options, device) for device in DEVICES]
+    options = {"cpu": (), "cuda": LARGE}
+    return [Variant(device, DEVICES[device], SHORT if quick else options[device], device) for device in DEVICES]
 
 
 def gflops(variant: VariantResult, way: str, size: int) -> Sample:

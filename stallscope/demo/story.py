@@ -89,6 +89,11 @@ class Workload:
     notes: tuple[str, ...] = field(default=())  # what one must know to read the figures
 
 
+# A step this small gains nothing from a second thread, and waiting for it is noise.
+ONE_THREAD = ("--threads", "1")
+ONE_THREAD_NOTE = "Run with one thread of torch (`--threads 1`): so small a step gains nothing from more, and varies."
+
+
 def on_both(make: Callable[[str], list[Variant]]) -> list[Variant]:
     """The variants of the CPU, then those of the GPU."""
     return make("cpu") + make("cuda")
