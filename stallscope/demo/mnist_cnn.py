@@ -14,7 +14,7 @@ from stallscope.demo.story import Line, Panel, Story, Table, Variant, Workload, 
 BATCHES, QUICK_BATCHES = (1, 8, 64, 512), (16,)
 MODELS = {"small": "8", "large": "32"}  # channels of the first convolution
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
-RATES = {"sgd": ("0.03", "0.1", "0.3"), "adam": ("0.0005", "0.002", "0.008")}
+RATES = {"sgd": ("0.03", "0.1", "0.3"), "adam": ("0.002", "0.01", "0.05")}
 # More than the 128 TB a process can address: even where the system grants memory it does not have, this is refused.
 TOO_LARGE = "100000000000"  # images
 
@@ -171,10 +171,10 @@ def against_adam(result: Result) -> list[str]:
             judge(steps_of(sgd), steps_of(adam)),
             judge(sgd.sample("us_per_step"), adam.sample("us_per_step")),
         )
-        words = steps.say("fewer steps", "more steps", "a number of steps that these runs cannot tell apart")
+        words = steps.say("fewer steps than", "more steps than", "steps that these runs cannot tell from those of")
         length = spent.say("a shorter step", "a longer step", "a step of no other length that these runs show")
         lines.append(
-            f"{DEVICES[device]}: to 95 % of the digits Adam (rate {rate_of(adam)}) takes {words} than SGD (momentum "
+            f"{DEVICES[device]}: to 95 % of the digits Adam (rate {rate_of(adam)}) takes {words} SGD (momentum "
             f"0.9, rate {rate_of(sgd)}), each at the best of three rates: {steps_shown(adam)} against "
             f"{steps_shown(sgd)} ({steps.shown}); Adam has {length} ({spent.shown})."
         )
@@ -209,7 +209,7 @@ def limit(result: Result) -> list[str]:
     if not said:
         return []
     images = f"{int(TOO_LARGE):,} images"
-    shown = "; ".join(sorted(str(each)[:160] for each in said))
+    shown = "; ".join(sorted(str(each)[:200] for each in said))
     return [f"One step with {images}: {shown}. The training before it and its run are kept."]
 
 
