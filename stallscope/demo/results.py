@@ -25,7 +25,10 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     item_us: float | None  # host time in them, under the profiler
     verdict: str
     findings: list[str] = []  # names
-    # of a GPU, in the timing window
+    wall_us: float | None = None  # a step under the profiler, in the timing window
+    operator_us: float | None = None  # of it, without a GPU: in operators
+    unexplained_share: float | None = None  # of it, with a GPU: waits that nothing recorded explains
+    # of a GPU, in the timing window, µs a step
     busy_us: float | None = None
     kernel_us: float | None = None
     copy_us: float | None = None  # memcpy rows
