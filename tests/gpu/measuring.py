@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any, TypeVar
 
 import torch
 
+from stallscope.traces.fields import GRAPH_LAUNCH, KERNEL_LAUNCH, SYNC_CALL
 from tests.gpu.pairs import PerStep
 from tests.gpu.steps import Step
 
 WARMUP, TRACED, ATTRIBUTED = 30, 20, 5  # steps
 HOST, DEVICE = ("cpu_op", "cuda_runtime", "cuda_driver"), ("kernel", "gpu_memcpy", "gpu_memset")
-LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "hipLaunchKernel", "hipExtLaunchKernel", "hipModuleLaunchKernel")
 
 Anything = TypeVar("Anything")
 
@@ -32,12 +33,12 @@ def synchronize(device: str) -> None:
 def timed(step: Step, device: str, steps: int) -> tuple[float, float]:
     """(synchronized, host) µs per step of ``steps`` unprofiled steps."""
     synchronize(device)
-    began = time.perf_counter_ns()
+    began = perf_counter_ns()
     for _ in range(steps):
         step()
-    looped = time.perf_counter_ns()
+    looped = perf_counter_ns()
     synchronize(device)
-    return (time.perf_counter_ns() - began) / steps / 1000, (looped - began) / steps / 1000
+    return (perf_counter_ns() - began) / steps / 1000, (looped - began) / steps / 1000
 
 
 def affordable(step: Step, device: str, seconds: float, fewest: int) -> int:
@@ -99,16 +100,16 @@ def counted(path: Path) -> tuple[int, float, PerStep]:
 def per_step(calls: Sequence[str], host: Sequence[dict[str, Any]], work: Counter[str], steps: int) -> PerStep:
     """The counts, divided by the steps."""
 
-    def of(wanted: Callable[[str], bool]) -> float:
-        return sum(map(wanted, calls)) / steps
+    def of(wanted: re.Pattern[str]) -> float:
+        return sum(wanted.match(name) is not None for name in calls) / steps
 
     return PerStep(
-        kernel_launches=of(lambda name: name.startswith(LAUNCHES)),
-        graph_launches=of(lambda name: name.endswith("GraphLaunch")),
+        kernel_launches=of(KERNEL_LAUNCH),
+        graph_launches=of(GRAPH_LAUNCH),
         kernels=work["kernel"] / steps,
         memcpys=work["gpu_memcpy"] / steps,
         memsets=work["gpu_memset"] / steps,
-        sync_calls=of(lambda name: name.endswith("Synchronize")),
+        sync_calls=of(SYNC_CALL),
         cpu_ops=sum(row["cat"] == "cpu_op" for row in host) / steps,
         items=sum(row["name"] == "aten::item" for row in host) / steps,
     )

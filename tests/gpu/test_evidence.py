@@ -1,20 +1,26 @@
 """The evidence program, in short: it runs where there is no GPU, and counts what a trace holds."""
 
 import gzip
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tarfile
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from stallscope.analysis.fix_names import NUMBERED, TITLES
+from stallscope.demo.catalog import WORKLOADS
 from stallscope.profiling.machine import collect
-from tests.gpu import evidence, experiments, measuring
-from tests.gpu.pairs import SCHEMA, Evidence, Experiment, Part, PerStep, Variant, load, merged, pairs
+from tests.gpu import bench, evidence, experiments, measuring
+from tests.gpu.clock import Clock
+from tests.gpu.pairs import SCHEMA, Evidence, Experiment, Part, PerStep, Variant, find_pairs, load, merged
 from tests.simulated_iris import SAMPLE
 
 ROOT = Path(__file__).parents[2]
@@ -64,53 +70,170 @@ def test_each_repeat_begins_with_another_case() -> None:
     assert orders == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"]]
 
 
+def test_cooperative_launches_are_launches() -> None:
+    """One of each kind of call: two launches, one of a graph, two waits; a query is none."""
+    calls = ["cudaLaunchCooperativeKernel", "cuLaunchKernelEx", "cudaGraphLaunch", "cudaEventQuery"]
+    waits = ["cudaStreamSynchronize", "cudaEventSynchronize"]
+    found = measuring.per_step([*calls, *waits], [], Counter(), 1)
+    assert (found.kernel_launches, found.graph_launches, found.sync_calls) == (2, 1, 2)
+
+
 def test_every_experiment_can_be_told_apart() -> None:
-    """Names are used once, keys once an experiment, each baseline has no fix, and each part has work and a demo."""
-    names = [design.name for design in experiments.DESIGNS]
+    """Names are used once, keys once an experiment; a baseline changes nothing, and each part has work and a demo."""
+    names = [each.name for each in (*experiments.DESIGNS, *experiments.DEMOS)]
     assert len(set(names)) == len(names)
     for design in experiments.DESIGNS:
         keys = [case.key for case in design.cases]
         assert len(set(keys)) == len(keys), design.name
-        assert design.baseline.fix is None
+        assert design.baseline.change is None
         assert not design.baseline.needs_gpu
-        assert any(case.fix for case in design.cases), design.name
-    assert {design.part for design in experiments.DESIGNS} == {1, 2, 3} == set(experiments.WORKLOADS)
+        assert any(case.change for case in design.cases), design.name
+        assert all(case.against is None or case.against in keys for case in design.cases)
+    for part in experiments.PARTS:
+        assert {type(each) for each in experiments.of_part(part)} == {experiments.Design, experiments.Demo}
 
 
-def test_a_part_fits_into_nine_minutes() -> None:
-    """What is planned for timing leaves a third of each part for traces, and all of it ends before 540 s."""
-    assert evidence.BUDGET_S < 540
-    for part in (1, 2, 3):
-        assert sum(design.seconds for design in experiments.DESIGNS if design.part == part) < evidence.BUDGET_S * 2 / 3
+def test_fixes_are_those_of_the_forecasts() -> None:
+    """Each is a name that `whatif --fix` knows, has a number exactly where that takes one, and a change in words."""
+    seen = set()
+    for case in (case for design in experiments.DESIGNS for case in design.cases if case.fix):
+        assert case.fix in TITLES
+        assert (case.number is not None) == (case.fix in NUMBERED), case
+        assert case.change
+        seen.add(case.fix)
+    assert seen == set(TITLES) - {"fewer_launches"}
 
 
-def some(name: str, part: int, quick: bool = False) -> Evidence:
-    """Evidence of one experiment: item-1 takes 10 µs, item-never 8 µs, a graph could not be measured."""
-    times = {"us_per_step": [10.0, 11.0, 9.0], "median_us_per_step": 10.0}
-    before = Variant(key="item-1", device="cuda", fix=None, rows=120, **times)
-    faster = {"us_per_step": [8.0, 8.1, 7.9], "median_us_per_step": 8.0}
-    after = Variant(key="item-never", device="cuda", fix="item_every_never", rows=120, **faster)
-    missing = Variant(key="graph", device="cuda", fix="cuda_graph", rows=120, error="no")
+def test_experiments_are_chosen_by_name() -> None:
+    """In the order asked for; E4 is E4 at every width and not E4b; a demo by its own name; others are refused."""
+    names = [each.name for each in experiments.chosen(["E1c", "matmul", "E4"])]
+    assert names == ["E1c", "matmul", "E4-1024", "E4-4096", "E4-64", "E4-8192"]
+    with pytest.raises(ValueError, match="E9: no experiment and no demo of that name; there are E1a, "):
+        experiments.chosen(["E1a", "E9"])
+
+
+def test_every_demo_is_known_to_the_command() -> None:
+    """`stallscope demo` has each of them, and each of its own is run."""
+    assert {demo.name for demo in experiments.DEMOS} == set(WORKLOADS)
+
+
+MACHINE = collect(with_torch=False, run=lambda _: None)
+
+
+def some(name: str, part: str, us: float = 8.0, repeats: int = 5, **about: object) -> Evidence:
+    """Evidence of one experiment: item-1 takes 10 µs, item-never ``us``, a graph could not be measured."""
+    before = Variant(key="item-1", device="cuda", rows=120, us_per_step=[10.0, 11.0, 9.0, 10.0, 10.0])
+    after = Variant(
+        key="item-never", device="cuda", rows=120, change="the loss never read", fix="record_every", number=1e6,
+        against="item-1", us_per_step=[us, us + 0.1, us - 0.1, us, us][:repeats],
+    )  # fmt: skip
+    missing = Variant(key="graph", device="cuda", rows=120, change="one CUDA graph", fix="cuda_graph", error="no")
     experiment = Experiment(
         name=name, title="", part=part, held_out=True, baseline="item-1", variants=[before, after, missing]
     )
-    machine = collect(with_torch=False, run=lambda _: None)
-    this = Part(number=part, created="", quick=quick, machine=machine, wall_s=1.0, skipped=[])
+    this = Part(**{"name": part, "created": part, "quick": False, "machine": MACHINE, **about})
     return Evidence(parts=[this], experiments=[experiment])
 
 
 def test_pairs_are_what_was_measured_on_both_sides() -> None:
-    """One pair: the baseline and the fix that has times; what failed makes none."""
-    (pair,) = pairs(some("E4-64", 2))
-    assert (pair.experiment, pair.fix, pair.held_out) == ("E4-64", "item_every_never", True)
-    assert (pair.before.median_us_per_step, pair.after.median_us_per_step) == (10.0, 8.0)
+    """One pair: the baseline and the fix that has times; what failed makes none. Its number is data."""
+    (pair,) = find_pairs(some("E4-64", "part-2"))
+    assert (pair.experiment, pair.fix, pair.number, pair.held_out) == ("E4-64", "record_every", 1e6, True)
+    assert (pair.before, pair.before_us, pair.after, pair.after_us) == ("item-1", 10.0, "item-never", 8.0)
+    assert pair.saving_share == 0.2
+    assert pair.doubts == []
+
+
+def test_a_pair_is_against_what_was_changed_and_of_as_much_data() -> None:
+    """Foreach against the loop, not the baseline; ten times the rows in 12 µs are 1.2 µs for as much as before."""
+    before = Variant(key="default", device="cuda", rows=10, us_per_step=[5.0])
+    loop = Variant(key="loop", device="cuda", rows=10, change="a loop", us_per_step=[8.0])
+    foreach = Variant(key="foreach", device="cuda", rows=100, change="", against="loop", us_per_step=[12.0])
+    one = Experiment(name="x", title="", part="p", held_out=False, baseline="default", variants=[before, loop, foreach])
+    parts = [Part(name="p", created="", quick=False, machine=MACHINE)]
+    found = list(find_pairs(Evidence(parts=parts, experiments=[one])))
+    assert [(pair.before, pair.before_us, pair.after_us) for pair in found] == [("default", 5, 8), ("loop", 8, 1.2)]
+
+
+@pytest.mark.parametrize(
+    ("about", "doubt"),
+    [
+        ({"quick": True}, "the part was quick: its repeats are too short"),
+        ({"drift": -0.042}, "the machine drifted by -4.2 % within the part"),
+        ({"repeats": 2}, "item-never: 2 of 5 repeats"),
+    ],
+    ids=["quick", "drift", "cut short"],
+)
+def test_a_pair_says_why_it_is_doubtful(about: dict[str, object], doubt: str) -> None:
+    """A quick part, a drift beyond 3 %, missing repeats; each by itself."""
+    (pair,) = find_pairs(some("E1a", "part-1", **about))
+    assert pair.doubts == [doubt]
+
+
+def test_the_better_measured_experiment_counts() -> None:
+    """Of one measured twice the later; but never a quick, drifted or shortened one in the place of a better."""
+    good = some("E1a", "part-1-a", us=7.0)
+    (pair,) = merged([good, some("E1a", "part-1-b", us=6.0), some("E6", "part-3-b")]).pairs[:1]
+    assert pair.after_us == 6.0
+    worse = ({"quick": True}, {"drift": 0.05}, {"repeats": 3})
+    for number, about in enumerate(worse):
+        for order in (1, -1):
+            both = [good, some("E1a", f"part-1-z{number}", us=6.0, **about)]
+            assert merged(both[::order]).pairs[0].after_us == 7.0, about
 
 
 def test_parts_of_several_files_become_one() -> None:
-    """In the order of the parts; of a part that was measured again the later counts, experiments and all."""
-    found = merged([some("E6", 3), some("E1a", 1, quick=True), some("E1c", 1)])
-    assert [part.number for part in found.parts] == [1, 3]
+    """Every part and experiment once, by name, with the pairs of all."""
+    found = merged([some("E6", "part-3"), some("E1c", "part-1"), some("E6", "part-3")])
+    assert [part.name for part in found.parts] == ["part-1", "part-3"]
     assert [experiment.name for experiment in found.experiments] == ["E1c", "E6"]
+    assert [pair.experiment for pair in found.pairs] == ["E1c", "E6"]
+
+
+def test_what_is_too_large_is_left_out_of_the_tar_file(tmp_path: Path) -> None:
+    """The largest first, said by name and size; the rest is there."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, size in (("large", 300), ("middle", 200), ("small", 100)):
+        (folder / name).write_bytes(b"x" * size)
+    assert evidence.pack(folder, tmp_path / "x.tar", 350) == ["large: left out of the tar file (300 B)"]
+    with tarfile.open(tmp_path / "x.tar") as archive:
+        assert archive.getnames() == ["middle", "small"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "x.tar"]
+
+
+def test_a_failing_experiment_takes_no_other_with_it(tmp_path: Path) -> None:
+    """One case that cannot be set up, one whose step fails later, a design that breaks: the rest is measured."""
+    calls = itertools.count()
+
+    def make_none(_device: str) -> measuring.Step:
+        raise RuntimeError("out of memory\nof the GPU")
+
+    def make_brittle(_device: str) -> measuring.Step:
+        return lambda: next(calls) > 60 and 1 / 0
+
+    sound = replace(experiments.IRIS, mode="for-loop")
+    cases = (
+        experiments.Case("base", experiments.IRIS, 120),
+        experiments.Case("none", make_none, 120, "set up"),
+        experiments.Case("brittle", make_brittle, 120, "later"),
+        experiments.Case("sound", sound, 120, "foreach=False"),
+    )
+    designs = [
+        experiments.Design("X1", "", 1, cases),
+        experiments.Design("X2", "", 1, ()),
+        experiments.Design("X3", "", 1, cases[:1]),
+    ]
+    scale = replace(evidence.QUICK, cases=None, profiled_steps=0)
+    evidence.gather([replace(each, recorded=False) for each in designs], "p", scale, tmp_path, Clock(120))
+    found = load(tmp_path / "evidence.json")
+    assert [e.name for e in found.experiments] == ["X1", "X3"]
+    assert found.parts[0].skipped == ["X2: IndexError: tuple index out of range"]
+    errors = {v.key: v.error for v in found.experiments[0].variants}
+    assert errors["none"] == "RuntimeError: out of memory of the GPU"
+    assert errors["brittle"] == "ZeroDivisionError: division by zero"
+    assert errors["base"] is errors["sound"] is None
+    assert [pair.after for pair in found.pairs] == ["sound"]
 
 
 @pytest.mark.slow
@@ -122,27 +245,31 @@ def test_the_whole_program_in_short(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, capture_output=True, timeout=280, check=True, env=one_thread)
     found = load(out / "evidence.json")
     assert found.schema == SCHEMA
-    assert [part.number for part in found.parts] == [1, 2, 3]
-    assert all(part.quick for part in found.parts)
+    assert [part.name.split("-")[:3] for part in found.parts] == [["quick", "part", str(n)] for n in (1, 2, 3)]
+    assert all(part.quick and part.complete for part in found.parts)
     assert "E5-10000: not measured here (no GPU)" in found.parts[2].skipped
     assert {experiment.name for experiment in found.experiments} >= {"E1a", "E1b", "E2", "E6"}
+    assert {path.name for path in out.iterdir()} == {"evidence.json", *(f"{part.name}.tar" for part in found.parts)}
     for experiment in found.experiments:
-        with tarfile.open(out / f"part-{experiment.part}.tar") as archive:
+        with tarfile.open(out / f"{experiment.part}.tar") as archive:
             check(experiment, set(archive.getnames()))
     first = found.experiments[0]
-    assert first.drift is not None
+    assert found.part_of(first).drift is not None
     assert first.variants[0].run == "runs/E1a_item-1_cpu"
     assert [v.per_step.items for v in first.variants if v.per_step] == [1.0, 0.1]
-    assert ("E1a", "item_every_10") in {(pair.experiment, pair.fix) for pair in pairs(found)}
-    strict = msgspec.json.decode((out / "evidence.json").read_bytes())
-    assert set(strict) == {"schema", "parts", "experiments"}
+    plain = msgspec.json.decode((out / "evidence.json").read_bytes())
+    assert set(plain) == {"schema", "parts", "experiments", "pairs"}
+    told = [pair for pair in plain["pairs"] if pair["experiment"] == "E1a"]
+    assert [(pair["fix"], pair["number"], pair["after"]) for pair in told] == [("record_every", 10, "item-10")]
+    baseline, same = (e.variants[0] for e in found.experiments[:2])
+    assert baseline.traces == same.traces, "the same training was recorded twice"
 
 
 def check(experiment: Experiment, packed: set[str]) -> None:
     """Times have five repeats whose middle is the median; traces and run folders named are packed."""
     for variant in experiment.variants:
         if variant.error is not None:
-            assert variant.error == evidence.NO_GPU, (experiment.name, variant.key)
+            assert variant.error == bench.NO_GPU, (experiment.name, variant.key)
             assert variant.us_per_step == []
             continue
         assert len(variant.us_per_step) == len(variant.host_us_per_step) == 5
