@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape as escaped
 
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.contract_forecast import StepRange, WhatIf
@@ -17,7 +16,7 @@ from stallscope.analysis.report.bars import (
     WAITS,
     cpu_parts,
 )
-from stallscope.analysis.report.style import safe
+from stallscope.analysis.report.html_page import escape
 from stallscope.analysis.report.table import step_us
 from stallscope.analysis.units import microseconds, percent
 
@@ -75,12 +74,12 @@ def step_bars(summary: Summary, full_us: float | None = None) -> str:
         return ""
     drawn = "".join(_bar(name, parts, whole, full_us or whole, y * (HIGH + 10)) for y, (name, parts) in enumerate(rows))
     keys = "".join(
-        f"<li>{swatch(kind)}{_text(f'{name} {what}: {microseconds(us)} ({percent(us / whole)})')}</li>"
+        f"<li>{swatch(kind)}{escape(f'{name} {what}: {microseconds(us)} ({percent(us / whole)})')}</li>"
         for name, parts in rows
         for what, kind, us in parts
     )
     height = len(rows) * (HIGH + 10)
-    label = _text(f"One step of {microseconds(whole)}")
+    label = escape(f"One step of {microseconds(whole)}")
     return figure(height, label, drawn, lettered=True) + f'<ul class="legend">{keys}</ul>'
 
 
@@ -100,7 +99,7 @@ def _bar(name: str, parts: list[Part], whole: float, full: float, y: int) -> str
     room, x, drawn = WIDE - LEFT, float(LEFT), [f'<text x="0" y="{y + HIGH - 8}">{name}</text>']
     for what, kind, us in parts:
         width = room * us / full
-        told = _text(f"{name} {what}: {microseconds(us)}, {percent(us / whole)}")
+        told = escape(f"{name} {what}: {microseconds(us)}, {percent(us / whole)}")
         drawn.append(column(kind, told, x, y, width, HIGH))
         x += width
     return "".join(drawn)
@@ -109,7 +108,9 @@ def _bar(name: str, parts: list[Part], whole: float, full: float, y: int) -> str
 def legend(kinds: list[str]) -> str:
     """What the colours of the timeline mean."""
     return (
-        '<ul class="legend">' + "".join(f"<li>{swatch(kind)}{_text(KIND_WORDS[kind])}</li>" for kind in kinds) + "</ul>"
+        '<ul class="legend">'
+        + "".join(f"<li>{swatch(kind)}{escape(KIND_WORDS[kind])}</li>" for kind in kinds)
+        + "</ul>"
     )
 
 
@@ -129,11 +130,11 @@ def forecast_bars(summary: Summary) -> str:
     line = f'<rect class="f-wait" x="{base * scale:.2f}" y="0" width="2" height="{ROW_HIGH}"/>'
     drawn = [(each.title or each.fix, _forecast(each, each.step_us, scale) + line) for each in fixes if each.step_us]
     note = f"From 0 to {microseconds(reach)} a step: the forecast as a point in its interval, the step now as the line."
-    return rows("Forecasts", drawn) + f'<p class="note">{_text(note)}</p>'
+    return rows("Forecasts", drawn) + f'<p class="note">{escape(note)}</p>'
 
 
 def _forecast(each: WhatIf, step: StepRange, scale: float) -> str:
-    told = _text(f"{each.title or each.fix}: {microseconds(step.low)} to {microseconds(step.high)}")
+    told = escape(f"{each.title or each.fix}: {microseconds(step.low)} to {microseconds(step.high)}")
     span = column("rest", told, step.low * scale, 7, max((step.high - step.low) * scale, 2), 8)
     return f'{span}<circle class="f-working" cx="{step.expected * scale:.2f}" cy="11" r="5"/>'
 
@@ -141,10 +142,10 @@ def _forecast(each: WhatIf, step: StepRange, scale: float) -> str:
 def rows(label: str, drawn: Sequence[tuple[str, str]]) -> str:
     """Words and what is drawn beside them, row by row, all on one axis; on a narrow screen the words stand above."""
     listed = "".join(
-        f'<li><span>{_text(words)}</span><svg viewBox="0 0 {ROW_WIDE} {ROW_HIGH}" aria-hidden="true">{row}</svg></li>'
+        f'<li><span>{escape(words)}</span><svg viewBox="0 0 {ROW_WIDE} {ROW_HIGH}" aria-hidden="true">{row}</svg></li>'
         for words, row in drawn
     )
-    return f'<ul class="rows" aria-label="{_text(label)}">{listed}</ul>'
+    return f'<ul class="rows" aria-label="{escape(label)}">{listed}</ul>'
 
 
 def figure(height: int, label: str, drawn: str, *, lettered: bool = False) -> str:
@@ -157,7 +158,3 @@ def column(kind: str, told: str, x: float, y: float, width: float, height: float
     """A filled rectangle that says ``told`` (HTML) where a pointer rests on it."""
     place = f'x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"'
     return f'<rect class="f-{kind}" {place}><title>{told}</title></rect>'
-
-
-def _text(text: str) -> str:
-    return escaped(safe(text), quote=True)

@@ -87,7 +87,11 @@ def _side(side: Side) -> str:
 def _changes(comparison: Comparison, rows: Sequence[tuple[str, str]]) -> list[tuple[str, Change]]:
     """The rows that are not 0 or unknown on both sides."""
     told = [(label, attrgetter(path)(comparison)) for label, path in rows]
-    return [(label, change) for label, change in told if change.baseline or change.candidate]
+    return [
+        (label.replace("under it", "under the profiler"), change)  # each row speaks for itself
+        for label, change in told
+        if change.baseline or change.candidate
+    ]
 
 
 def _figures(title: str, rows: Sequence[tuple[str, Change]], show: Callable[[float | None], str]) -> str:

@@ -23,6 +23,7 @@ from stallscope.analysis.report.table import Table
 
 UPLOT, UPLOT_STYLE, UPLOT_LICENCE = "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "vendor/LICENSE"
 SCRIPT = "page.js timeline.js charts.js"  # ours, run as one
+LONGEST = 1_200  # characters of a text: no sentence of ours has as many, a name may
 QUOTED_NONE, STATEMENT = "'none'", ' class="statement"'
 _CODE = re.compile(  # what our own advice calls, and nothing that a trace may name; every part is bounded
     r"""
@@ -75,13 +76,17 @@ def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """``text`` as HTML shows it, control and invisible characters replaced."""
-    return escaped(safe(text), quote=True)
+    """``text`` as HTML shows it, control and invisible characters replaced, the middle of an endless one left out."""
+    return escaped(safe(_bounded(text)), quote=True)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST * 2 // 3]} … {text[-LONGEST // 3 :]}"
 
 
 def prose(text: str) -> str:
     """``text`` as HTML in which calls stand as code that one click selects whole, a statement on a line of its own."""
-    said, end = [], 0
+    text, said, end = _bounded(text), [], 0
     for found in _CODE.finditer(text):
         alone = _STATEMENT.match(found[0]) and not text.endswith("(", 0, found.start())
         said.append(escape(text[end : found.start()]))
