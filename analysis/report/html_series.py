@@ -16,6 +16,7 @@ from stallscope.analysis.units import microseconds
 
 TALL = 110  # user units
 MOST = 400  # columns of the SVG
+AHEAD = ", by the CPU's clock: where nothing waits for the GPU, the CPU runs ahead of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def step_series(summary: Summary, times: StepTimes | None) -> Iterator[Series]:
         yield _steps("Time of each step", times, "Steps of the trace in order", chosen=True)
     without = summary.steps.unprofiled_us
     if without is not None and len(without.host_samples.samples) > 1:
-        what = "Steps in order, by the CPU's clock: where nothing waits for the GPU, the CPU runs ahead of it"
+        what = "Steps in order" + ("" if summary.trace.vendor == "cpu" else AHEAD)
         yield _steps("Time of each step without the profiler", _times(without.host_samples), what, chosen=False)
 
 

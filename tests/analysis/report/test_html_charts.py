@@ -68,6 +68,8 @@ def test_steps_without_the_profiler_have_a_chart_of_their_own():
     assert (trace.data["chosen"], without.data["chosen"]) == (True, False)
     assert without.heading == "Time of each step without the profiler"
     assert without.data["y"] == [80_000] * 8
+    (gpu,) = step_series(summary(unprofiled=80.0, vendor="cuda"), None)
+    assert ("runs ahead" in without.key, "runs ahead" in gpu.key) == (False, True)
 
 
 def test_a_trace_without_steps_has_no_series():
