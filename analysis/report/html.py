@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from stallscope.analysis.contract import Summary
 from stallscope.analysis.launch_histogram import LaunchHistogram
 from stallscope.analysis.memory import MemoryOverTime
@@ -141,7 +143,7 @@ def _step(timeline: Timeline, names: dict[str, int]) -> dict[str, Any]:
             {
                 "name": safe(lane.name),
                 "g": lane.group,
-                "t": lane.starts.tolist(),
+                "t": np.diff(lane.starts, prepend=0).tolist(),  # each from the one before: shorter
                 "d": lane.durations.tolist(),
                 "n": [names.setdefault(_shown(lane.group, name), len(names)) for name in lane.names],
                 "k": [KINDS.index(kind) for kind in lane.kinds],

@@ -243,6 +243,11 @@ def test_thousands_of_steps(browser: Browser, tmp_path: Path):
     keys(browser, "#series-0 .plot", "\ue010")
     assert told(browser, "#read-0").startswith("Step 3000: 100 µs, as the median.")
     assert "step 1235: slowest, 400 µs" in browser.one("#step").text
+    keys(browser, "#series-0 .plot", "\ue011", *"++++++")  # Home, and closer: the last one is out of sight
+    first = picture(browser, LINE)
+    keys(browser, "#series-0 .plot", "\ue010")
+    assert told(browser, "#read-0").startswith("Step 3000: ")
+    assert picture(browser, LINE) != first
 
 
 def test_memory_is_read_by_keys(browser: Browser, tmp_path: Path):

@@ -75,7 +75,7 @@
         x: { time: false, range: (_, a, b) => (a <= x[0] && b >= x[x.length - 1] ? [first, last] : [a, b]) },
         y: { range: (_, low, high) => [0, 1.08 * high || 1] },
       },
-      cursor: { y: false, drag: { x: true, y: false }, points: { show: false } },
+      cursor: { y: false, drag: { x: true, y: false, dist: 5 }, points: { show: false } },
       hooks: { setCursor: [(u) => { if (u.cursor.idx !== at) describe(u.cursor.idx ?? null); }] },
     }, data, plot);
     const bounds = (a, b) => {

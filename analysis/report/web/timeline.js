@@ -7,6 +7,7 @@
   const told = document.getElementById("told");
   const pick = document.getElementById("step");
   if (!canvas || !data.steps.length) return;
+  for (const { lanes } of data.steps) for (const { t } of lanes) for (let i = 1; i < t.length; i++) t[i] += t[i - 1];
   const context = canvas.getContext("2d");
   const ROW = 15, GAP = 9, LEFT = 8, TITLE = 15, AXIS = 20;
   let step, from, to, hover = null, selected = null, colours = {}, ink = "#000", soft = "#666", line = "#ccc", pending = false;
