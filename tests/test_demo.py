@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stallscope import demo
-from stallscope.demo import plot, running
+from stallscope.demo import page, plot, running
 from stallscope.demo.catalog import WORKLOADS
 from stallscope.demo.results import load
 from stallscope.traces.errors import BadInput, StallscopeError
@@ -22,11 +22,13 @@ FIGURES = {"us_per_epoch": 365.0, "epochs": 1000, "item_us": 0.2, "append_us": 0
            "nothing_us": 0.06, "accuracy": 0.9, "loss": 0.5, "curve": [[10, 1.1], [1000, 0.5]]}  # fmt: skip
 
 
-def run(tmp_path: Path, name: str | None = "iris-mlp", repeats: int = 2) -> tuple[int, str, str]:
+def run(
+    tmp_path: Path, name: str | None = "iris-mlp", repeats: int = 2, device: str | None = None
+) -> tuple[int, str, str]:
     """Run a demo in its short form below ``tmp_path``; its exit code, what it showed and its progress."""
     shown: list[str] = []
     said: list[str] = []
-    request = demo.Request(quick=True, repeats=repeats, logdir=tmp_path / "runs", out=None)
+    request = demo.Request(quick=True, repeats=repeats, logdir=tmp_path / "runs", out=None, device=device)
     code = demo.run(name, request, echo=shown.append, say=said.append)
     return code, "\n".join(shown), "\n".join(said)
 
@@ -183,11 +185,22 @@ def test_waiting_threads_do_not_spin_unless_asked(
     chosen: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every run gets the policy that survives a busy machine; what the user has set stays."""
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    for name in ("OMP_WAIT_POLICY", *running.ENVIRONMENT):
+        monkeypatch.delenv(name, raising=False)
     if chosen is not None:
         monkeypatch.setenv("GOMP_SPINCOUNT", chosen)
     command = [sys.executable, "-c", "import os, sys; sys.stderr.write(os.environ['GOMP_SPINCOUNT'])"]
     assert running.record(command) == expected
+
+
+def test_a_policy_of_the_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets OMP_WAIT_POLICY decides how threads wait: nothing of ours is added, and the page notes theirs."""
+    for name in running.ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert running.ours() == {}
+    assert running.added()["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "GOMP_SPINCOUNT" not in running.added()
 
 
 @pytest.mark.slow
@@ -203,6 +216,107 @@ def test_a_run_that_measured_nothing_says_why(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(running, "record", lambda *_: "the script trained nothing")
     with pytest.raises(StallscopeError, match="measured nothing: the script trained nothing"):
         run(tmp_path)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, times: list[int], error: BaseException) -> list[Sequence[str]]:
+    """As ``recorded``, but the runs of these numbers (from 1) raise ``error``; returns the commands as they come."""
+    recorded(monkeypatch)
+    works, commands = running.record, list[Sequence[str]]()
+
+    def record(command: Sequence[str], more: Mapping[str, str]) -> str:
+        commands.append(command)
+        if len(commands) in times:
+            raise error
+        return works(command, more)
+
+    monkeypatch.setattr(running, "record", record)
+    return commands
+
+
+def test_a_failed_variant_does_not_lose_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last line is shown and kept, it is not run again, and the demo goes on to its end."""
+    commands = failing(monkeypatch, [2], StallscopeError("exit code 1: the GPU is lost"))
+    code, shown, said = run(tmp_path)
+    assert code == 0
+    assert len(commands) == 3
+    assert "Failed: CPU, record every 100: exit code 1: the GPU is lost." in shown
+    assert "failed: exit code 1: the GPU is lost" in said
+    (folder,) = (tmp_path / "runs").iterdir()
+    result = load(folder / "iris-mlp.json")
+    assert [(v.key, len(v.repeats)) for v in result.variants] == [("cpu-record-1", 2)]
+    assert result.failed == {"CPU, record every 100": "exit code 1: the GPU is lost"}
+
+
+def test_an_interrupted_demo_keeps_its_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second of two rounds: the figures of the first are there and make a page."""
+    failing(monkeypatch, [4], KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    result = load(folder / "iris-mlp.json")
+    assert result.repeats == 1
+    assert [len(variant.repeats) for variant in result.variants] == [1, 1]
+    assert WORKLOADS["iris-mlp"].tell(result).sentences
+
+
+@pytest.mark.parametrize(("device", "keys"), [("cpu", {"cpu"}), ("cuda", {"cuda"}), (None, {"cpu", "cuda"})])
+def test_only_the_variants_of_a_device(
+    device: str | None, keys: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--device` on a machine with a GPU: what was not asked for is neither run nor listed as missing."""
+    recorded(monkeypatch)
+    monkeypatch.setattr(running, "may_use_gpu", lambda _: True)
+    for module in (demo, running):
+        monkeypatch.setattr(module, "count_gpus", lambda: 1)
+    _, shown, _ = run(tmp_path, device=device)
+    (folder,) = (tmp_path / "runs").iterdir()
+    result = load(folder / "iris-mlp.json")
+    assert {v.device for v in result.variants} == keys
+    assert result.not_measured == []
+    assert result.command == "stallscope demo iris-mlp --quick --repeats 2" + (f" --device {device}" if device else "")
+    pair = f"{folder / f'{min(keys)}-record-1'} {folder / f'{min(keys)}-record-100'}"
+    assert f"stallscope compare {pair}" in shown
+
+
+def test_a_gpu_that_is_not_there_cannot_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--device cuda` without one: a sentence before anything is run."""
+    commands = recorded(monkeypatch)
+    monkeypatch.setattr(demo, "count_gpus", lambda: 0)
+    with pytest.raises(BadInput, match="torch finds no GPU here"):
+        run(tmp_path, device="cuda")
+    assert commands == []
+
+
+def test_what_needs_more_gpus_than_torch_sees_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA_VISIBLE_DEVICES leaves one of two GPUs: two processes, one a GPU, are not run."""
+    recorded(monkeypatch)
+    monkeypatch.setattr(running, "may_use_gpu", lambda _: True)
+    monkeypatch.setattr(running, "count_gpus", lambda: 1)
+    workload, quick = WORKLOADS["data-parallel"], True
+    result = running.run_all(
+        workload, tmp_path, variants=workload.variants(quick), quick=quick, repeats=1, command="",
+        keep=lambda _: None, say=lambda _: None,
+    )  # fmt: skip
+    assert [variant.key for variant in result.variants] == ["cpu-one", "cpu-ddp-2", "cuda-one"]
+    assert result.not_measured == ["GPU, DDP, 2 processes"]
+    assert page.missing(result) == ["Not measured here (too few GPUs): GPU, DDP, 2 processes."]
+
+
+@pytest.mark.slow
+def test_gpus_are_counted_by_torch() -> None:
+    """The same number that torch gives here, asked in another process."""
+    import torch
+
+    assert running.count_gpus() == (torch.cuda.device_count() if torch.cuda.is_available() else 0)
+
+
+def test_each_round_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    """A seeded variant gets the round's number, the same for all variants of the round; others get none."""
+    workload, quick = WORKLOADS["mnist-cnn"], False
+    found = {v.key: v for v in workload.variants(quick)}
+    for key, seed in (("cpu-sgd-0.1", "2"), ("cpu-adam-0.01", "2"), ("cpu-small-64", None)):
+        command = running.command_of(workload, found[key], tmp_path, 2)
+        assert (command[command.index("--seed") + 1] if "--seed" in command else None) == seed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="quoted for a POSIX shell")

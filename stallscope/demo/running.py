@@ -15,6 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from stallscope import __version__, api
 from stallscope.analysis.contract import Summary
 from stallscope.demo.results import Recorded, Repeat, Result, VariantResult
@@ -62,33 +64,25 @@ def run_all(
     """
     machine = collect(with_torch=False)
     gpus = count_gpus() if may_use_gpu(machine) and any(map(needs, variants)) else 0
-    chosen = [variant for variant in variants if needs(variant) <= gpus]
-    before, created = load_average(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    chosen, left_out = [v for v in variants if needs(v) <= gpus], [v.title for v in variants if needs(v) > gpus]
+    before = load_average()
+    empty = Result(
+        workload=workload.name, stallscope=__version__, command=command, quick=quick, repeats=0, load=None,
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), machine=nameless(machine),
+        environment=added(), variants=[], not_measured=left_out, ram_bytes=machine_memory(), gpus_seen=gpus,
+    )  # fmt: skip
 
-    def result(done: Done, rounds: int) -> Result:
+    def filled(done: Done, rounds: int) -> Result:
         after = load_average()
-        return Result(
-            workload=workload.name,
-            stallscope=__version__,
-            created=created,
-            command=command,
-            quick=quick,
-            repeats=rounds,
-            machine=nameless(machine),
-            load=None if before is None or after is None else (before, after),
-            environment=added(),
-            variants=[result_of(variant, done.repeats[variant.key]) for variant in chosen if done.repeats[variant.key]],
-            not_measured=[variant.title for variant in variants if needs(variant) > gpus],
-            failed=done.failed,
-            ram_bytes=machine_memory(),
-            gpus_seen=gpus,
-        )
+        load = None if before is None or after is None else (before, after)
+        measured = [result_of(variant, runs) for variant in chosen if (runs := done.repeats[variant.key])]
+        return replace(empty, repeats=rounds, load=load, variants=measured, failed=done.failed)
 
     plan = in_turn(chosen, repeats)
-    done = run_plan(workload, plan, folder, lambda done, rounds: keep(result(done, rounds)), say)
+    done = run_plan(workload, plan, folder, lambda done, rounds: keep(filled(done, rounds)), say)
     if plan and not any(done.repeats.values()):
         raise StallscopeError(next(iter(done.failed.values())))
-    return result(done, repeats)
+    return filled(done, repeats)
 
 
 def needs(variant: Variant) -> int:
@@ -106,8 +100,6 @@ def count_gpus() -> int:
 
 def nameless(machine: Machine) -> Machine:
     """The machine without what other people run on it."""
-    from msgspec.structs import replace  # noqa: PLC0415
-
     return replace(machine, others_on_gpu=None)
 
 
