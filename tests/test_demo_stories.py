@@ -4,26 +4,9 @@ import pytest
 
 from stallscope.demo import data_parallel, dataloader, minibatch_sgd, page
 from stallscope.demo.judging import Sample, Word, judge, least_squares, signed
-from stallscope.demo.results import Repeat, Result, VariantResult
 from stallscope.demo.running import in_turn
 from stallscope.demo.story import Story, Table, Variant
-from stallscope.profiling.machine import collect
-
-
-def variant(key: str, **figures: tuple[float, ...]) -> VariantResult:
-    """A variant whose runs have these figures, one value a run."""
-    runs = [dict(zip(figures, values, strict=True)) for values in zip(*figures.values(), strict=True)]
-    repeats = [Repeat(figures=run, recorded=None, wall_s=1.0) for run in runs]
-    return VariantResult(key=key, title=key, device=key.partition("-")[0], options=[], repeats=repeats)
-
-
-def result(*variants: VariantResult, not_measured: tuple[str, ...] = ()) -> Result:
-    """A result with these variants, on this machine."""
-    return Result(
-        workload="x", stallscope="0", created="2026-01-01", command="stallscope demo x", quick=False, repeats=3,
-        machine=collect(with_torch=False, run=lambda _: None), load=(0.1, 0.2), environment={},
-        variants=list(variants), not_measured=list(not_measured),
-    )  # fmt: skip
+from tests.demo_results import result, variant
 
 
 @pytest.mark.parametrize(

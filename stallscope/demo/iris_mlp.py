@@ -99,7 +99,14 @@ def price_table(result: Result) -> Table:
         for name, shown in (("item_us", "loss.item()"), ("append_us", "list.append"), ("print_us", "print, to a file")):
             cost = price(result, device, name)
             rows.append((f"{DEVICES[device]}, {shown}", f"{cost:.3f} µs", share(cost, us(base).median)))
-    note = "5000 times in a row after the training, less the loop around them; the tensor was ready, nothing waits."
+        item = base.recorded("item_us").median
+        if item is not None:
+            row = (f"{DEVICES[device]}, loss.item() in the training, recorded", f"{item:.3f} µs")
+            rows.append((*row, share(item, base.recorded("wall_us").median)))
+    note = (
+        "By itself: 5000 times in a row after the training, less the loop around them; the tensor was ready, nothing "
+        "waits. Recorded: under the profiler, which makes it longer, as a share of the step under the profiler."
+    )
     return Table("One call by itself", ("call", "takes", "of an epoch"), rows, note)
 
 
@@ -149,7 +156,17 @@ def ledger(result: Result, device: str, base: VariantResult, seldom: VariantResu
         f"{DEVICES[device]}: with the loss recorded every 100 epochs instead of every epoch, an epoch takes {words}: "
         f"{found.shown}. By themselves the 0.99 reads an epoch that fall away cost {microseconds(reading)} in .item() "
         f"and {microseconds(keeping)} in append: together {share(reading + keeping, epoch)} of {microseconds(epoch)}."
+        f"{in_training(base)}"
     )
+
+
+def in_training(base: VariantResult) -> str:
+    """What `.item()` takes where it stands, with whatever it waits for; the profiler makes it longer."""
+    item = base.recorded("item_us").median
+    if item is None:
+        return ""
+    wait = "; nothing is waited for on a CPU" if base.device == "cpu" else ", with its wait for the GPU"
+    return f" Recorded in the training, .item() takes {microseconds(item)} a step (lengthened by the profiler{wait})."
 
 
 def linearity(result: Result, device: str, base: VariantResult) -> str:
@@ -160,9 +177,9 @@ def linearity(result: Result, device: str, base: VariantResult) -> str:
         larger = "more" if spread > left else "less"
         noise = f"runs of one variant differ by up to {microseconds(spread)}, which is {larger}"
     return (
-        "Time can be linear only in reads per epoch, 1/k, not in the interval k: k = 100 leaves a hundredth of the "
-        f"cost of reading, so from there on at most {1000 * left:.1f} ns of {microseconds(us(base).median)} an epoch "
-        f"remain to be saved; {noise}."
+        f"{DEVICES[device]}: time can be linear only in reads per epoch, 1/k, not in the interval k: k = 100 leaves a "
+        f"hundredth of the cost of reading, so from there on at most {1000 * left:.1f} ns of "
+        f"{microseconds(us(base).median)} an epoch remain to be saved; {noise}."
     )
 
 

@@ -8,7 +8,8 @@ from stallscope.analysis.report.env_text import describe_gpu, processor
 from stallscope.demo.catalog import WORKLOADS
 from stallscope.demo.page import load_line
 from stallscope.demo.results import Result, load
-from tests.claims.claims import CLAIMS, Claim, Results
+from tests.claims.answers import Claim, Results
+from tests.claims.claims import CLAIMS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "workloads"
@@ -16,7 +17,7 @@ PAGE = ROOT / "docs" / "claims.md"
 
 HEAD = """# Claims about GPU training, and what was measured
 
-Each verdict is computed from the figures in [workloads/](workloads), by rules in `tests/claims/claims.py`:
+Each verdict is computed from the figures in [workloads/](workloads), by the rules in `tests/claims`:
 *confirmed*, *wrong*, *depends* (the figure says on what), *cannot tell* (the runs' noise is larger than the
 difference), or *not measured* with the reason. A change is given with its 95 % interval over rounds of runs.
 `python -m tests.claims --write` makes this page again after new runs.
@@ -39,7 +40,7 @@ def page(found: Results) -> str:
 def row(number: int, claim: Claim, found: Results) -> str:
     """One line of the table."""
     answer = claim.answer(found)
-    command = f"`stallscope demo {claim.workload}`" if claim.workload else "-"
+    command = ", ".join(f"`stallscope demo {name}`" for name in claim.workloads)
     cells = [str(number), claim.text, answer.verdict, answer.figure, command]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
