@@ -112,7 +112,7 @@ def lines(axis: Any, panel: Panel) -> None:
             [y for _, y in line.points],
             color=COLOURS[place % len(COLOURS)],
             marker=MARKS[place % len(MARKS)] if panel.marks and not limit else None,
-            linestyle="--" if limit else "-",
+            linestyle="--" if limit else "-" if place < len(COLOURS) else ":",  # then the colours come again
             markersize=5,
             linewidth=1.6,
             label=line.name,
