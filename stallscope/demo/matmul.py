@@ -54,6 +54,7 @@ def tell(result: Result) -> Story:
                 (
                     f"{variant.title}, {title}",
                     microseconds(None if spent.median is None else spent.median * 1e6),
+                    microseconds(variant.sample(f"mean_us_{way}").median),
                     f"{speed:.3g}",
                     shown(factor),
                     f"{speed / (variant.sample('peak_gflops').median or 1):.2%}".replace("%", " %"),
@@ -63,8 +64,9 @@ def tell(result: Result) -> Story:
         sentences += [sentence(variant, size), *overhead(variant), *trap(variant)]
     sizes = {int(variant.sample("size").median or 0) for variant in result.variants}
     title = f"One product of two matrices of {' or '.join(f'{n} × {n}' for n in sorted(sizes))}"
-    headers = ("way", "time", "Gflop/s", "against at once", "of the best arithmetic")
-    return Story((Table(title, headers, rows),), tuple(panels), tuple(sentences))
+    note = "Time: the shortest of a few; mean: of the same few."
+    headers = ("way", "time", "mean", "Gflop/s", "against at once", "of the best arithmetic")
+    return Story((Table(title, headers, rows, note),), tuple(panels), tuple(sentences))
 
 
 def panel(variant: VariantResult) -> Panel:
