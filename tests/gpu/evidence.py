@@ -55,7 +55,7 @@ DRIFT_S = 20.0  # at most, to time the first baseline again
 LARGEST_TAR = 15_000_000  # bytes; larger files may not leave the machine
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
-FULL = Scale(share=0.4, fewest=20, profiled_steps=6000)
+FULL = Scale(share=0.3, fewest=20, profiled_steps=6000)
 QUICK = Scale(share=0.003, fewest=5, profiled_steps=60, cases=2, at_most_s=120.0)
 
 
@@ -173,7 +173,7 @@ def drift(before: Experiment, case: Case, clock: Clock) -> float | None:
 
 
 def demonstrate(part: Gathering, demo: Demo) -> None:
-    """Run one demo within its time; one that is not done in it keeps what it has written."""
+    """Run one demo within its time; one that is not done in it keeps the rounds that are."""
     seconds = min(demo.seconds, part.clock.left - RESERVE_S)
     if seconds < demo.seconds / 2:
         part.skip(demo.name, "no time left")
@@ -182,7 +182,7 @@ def demonstrate(part: Gathering, demo: Demo) -> None:
     out = part.folder / "workloads"
     with tempfile.TemporaryDirectory() as logdir:
         command = [sys.executable, "-m", "stallscope", "demo", demo.name, "--device", main_device()]
-        problem = called([*command, "--repeats", "2", "--logdir", logdir, "--out", str(out)], seconds)
+        problem = called([*command, "--repeats", str(demo.repeats), "--logdir", logdir, "--out", str(out)], seconds)
     if problem is None:
         part.demos.append(demo.name)
     else:

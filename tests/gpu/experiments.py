@@ -42,7 +42,7 @@ class Design:
     held_out: bool = False  # no constant of a forecast is fitted on it
     seconds: float = 45.0  # at most, for all of it: repeats, traces, the recorded run
     needs_gpu: bool = False  # says nothing on a CPU, or takes it minutes
-    recorded: bool = True  # the baseline also by `stallscope profile`; it trains, so that there are steps to be found
+    recorded: bool = True  # the baseline also by `stallscope profile`, which takes 15 s
 
     @property
     def baseline(self) -> Case:
@@ -56,7 +56,8 @@ class Demo:
 
     name: str
     part: int
-    seconds: float  # at most; what it has written by then is kept
+    seconds: float  # at most; rounds that are done by then are kept
+    repeats: int  # rounds of all variants
 
 
 def item_cases() -> tuple[Case, ...]:
@@ -175,14 +176,22 @@ def stream_cases() -> tuple[Case, ...]:
 
 def width_design(width: int) -> Design:
     """E4 at one width; the small one runs on a CPU too."""
-    title = f"MLP, four layers of {width}"
-    return Design(f"E4-{width}", title, 2, width_cases(width), held_out=True, seconds=40, needs_gpu=width > 64)
+    title, recorded = f"MLP, four layers of {width}", width == 1024
+    seconds = 45 if recorded else 30
+    return Design(
+        f"E4-{width}", title, 2, width_cases(width),
+        held_out=True, seconds=seconds, needs_gpu=width > 64, recorded=recorded,
+    )  # fmt: skip
 
 
 def synced_design(width: int) -> Design:
     """E4b at one width."""
-    title = f"MLP of {width}, a read after each layer"
-    return Design(f"E4b-{width}", title, 2, synced_cases(width), held_out=True, seconds=30, needs_gpu=True)
+    title, recorded = f"MLP of {width}, a read after each layer", width == 1024
+    seconds = 40 if recorded else 25
+    return Design(
+        f"E4b-{width}", title, 2, synced_cases(width),
+        held_out=True, seconds=seconds, needs_gpu=True, recorded=recorded,
+    )  # fmt: skip
 
 
 def copy_design(size: int) -> Design:
@@ -205,16 +214,18 @@ DESIGNS: Sequence[Design] = (  # of each part, what matters most first
     synced_design(4096),
     Design("E6", "CNN: loader workers", 3, loader_cases(), held_out=True, seconds=75),
     *(copy_design(size) for size in (MB, 100 * MB, 10_000)),
-    Design("E7", "A second stream for copies", 3, stream_cases(), held_out=True, seconds=40, needs_gpu=True),
+    Design(
+        "E7", "A second stream for copies", 3, stream_cases(), held_out=True, seconds=35, needs_gpu=True, recorded=False
+    ),
 )
 DEMOS: Sequence[Demo] = (  # after the experiments of their part, the short ones first
-    Demo("call-path", 1, 60),
-    Demo("matmul", 1, 60),
-    Demo("iris-mlp", 1, 180),
-    Demo("minibatch-sgd", 2, 60),
-    Demo("mnist-cnn", 2, 120),
-    Demo("data-parallel", 3, 90),
-    Demo("dataloader", 3, 180),
+    Demo("call-path", 1, 75, 3),
+    Demo("matmul", 1, 60, 2),
+    Demo("iris-mlp", 1, 180, 1),
+    Demo("minibatch-sgd", 2, 90, 1),
+    Demo("mnist-cnn", 2, 240, 1),
+    Demo("dataloader", 3, 120, 1),
+    Demo("data-parallel", 3, 180, 1),
 )
 PARTS = (1, 2, 3)
 

@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -279,3 +280,16 @@ def check(experiment: Experiment, packed: set[str]) -> None:
         assert set(variant.traces.values()) <= packed
         assert ("attribution" in variant.traces) == (variant.key == experiment.baseline)
         assert variant.run is None or f"{variant.run}/stallscope.json" in packed
+
+
+def test_the_commands_of_the_readme_fit_into_the_time_they_are_for() -> None:
+    """Each names experiments and demos that there are, keeps within its limit, and both leave 180 s of 900 to start."""
+    text = (ROOT / "tests/gpu/README.md").read_text(encoding="utf-8")
+    found = re.findall(r"tests\.gpu\.evidence \$OUT --budget (\d+) --only (\S+)", text)
+    limits = [int(each) for each in re.findall(r"limit (?:of )?(\d+) s", text)]
+    assert len(found) == len(limits) == 2
+    assert all(int(budget) + 25 <= limit <= 600 for (budget, _), limit in zip(found, limits, strict=True))
+    assert sum(int(budget) for budget, _ in found) <= 900 - 180
+    first, second = (experiments.chosen(names.split(",")) for _, names in found)
+    assert set(first) == set(experiments.DESIGNS)
+    assert all(isinstance(each, experiments.Demo) for each in second)
