@@ -150,20 +150,23 @@ def step(number: int, *, read_loss: bool = True) -> list[Instruction]:
     return [*forward(first), *backward(first), *optimizer(), *loss, Work(4_000), reset, Work(2_000)]
 
 
-def sample_bytes() -> bytes:
-    """The sample: 20 steps after a warm-up that is not recorded, closed by the profiler's own synchronize."""
+def sample_bytes(every: int = 1) -> bytes:
+    """The sample: 20 steps after a warm-up that is not recorded, closed by the profiler's own synchronize.
+
+    ``every``: the loss is read in every so manieth step; the sample reads it in each.
+    """
     simulator = Simulator(seed=2026, start_ns=START_NS)
     simulator.recording = False
-    simulator.run(steps(bodies(FIRST_STEP - WARMUP, WARMUP), FIRST_STEP - WARMUP))
+    simulator.run(steps(bodies(FIRST_STEP - WARMUP, WARMUP, every), FIRST_STEP - WARMUP))
     simulator.recording = True
-    simulator.run(steps(bodies(FIRST_STEP, STEPS), FIRST_STEP))
+    simulator.run(steps(bodies(FIRST_STEP, STEPS, every), FIRST_STEP))
     simulator.run([Work(20_000), Sync(None)])
     return trace_bytes(simulator.spans)
 
 
-def bodies(first: int, count: int) -> Sequence[list[Instruction]]:
-    """``count`` steps from step ``first`` on, each reading its loss."""
-    return [step(number) for number in range(first, first + count)]
+def bodies(first: int, count: int, every: int = 1) -> Sequence[list[Instruction]]:
+    """``count`` steps from step ``first`` on, every so manieth reading its loss."""
+    return [step(number, read_loss=number % every == 0) for number in range(first, first + count)]
 
 
 if __name__ == "__main__":

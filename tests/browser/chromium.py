@@ -27,6 +27,8 @@ MARKS = [
 LOCAL = {"localhost", "127.0.0.1", None, ""}
 ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1440,1100"),
+    "--disable-features=IsolateSandboxedIframes",  # else neither log tells what the frame of a page does
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing but this machine is reached
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
