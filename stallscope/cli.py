@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from stallscope import __version__
+from stallscope.cli_options import (
+    CopiedTrace,
+    CopyFile,
+    Force,
+    Format,
+    MaxDepth,
+    MaxMemory,
+    MaxRatio,
+    MaxSize,
+    OneDevice,
+    OutputFile,
+    PlainFormat,
+)
 from stallscope.outcome import exit_code
 from stallscope.profiling.plan import Depth
 
@@ -30,34 +42,6 @@ app = typer.Typer(
 
 # Heavy modules are imported by the command that needs them, so that `summary` never pays for torch.
 # ruff: noqa: PLC0415
-
-
-class Format(StrEnum):
-    """Output formats of a summary."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-class PlainFormat(StrEnum):
-    """Output formats of what has no Markdown form."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-OneDevice = StrEnum("OneDevice", ["cpu", "cuda"])
-OutputFile = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of stdout.")]
-CopiedTrace = Annotated[Path, typer.Argument(metavar="TRACE|RUN", help="A trace or a run folder; it stays as it is.")]
-CopyFile = Annotated[Path, typer.Option("-o", "--output", help="The copy; compressed if its name ends in .gz.")]
-MaxSize = Annotated[float | None, typer.Option(min=0, metavar="GB", help="Read traces of so much text.  [default: 64]")]
-MaxRatio = Annotated[float | None, typer.Option(min=0, help="Read gzip that inflates so many times.  [default: 200]")]
-MaxDepth = Annotated[int | None, typer.Option(min=8, max=900, help="Read JSON nested so deeply.  [default: 64]")]
-MaxMemory = Annotated[
-    float | None, typer.Option(min=0, metavar="GB", help="Use so much memory.  [default: what the machine allows]")
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")]
 
 
 def _version(wanted: bool) -> None:
@@ -152,6 +136,10 @@ def summary(
     health: Annotated[
         bool, typer.Option("--health", help="Say what the file is and how far to trust it, instead.")
     ] = False,
+    scalars: Annotated[
+        bool,
+        typer.Option("--scalars", help="Write main figures of each span of a run folder as TensorBoard scalars too."),
+    ] = False,
     max_size: MaxSize = None,
     max_ratio: MaxRatio = None,
     max_depth: MaxDepth = None,
@@ -166,9 +154,14 @@ def summary(
     limits = _limits(max_size, max_ratio, max_depth, max_memory)
     if health:
         return print_health(paths, limits, form=format, output=output, force=force, strict=strict)
-    return print_summaries(
+    code = print_summaries(
         paths, limits, form=format, output=output, force=force, strict=strict, peers=peers, rank=rank
     )
+    if scalars:
+        from stallscope.scalars import write_and_say
+
+        write_and_say(paths)
+    return code
 
 
 @app.command(short_help="Before against after a change.")

@@ -46,16 +46,16 @@ def _tell(outcome: Outcome, ours: Voice, start: Start | None, *, summary: bool, 
     if summary and outcome.run_folder is not None and outcome.rank == 0:
         outcome.await_ranks()
         _summary(outcome.run_folder, ours)
-    if scalars and outcome.run_folder is not None and outcome.rank == 0:
-        _scalars(outcome.run_folder, ours)
+    if scalars and outcome.run_folder is not None:
+        _scalars(outcome.run_folder, outcome.rank, ours)  # each rank its own, at the same time
 
 
-def _scalars(folder: Path, ours: Voice) -> None:
+def _scalars(folder: Path, rank: int, ours: Voice) -> None:
     from stallscope.scalars import write_scalars
     from stallscope.traces.errors import StallscopeError
 
     try:
-        write_scalars(folder)
+        write_scalars(folder, rank)
     except StallscopeError as error:
         ours.say(f"no scalars ({one_line(error)})")
 

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from stallscope import profiled, scalars
+from stallscope import cli, profiled, scalars
+from stallscope.profiling import voice
 from stallscope.traces.errors import BadInput
 from tests.analysis.comparing import manifest_of, window
 from tests.builders import TraceBuilder
@@ -58,11 +59,55 @@ def test_what_tensorboard_reads(run: Path):
 
 
 def test_a_run_without_timing_spans_has_none(tmp_path: Path):
-    """A trace of somebody else's: one sentence, and no file."""
-    TraceBuilder().step(0, 100).launch(2, 5, kernel=("k", 10, 10)).write(tmp_path)
+    """A manifest that tells of none: one sentence, and no file."""
+    TraceBuilder().step(0, 100).launch(2, 5, kernel=("k", 10, 10)).write(tmp_path, "w.1.pt.trace.json")
+    manifest = replace(manifest_of("train.py", windows=[]), worker="w")
+    (tmp_path / "stallscope.json").write_bytes(msgspec.json.encode(manifest))
     with pytest.raises(BadInput, match="no timing span"):
         scalars.write_scalars(tmp_path)
-    assert [path.name for path in tmp_path.glob("events*")] == []
+    assert [path.name for path in tmp_path.rglob("events*")] == []
+
+
+def test_every_rank_has_curves_of_its_own(run: Path):
+    """Of two ranks each has a folder, TensorBoard's way to lay curves over one another; one rank can be asked for."""
+    for rank, worker in ((0, "host_1"), (1, "host_2")):
+        windows = [
+            replace(window(70, kind="timing", round_=round_), trace=name.replace("host_1", worker), first_step=40)
+            for name, round_ in SPANS.items()
+        ]
+        for name in SPANS:
+            (run / name.replace("host_1", worker)).write_bytes((run / name).read_bytes())
+        manifest = replace(manifest_of("train.py", windows=windows[1:], rank=rank, world_size=2), worker=worker)
+        (run / f"stallscope{f'.rank{rank}' if rank else ''}.json").write_bytes(msgspec.json.encode(manifest))
+    assert scalars.write_scalars(run, 1)[0].parent == run / "rank1"
+    assert not (run / "rank0").exists()
+    scalars.write_scalars(run)
+    for rank in (0, 1):
+        assert read(run / f"rank{rank}")["stallscope/step_ms"] == [(40, 0.08)]
+    assert list(run.glob("events*")) == []
+
+
+def test_a_folder_of_plain_torch_profiler(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`summary --scalars` writes each span at its place; written again, there is still one point each."""
+    for ns, length in ((1_700_000_000_000_000_000, 100), (1_700_000_001_000_000_000, 50)):
+        builder = TraceBuilder().step(0, length).launch(2, 5, kernel=("k", 10, 10))
+        path = builder.write(tmp_path, f"laptop.{ns}.pt.trace.json")
+    for _ in range(2):
+        assert cli._execute(["summary", "--scalars", str(tmp_path)]) == 0
+        (written,) = tmp_path.glob("events*")
+        assert capsys.readouterr().err == f"written: {written}\n"
+        assert read(tmp_path)["stallscope/step_ms"] == [(0, 0.1), (1, 0.05)]
+    assert cli._execute(["summary", "--scalars", str(path)]) == 2
+    assert "name a run folder" in capsys.readouterr().err
+
+
+def test_a_run_below_the_folder_is_left_alone(run: Path):
+    """Traces of somebody else in a folder inside: the run's own scalars are written, and nothing there."""
+    (run / "below").mkdir()
+    TraceBuilder().step(0, 50).launch(2, 5, kernel=("k", 10, 10)).write(run / "below")
+    scalars.write_scalars(run)
+    assert len(list(run.glob("events*"))) == 1
+    assert list((run / "below").glob("events*")) == []
 
 
 def test_without_tensorboard_it_is_one_sentence(
@@ -70,7 +115,7 @@ def test_without_tensorboard_it_is_one_sentence(
 ):
     """The run goes on to its end; stderr says what to install; no file is left."""
     monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
-    profiled._scalars(run)
+    profiled._scalars(run, 0, voice.of_process())
     assert (
         capsys.readouterr().err
         == "stallscope: no scalars (scalars need TensorBoard: python -m pip install tensorboard)\n"

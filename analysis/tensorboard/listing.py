@@ -70,7 +70,7 @@ class Listings:
         try:
             runs = find_runs(self._logdir, unreadable)
         except StallscopeError as error:
-            return Listing([], [], safe(str(error)))
+            return Listing([], [], safe(str(error).partition("; record some with:")[0]))  # the tab says how itself
         rows = [{"name": safe(run.name), "workers": self._workers(run)} for run in runs]
         spans = [Asked(path, self._labels[number]) for path, number in self._numbers.items()]
         return Listing(rows, spans, unreadable=tuple(safe(each) for each in unreadable))

@@ -6,19 +6,20 @@ const make = (tag, properties = {}, ...children) => {
   return element;
 };
 const STYLE = `
-  :root { color-scheme: light dark; font: 14px system-ui, sans-serif; }
+  :root { color-scheme: light dark; font: 14px system-ui, sans-serif; --line: light-dark(#d0d7de, #30363d); --panel: light-dark(#f6f8fa, #171c22); }
   html, body { height: 100%; margin: 0; }
-  body { display: flex; flex-direction: column; background: Canvas; color: CanvasText; }
-  nav { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: center; padding: .6rem 1rem; border-bottom: 1px solid color-mix(in srgb, CanvasText 20%, Canvas); }
+  body { display: flex; flex-direction: column; background: light-dark(#ffffff, #0f1419); color: light-dark(#1b1f24, #e6e9ed); }
+  nav { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: center; padding: .6rem 1rem; border-bottom: 1px solid var(--line); }
   nav[hidden], label[hidden] { display: none; }
   label { display: flex; gap: .4rem; align-items: center; min-width: 0; max-width: 100%; }
-  select, button { font: inherit; min-width: 0; max-width: 24rem; padding: .15rem .4rem; }
-  a { color: LinkText; }
+  select, button { font: inherit; min-width: 0; max-width: 24rem; padding: .2rem .5rem; color: inherit; background: var(--panel); border: 1px solid var(--line); border-radius: 4px; }
+  a { color: light-dark(#0b57d0, #8ab4f8); }
+  :focus-visible { outline: 2px solid light-dark(#0b57d0, #8ab4f8); outline-offset: 1px; }
   iframe { flex: 1; border: 0; width: 100%; }
-  .told { margin: 2rem 1.2rem; max-width: 46rem; line-height: 1.5; overflow-wrap: anywhere; }
+  .told { margin: 1.5rem 1.2rem; max-width: 46rem; line-height: 1.5; overflow-wrap: anywhere; }
   .unread { margin: .5rem 1rem; overflow-wrap: anywhere; }
-  h1 { font-size: 1.5rem; }
-  pre { padding: .7rem; overflow-x: auto; background: color-mix(in srgb, CanvasText 8%, Canvas); }
+  h1 { font-size: 1.4rem; }
+  pre { padding: .7rem; overflow-x: auto; background: var(--panel); border: 1px solid var(--line); border-radius: 6px; }
   progress { width: min(24rem, 100%); }
 `;
 const get = async (route) => {
@@ -66,7 +67,7 @@ export async function render() {
       try { found = await get(`./state?${query}`); } catch (error) { found = { state: "failed", text: String(error.message) }; }
       if (mine !== asked) return;
       if (found.state === "ready") break;
-      if (found.state === "failed") return say(make("p", { textContent: `There is no page for this trace: ${found.text}` }));
+      if (found.state === "failed") return say(make("h1", { textContent: "There is no page for this trace" }), make("p", { textContent: found.text }));
       progress(found);
       await sleep(pause);
       if (mine !== asked) return;
