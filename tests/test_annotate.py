@@ -14,8 +14,12 @@ import pytest
 from stallscope import cli
 from stallscope.analysis.summary import summarize
 from stallscope.traces.read import read
+from tests.analysis.test_join import tables
+from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files, real_trace_ids
+from tests.simulated_iris import SAMPLE
+from tests.test_attributed_runs import write
 
 CATEGORY = '"cat":"stallscope"'
 
@@ -81,11 +85,11 @@ def test_an_output_that_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFix
     assert "--force" in capsys.readouterr().err
 
 
-SMALL = [path for path in real_trace_files() if path.stat().st_size < 400_000]  # the others would take long
+SMALL = [SAMPLE, *(path for path in real_trace_files() if path.stat().st_size < 400_000)]  # others would take long
 
 
 @pytest.mark.parametrize("path", SMALL, ids=[path.name for path in SMALL])
-def test_real_traces(path: Path, tmp_path: Path):
+def test_our_sample_and_real_traces(path: Path, tmp_path: Path):
     """Without our lines the text is the original's; with them every figure is as before, and no slice overlaps."""
     output = tmp_path / "out.json.gz"
     text, original = annotate(path, output), text_of(path)
@@ -94,6 +98,53 @@ def test_real_traces(path: Path, tmp_path: Path):
     assert text.replace(added, "", 1) == original
     assert overlaps([exact(line.rstrip(",")) for line in lines]) == 0
     assert summary_of(output) == summary_of(path)
+
+
+def ours_by_track(text: str) -> dict[str, list[dict]]:
+    """Our slices by the name of their track, in the order of the file."""
+    ours = [event for event in exact(text)["traceEvents"] if event.get("cat") == "stallscope"]
+    names = {event["tid"]: event["args"]["name"] for event in ours if event["name"] == "thread_name"}
+    tracks: dict[str, list[dict]] = {name: [] for name in names.values()}
+    for event in ours:
+        if event["ph"] == "X":
+            tracks[names[event["tid"]]].append(event)
+    return tracks
+
+
+@pytest.mark.parametrize("path", SMALL, ids=[path.name for path in SMALL])
+def test_the_verdict_lies_over_each_step_to_the_ns(path: Path, tmp_path: Path):
+    """Where the file marks its steps our slices begin and end as they do, in every digit of its own spelling."""
+    text = annotate(path, tmp_path / "out.json")
+    marked = [
+        event
+        for event in exact(text)["traceEvents"]
+        if event.get("name", "").startswith("ProfilerStep#") and event.get("cat") in ("user_annotation", "Operator")
+    ]
+    if not marked:
+        pytest.skip("the trace marks no steps")
+    steps = sorted((Decimal(event["ts"]), Decimal(event["dur"])) for event in marked)
+    shown = [(event["ts"], event["dur"]) for event in ours_by_track(text)["Verdict"]]
+    assert shown == steps
+
+
+def test_a_wait_names_its_call_site(tmp_path: Path):
+    """Of a run that recorded its lines the track of waits says which line waits: a copy and its wait in each step."""
+    run = a_run(tmp_path)
+    waits = ours_by_track(annotate(run, tmp_path / "out.json"))
+    (track,) = [found for name, found in waits.items() if name.startswith("Where the CPU waits")]
+    assert {event["name"] for event in track} == {"waits: aten::item in train.py:6"}
+    assert {event["args"]["call site"] for event in track} == {"train.py:6"}
+    assert len(track) == 4
+
+
+def a_run(folder: Path) -> Path:
+    """A run folder of two timed steps and three with marks."""
+    windows = []
+    for name, kind, steps in (("w.1.pt.trace.json.gz", "timing", 2), ("w.2.pt.trace.json.gz", "attribution", 3)):
+        write(folder, name, steps, marks=kind == "attribution")
+        windows.append(window(kind, "full", steps=steps, duration_ns=1, trace=name))
+    (folder / "stallscope.json").write_bytes(msgspec.json.encode(tables(windows=windows, worker="w")))
+    return folder
 
 
 def summary_of(path: Path) -> object:
@@ -121,7 +172,7 @@ def test_of_a_run_folder_the_trace_that_a_summary_takes_is_copied(command, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", real_trace_files()[:4], ids=real_trace_ids()[:4])
+@pytest.mark.parametrize("path", [SAMPLE, *real_trace_files()[:4]], ids=["sample", *real_trace_ids()[:4]])
 def test_torchs_validator(path: Path, tmp_path: Path):
     """Torch's own trace validator finds in the copy what it found in the original."""
     from torch.profiler._trace_validator import validate_trace
