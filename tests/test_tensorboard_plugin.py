@@ -90,7 +90,7 @@ def test_any_query(logdir: Path):
         answer = routes[route].open("/", method=method, query_string=a_query(chance))
         answers[route, answer.status_code] += 1
         assert "nobody's business" not in answer.text
-        assert "root:" not in answer.text
+        assert "root:x:" not in answer.text
     assert {code for _, code in answers} == {200, 400, 404}, answers
     assert all(answers[route, 200] > 50 for route in ROUTES), answers
 

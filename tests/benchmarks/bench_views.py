@@ -167,7 +167,7 @@ def routes(folder: Path) -> list[Row]:
         client = clients[chance.choice(sorted(clients))]
         answer = client.open("/", method=chance.choice(["GET", "GET", "HEAD", "POST"]), query_string=a_query(chance))
         codes[answer.status_code] += 1
-        leaks += "bench_views" in answer.text or "root:" in answer.text
+        leaks += "bench_views" in answer.text or "root:x:" in answer.text
     value = ", ".join(f"{code}: {number}" for code, number in sorted(codes.items()))
     fine = set(codes) <= {200, 400, 404} and not leaks
     return [Row(f"{QUERIES} generated queries", f"{value} ({met(fine)}: 200, 400, 404, no other file)")]
