@@ -23,6 +23,7 @@ from stallscope.analysis.contract_run import Attribution, PeriodicWork
 
 SUMMARY_SCHEMA = "stallscope.summary/1"
 WOULD_SYNCHRONIZE = "would synchronize on a GPU"
+WOULD_IF_COPIED = f"{WOULD_SYNCHRONIZE} if it copies to or from it"  # which a CPU run cannot tell
 
 
 class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +251,7 @@ class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
     callers: list[str] = msgspec.field(default_factory=list)  # lines that called the function of ``call_site``
     stack: list[str] = msgspec.field(default_factory=list)  # from ``call_site`` outwards, of the most frequent caller
     apis: list[str] = msgspec.field(default_factory=list)  # all calls of the line, where these are several
-    note: str | None = None  # WOULD_SYNCHRONIZE: nothing blocked here, on a GPU it would
+    note: str | None = None  # WOULD_SYNCHRONIZE: nothing blocked here, on a GPU it would; WOULD_IF_COPIED: it may
     seen_in_steps: int | None = None  # of such a row: in how many of the attribution window's steps it was called
 
 

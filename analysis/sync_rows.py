@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stallscope.analysis.summary import Stages
 
 WOULD = "would_synchronize"
+COPIES = ("to", "cuda", "xpu")  # calls that wait only if there is something to copy
 WAIT = "wait"  # a line's waits for the device are one row, whatever calls they are made of
 
 
@@ -108,7 +109,8 @@ def _by_line(place: str) -> tuple[str, int, str]:
 
 
 def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | None]]) -> contract.SyncSite:
-    most = max(numbers, key=lambda number: (int(joined.site_calls[number]), -number))
+    sure = [number for number in numbers if joined.site_names[number].called not in COPIES]
+    most = max(sure or numbers, key=lambda number: (int(joined.site_calls[number]), -number))
     name = joined.site_names[most]
     callers = [joined.site_names[number].callers[:1] for number in numbers]
     return contract.SyncSite(
@@ -125,7 +127,7 @@ def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | 
         exact=name.exact,
         callers=list(dict.fromkeys(line for some in callers for line in some)),
         stack=[name.line, *name.callers],
-        note=contract.WOULD_SYNCHRONIZE,
+        note=contract.WOULD_SYNCHRONIZE if sure else contract.WOULD_IF_COPIED,
         seen_in_steps=int(joined.site_seen[numbers].any(axis=0).sum()),
     )
 

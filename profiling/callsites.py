@@ -8,6 +8,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from stallscope.profiling.function_mode import is_disguise
+from stallscope.profiling.synchronizing import COPIES
 from stallscope.profiling.usercode import UserCode, module_of
 from stallscope.traces.manifest import CallSite, Frame
 
@@ -92,7 +93,8 @@ class CallSites:
             return False
         own_file = os.path.basename(caller.f_code.co_filename)  # noqa: PTH119
         counter = own_module.startswith("torch.optim") and own_file not in ON_THE_DEVICE
-        return not waits or counter  # optimizers count their steps in host memory
+        # optimizers count their steps in host memory; what torch itself copies is where it should be on one GPU
+        return not waits or counter or kind in COPIES
 
     def _ours(self, chain: list[FrameType]) -> bool:
         """Whether the call is one that the recording itself makes, when it waits for the device."""

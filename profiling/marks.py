@@ -186,6 +186,7 @@ class Marks:
     def range_of_call(self, function: Any, args: Any, kwargs: Any, caller: FrameType) -> Any:
         """Return the range of a call into torch that can synchronize, None for others."""
         try:
+            self._modules.torch_called(caller)
             call = self._calls.get(function)
             waits = None if call is None else self._waits(call.rule, args, kwargs)
         except Exception as error:  # noqa: BLE001

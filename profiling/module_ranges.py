@@ -6,6 +6,7 @@ sequence number of the operator that it belongs to. Backward hooks would break i
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from collections.abc import Callable
@@ -16,9 +17,10 @@ from stallscope.profiling import forward_hooks
 from stallscope.profiling.callsites import printable
 from stallscope.profiling.function_mode import with_fast_paths
 from stallscope.profiling.module_names import SHOWN, ModuleNames
-from stallscope.profiling.usercode import inside
+from stallscope.profiling.usercode import UserCode, inside
 from stallscope.traces.manifest import Finding
 
+RUNS_LATER = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR  # than it is called
 LAZY = (GeneratorType, CoroutineType, AsyncGeneratorType)
 MAX_LOOK_UP = 40  # frames above a call that are searched for a ``forward`` that was called directly
 
@@ -77,6 +79,8 @@ class ModuleRanges:
         self._ranges, self._sites = ranges, sites
         self._thread = _Thread()
         self._direct: dict[str, str] = {}  # class of a module whose ``forward`` was called → where
+        self._user = UserCode()
+        self._judged: set[tuple[int, int, int]] = set()  # calls of a ``forward`` that were looked at
         self._lazy: set[int] = set()  # numbers of modules whose calls return before their bodies run
         self._fast = with_fast_paths(torch)
         self._stop: Callable[..., None] = lambda: None
@@ -143,6 +147,23 @@ class ModuleRanges:
             each.__enter__()
         stack.append(_Entry(module, frame, tuple(reversed(ranges)), suspends))
 
+    def torch_called(self, caller: FrameType) -> None:
+        """Note that ``caller`` calls a function of torch's: the ``forward`` of a module that calls no other, say."""
+        outer = caller.f_back
+        if caller.f_code.co_name != "forward" or outer is None or caller.f_code.co_flags & RUNS_LATER:
+            return
+        key = (id(caller.f_code), id(outer.f_code), outer.f_lasti)
+        if key in self._judged:
+            return
+        self._judged.add(key)
+        module = _itself(caller)
+        if not isinstance(module, self._torch.nn.Module):
+            return
+        while outer.f_code.co_name == "forward" and outer.f_back is not None and _itself(outer) is module:
+            outer = outer.f_back  # super().forward(x)
+        if self._user.owns(outer):
+            self._note_direct(module, outer)
+
     def left(self, module: Any, output: Any) -> None:
         """Note the end of a call, and of the calls in it whose ends an interrupt kept from us."""
         stack = self._thread.stack
@@ -174,10 +195,13 @@ class ModuleRanges:
                 if isinstance(module, self._torch.nn.Module):
                     found, caller = module, each.f_back
             each = each.f_back
-        if found is not None and caller is not None and self._torch._C._current_graph_task_id() == -1:  # noqa: SLF001
-            where = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-            self._direct.setdefault(type(found).__name__, where)
+        if found is not None and caller is not None:
+            self._note_direct(found, caller)
         return found
+
+    def _note_direct(self, module: Any, caller: FrameType) -> None:
+        if self._torch._C._current_graph_task_id() == -1:  # noqa: SLF001 - else checkpointing computes anew
+            self._direct.setdefault(type(module).__name__, f"{caller.f_code.co_filename}:{caller.f_lineno}")
 
 
 def _itself(frame: FrameType) -> Any:

@@ -3,8 +3,9 @@
 A rule looks at a call's arguments and answers: None, of no interest (``x.to(torch.float16)``); True, the host waits
 wherever the tensor is on a GPU; False, it does not, or nobody can tell. On a run that uses a GPU the tensors' devices
 decide. On a CPU run every tensor is on the CPU, so what is said is what the call is made for: ``item`` and ``cpu`` read
-a tensor back, hence True; ``x.to(device)`` may be a copy to the GPU (the host waits, unless ``non_blocking``), from it
-(it waits), or none at all (``mask.to(h.device)``), hence False.
+a tensor back, hence True; ``x.to(device)`` copies to the GPU or from it, and the host waits unless ``non_blocking``:
+hence True, though it may also find that there is nothing to copy, which the summary says of these calls (``COPIES``);
+``x.to(other_tensor)`` mostly does, hence False.
 
 Waiting was read off torch's sources: a copy between host and device waits for its stream unless it is ``non_blocking``
 (torch pins the memory that such a copy to the host writes to); a result whose size depends on values (``nonzero``,
@@ -32,6 +33,7 @@ FUNCTIONS = (  # the same as functions of torch
     *("is_nonzero", "equal", "allclose", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select"),
     *("bincount", "inverse", "cholesky", "combinations"),
 )
+COPIES = ("to", "cuda", "xpu")  # which wait only if there is something to copy
 LINALG = ("cholesky", "eigh", "eigvalsh", "inv", "ldl_factor", "lu_factor", "solve", "svd")  # whether it worked
 SIZED = ("arange", "empty", "eye", "full", "ones", "rand", "randint", "randn", "randperm", "zeros")
 SHAPING = ("expand", "narrow", "repeat", "reshape", "select", "view")
@@ -96,7 +98,7 @@ def calls(torch: Any) -> dict[Any, Call]:
         (torch.Tensor, SHAPING, _shaped),
         (torch.Tensor, ("numpy", "__array__"), _numpy),
         (torch.Tensor, ("to",), _to),
-        (torch.Tensor, ("cuda", "xpu"), _to_gpu),
+        (torch.Tensor, COPIES[1:], _to_gpu),
         (torch.Tensor, ("copy_",), _copy),
         (torch.Tensor, ("__getitem__", "__setitem__"), _index),
     ):
@@ -165,7 +167,8 @@ def _to(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
     targets = [each for each in (*args[1:], *kwargs.values()) if _device_type(devices, each)]
     if not targets:
         return None
-    return _copied(devices, args[0], _device_type(devices, targets[0]), waits=not _non_blocking(args[2:], kwargs))
+    waits = not _non_blocking(args[2:], kwargs) and (devices.on_gpu or not devices.is_tensor(targets[0]))
+    return _copied(devices, args[0], _device_type(devices, targets[0]), waits=waits)
 
 
 def _to_gpu(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
@@ -181,7 +184,7 @@ def _copy(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
 def _copied(devices: Devices, source: Any, target: str, *, waits: bool) -> bool | None:
     """Say what a copy to ``target`` does; only between host and device can it wait."""
     if not devices.on_gpu:
-        return False
+        return waits
     return waits if devices.on_host(source) != (target == "cpu") else None
 
 

@@ -212,3 +212,50 @@ def test_replicas_and_other_threads(tmp_path):
     marked = run_marked(tmp_path, text, before=before)
     assert (len(marked.names["results"]), marked.marks.notes) == (80, [])
     assert sorted(marked.module_names()) == ["", "0", "1", "1.0"]
+
+
+FORWARDS = """
+    from torch import nn
+    from torch.utils.checkpoint import checkpoint
+    class Base(nn.Module):
+        def forward(self, x):
+            return torch.relu(x)
+    class Derived(Base):
+        def forward(self, x):
+            return super().forward(x) * 2
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Base()
+        def forward(self, x):
+            return self.inner.forward(x)
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return torch.relu(x)
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+    x = torch.ones(2, 2, requires_grad=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "direct"),
+    [
+        ("nn.Linear(2, 2).forward(x)", ["Linear"]),
+        ("Base().forward(x)", ["Base"]),
+        ("Derived().forward(x)", ["Derived"]),
+        ("Calls()(x)", ["Base"]),
+        ("nn.CrossEntropyLoss().forward(x, torch.zeros(2, dtype=torch.long))", ["CrossEntropyLoss"]),
+        ("nn.Linear(2, 2)(x); Base()(x); Derived()(x); nn.CrossEntropyLoss()(x, torch.zeros(2, dtype=torch.long))", []),
+        ("checkpoint(Derived(), x, use_reentrant=False).sum().backward()", []),
+        ("Function.apply(x).sum().backward()", []),
+        ("nn.TransformerEncoderLayer(2, 1, 4)(x); nn.LSTM(2, 2)(x); nn.MultiheadAttention(2, 1)(x, x, x)", []),
+    ],
+)
+def test_a_forward_that_calls_no_module_is_noticed_too(tmp_path, text, direct):
+    """A leaf, a function in a class, one that calls what it inherits: by class; not what ``__call__`` runs."""
+    marked = run_marked(tmp_path, text, before=FORWARDS)
+    notes = [each.text for each in marked.marks.notes if each.name == "direct_forward"]
+    assert [each.partition(".")[0] for each in notes] == direct

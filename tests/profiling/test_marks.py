@@ -152,3 +152,34 @@ def test_six_lines_from_the_script_to_the_summary(tmp_path):
         ("train.py:5", ["train.py:20"], 1.0, None),
     ]
     assert {site["note"] for site in summary["sync_sites"]} == {"would synchronize on a GPU"}
+
+
+MOVED = """
+    import torch
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = torch.nn.Linear(4, 2).to(device)
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(40):
+        x = torch.randn(8, 4).to(device)
+        y = torch.randn(8, 2).to(device, non_blocking=True)
+        loss = (model(x) - y).square().mean()
+        opt.zero_grad(); loss.backward(); opt.step()
+        torch.ones(2).to(loss)
+        print(loss.to("cpu").item())
+"""
+
+
+def test_moves_to_the_gpu_are_listed_on_a_cpu_run(tmp_path):
+    """Line 6 would wait if it copies, which is said; 7 does not wait, nor 10, to where a tensor is; 11 reads."""
+    write(tmp_path, MOVED)
+    assert profiled("train.py", cwd=tmp_path).code == 0
+    summary = json.loads(python("-m", "stallscope", "summary", "runs/train", "--format", "json", cwd=tmp_path).out)
+    found = {
+        site["call_site"]: (site["called"], site["note"], site["blocked_us_per_step"]) for site in summary["sync_sites"]
+    }
+    assert found == {
+        "train.py:6": ("to", "would synchronize on a GPU if it copies to or from it", 0.0),
+        "train.py:11": ("item", "would synchronize on a GPU", 0.0),
+    }
+    text = " ".join(python("-m", "stallscope", "summary", "runs/train", cwd=tmp_path).out.split())
+    assert "train.py:6 .to(): would synchronize on a GPU if it copies to or from it. Pin it and do not wait" in text

@@ -279,3 +279,18 @@ def test_training_by_hand_is_said(outcomes):
     for name, said in (("manual_sgd", True), ("foreign_optimizer", True), ("inference", False)):
         found = manifest(folder / "runs" / name)
         assert ("no_optimizer" in [finding.name for finding in found.findings]) is said
+
+
+def test_a_forward_called_directly_is_said(outcomes):
+    """The model's and the loss's, though that calls no module: both lines, with what to do, once; nobody else's."""
+    folder, ended = outcomes
+    run = manifest(folder / "runs" / "direct_forward")
+    found = [each.text for each in run.findings if each.name == "direct_forward"]
+    lines = (folder / "direct_forward.py").read_text().split("\n")
+    line = 1 + lines.index("    loss_of.forward(model.forward(x), y).backward()")
+    for kind in ("Sequential", "CrossEntropyLoss"):
+        (said,) = [text for text in found if text.startswith(f"{kind}.forward(…) is called directly at ")]
+        assert f"direct_forward.py:{line}: call the module itself" in said
+        assert ended["direct_forward"]["messages"].count(said) == 1
+    others = [each for name in TABLE if name != "direct_forward" for each in manifest(folder / "runs" / name).findings]
+    assert "direct_forward" not in {each.name for each in others}

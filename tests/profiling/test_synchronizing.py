@@ -69,7 +69,9 @@ ON_CPU = (  # a line of a script, what is marked there, whether it would wait
     ("x.view(4, i)", "view", True),
     ("x.view(2, 2)", None, None),
     ("x.to(torch.float16)", None, None),
-    ("x.to('cpu')", "to", False),
+    ("x.to('cpu')", "to", True),
+    ("x.to(x.device, torch.float64)", "to", True),
+    ("x.to(s)", "to", False),
     ("x.to(x.device, non_blocking=True)", "to", False),
     ("x[b]", "index", True),
     ("x[i]", "index", True),
@@ -151,6 +153,19 @@ def test_on_a_gpu_the_devices_decide(name, args, kwargs, waits):
     names = {"torch": torch, "g": torch.ones(3, device="meta"), "h": torch.ones(3)}
     found = calls(torch)[eval(name, names)]  # noqa: S307 - an expression of the test's
     assert found.rule(devices, eval(args, names), kwargs) is waits  # noqa: S307
+
+
+def test_a_cpu_run_lists_the_moves_of_tensors(tmp_path):
+    """``cuda`` waits unless ``non_blocking``, ``to`` likewise; torch's own moves (clipping) are no line's."""
+    import torch
+
+    from stallscope.profiling.synchronizing import Devices, calls
+
+    devices = Devices(torch.Tensor, torch.device, frozenset({torch.bool, torch.uint8}), on_gpu=False)
+    move = calls(torch)[torch.Tensor.cuda].rule
+    assert (move(devices, (torch.ones(1),), {}), move(devices, (torch.ones(1), None, True), {})) == (True, False)
+    marked = run_marked(tmp_path, "nn.utils.clip_grad_norm_(grads(), 1.0)\nx.to(x.device)", before=PREPARED)
+    assert marked.lines("to") == [2]
 
 
 def test_data_loading_and_step_counters_are_not_held_against_a_script(tmp_path):
