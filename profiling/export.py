@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import os
 import queue
 import re
@@ -221,13 +222,24 @@ class RunFolder:
 
     def _text(self, plain: Path) -> Iterator[bytes]:
         """Give the text of a trace in pieces, as valid JSON even where a name of the script's spoilt it."""
-        if _can_be_mended(plain):
-            yield from mended(plain, self._damage)
+        pieces = self._valid(plain)
+        if pieces is not None:
+            yield from pieces
             self._mended += 1
             return
         with plain.open("rb") as source:
             while block := source.read(1 << 20):
                 yield block
+
+    def _valid(self, plain: Path) -> Iterator[bytes] | None:
+        """Give a trace that is no valid JSON as what is; None: it is valid, or nothing can be made out in it."""
+        try:
+            if is_json(plain):
+                return None
+            pieces = mended(plain, self._damage)
+            return itertools.chain((next(pieces),), pieces)
+        except StallscopeError:
+            return None
 
     def _as_written(self, manifest: Manifest) -> Manifest:
         """Return the manifest with the names that the traces really have, and what was found out writing them."""
@@ -268,14 +280,6 @@ class RunFolder:
             self._say(said, shut=is_shut(error))
         finally:
             _remove(hidden)
-
-
-def _can_be_mended(plain: Path) -> bool:
-    """Whether a trace is text, but no valid JSON."""
-    try:
-        return not is_json(plain)
-    except StallscopeError:
-        return False
 
 
 def what_is_wrong(plain: Path) -> str | None:

@@ -14,10 +14,12 @@ import msgspec
 
 from stallscope.traces.blocks import Blocks
 from stallscope.traces.damage import Damage
+from stallscope.traces.errors import BadInput
 from stallscope.traces.raw import UNREADABLE, RawEvents
 from stallscope.traces.source import inflated
 
 SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)  # checks the text and builds nothing
+SEPARATOR: Final = b",\n"
 UNREAD: Final = "malformed_event"
 
 
@@ -50,7 +52,7 @@ def mended(path: Path, damage: Damage) -> Iterator[bytes]:
     Whatever can be made out is kept; events that cannot be are left out, and counted as ``malformed_event``.
 
     Raises (while iterating):
-        BadInput: there is no such file, or it is empty.
+        BadInput: before the first piece: there is no such file, it is empty, or no event can be made out.
         Refused: it is nested too deeply, or larger than can be read.
 
     """
@@ -60,9 +62,11 @@ def mended(path: Path, damage: Damage) -> Iterator[bytes]:
         whole = [text for each in events if (text := bytes(each)) != b"null"]
         damage.note_some(UNREAD, len(events) - len(whole))
         if whole:
-            yield separator + b",\n".join(whole)
-            separator = b",\n"
-    yield (separator if separator.startswith(b"{") else b"\n") + b"]"
+            yield separator + SEPARATOR.join(whole)
+            separator = SEPARATOR
+    if separator != SEPARATOR:
+        raise BadInput(f"{path}: no event can be made out")
+    yield b"\n]"
     for key, value in source.keys.items():
         yield b",\n" + msgspec.json.encode(key) + b":" + bytes(value)
     yield b"}\n"

@@ -197,3 +197,55 @@ def test_no_folder_without_anything_to_write(tmp_path):
     """Nothing recorded, nothing made."""
     run_folder(tmp_path / "runs").close()
     assert not (tmp_path / "runs").exists()
+
+
+def test_nothing_that_the_training_calls_waits_for_compression(tmp_path, monkeypatch):
+    """A compressor that never gets on: traces are taken over, manifests ordered, new files given out all the same."""
+    going, go = threading.Event(), threading.Event()
+    original = gzip.GzipFile
+
+    def stuck(*args, **kwargs):
+        going.set()
+        assert go.wait(60)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(gzip, "GzipFile", stuck)
+    folder = run_folder(tmp_path)
+    finals = []
+    for content in (b"{}", b'{"traceEvents": []}', b'{"traceEvents": [{}]}'):
+        assert folder.room_for(100)
+        plain = folder.new_trace()
+        plain.write_bytes(content)
+        finals.append(folder.finished(plain, None))
+        folder.window_closed()
+        assert going.wait(30)
+    folder.discard(finals[2:])
+    folder.quiet(on=True)
+    folder.quiet(on=False)
+    run = tmp_path / "train"
+    assert not list(run.glob("[!.]*.gz"))  # the first is still being compressed
+    assert not (run / "stallscope.json").exists()
+    assert sorted(each.name for each in run.glob("[!.]*")) == sorted(name.removesuffix(".gz") for name in finals)
+    go.set()
+    folder.close()
+    assert sorted(each.name for each in run.iterdir()) == sorted([*finals[:2], "stallscope.json"])
+
+
+def test_nothing_is_compressed_while_times_are_taken(tmp_path, monkeypatch):
+    """A quiet time holds the next job until it ends, or for as long as is allowed at most."""
+    going = threading.Event()
+    original = gzip.GzipFile
+    monkeypatch.setattr(gzip, "GzipFile", lambda *args, **kwargs: going.set() or original(*args, **kwargs))
+    for at_most, ends in ((60, True), (0.3, False)):
+        monkeypatch.setattr("stallscope.profiling.export.QUIET_AT_MOST", at_most)
+        going.clear()
+        folder = run_folder(tmp_path)
+        folder.quiet(on=True)
+        plain = folder.new_trace()
+        plain.write_bytes(b"{}")
+        folder.finished(plain, None)
+        assert not going.wait(0.1)
+        if ends:
+            folder.quiet(on=False)
+        assert going.wait(30)
+        folder.close()

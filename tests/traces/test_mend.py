@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stallscope.traces.damage import Damage
+from stallscope.traces.errors import BadInput
 from stallscope.traces.mend import is_json, mended
 
 TRACE = """ {
@@ -88,6 +89,15 @@ def test_an_event_that_cannot_be_made_out_is_counted(tmp_path):
     document, found = valid(path)
     assert [event["name"] for event in document["traceEvents"]] == ["NAME", "aten::add"]
     assert found["malformed_event"] == 1
+
+
+@pytest.mark.parametrize("text", [b"5 bytes", b'{"a": "b" c}', b'{"traceEvents": [ oh'])
+def test_a_file_in_which_no_event_can_be_made_out(tmp_path, text):
+    """No empty trace is made of it: it is refused before anything is given out."""
+    path = tmp_path / "t.json"
+    path.write_bytes(text)
+    with pytest.raises(BadInput, match="no event can be made out"):
+        next(mended(path, Damage()))
 
 
 @given(names=st.lists(st.text(st.sampled_from(string.printable + "é中"), max_size=12), min_size=1, max_size=5))
