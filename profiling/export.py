@@ -68,6 +68,7 @@ class RunFolder:
         self._shut = False  # said already
         self._mended = 0  # traces that were no valid JSON
         self._damage = Damage()  # what was wrong with them
+        self.kept: Callable[[], None] = lambda: None  # called when a trace is there, on the thread that wrote it
         self._abandoned = False  # the process ends now: what is being compressed stays plain
         self._logdir, self._name, self._launch = logdir, name, launch
         self._manifest, self._complete = manifest, complete
@@ -129,6 +130,7 @@ class RunFolder:
             _remove(plain)
             return None
         self._later(lambda: self._compress(whole, final))
+        self.kept()
         return final
 
     def discard(self, names: list[str]) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from stallscope.profiling.account import Account
 from stallscope.profiling.capture import Capture
-from stallscope.profiling.sentences import NO_OPTIMIZER, USER_PROFILER, no_steps, short_round
+from stallscope.profiling.sentences import INTERRUPTED, NO_OPTIMIZER, USER_PROFILER, no_steps, short_round
 from stallscope.profiling.steps import StepTracker
 from stallscope.traces.manifest import Finding, Steps
+
+OF_THE_END = ("script_failed", "short_round", "too_short", "not_recorded")  # findings that only the run's end explains
 
 
 def findings_of_run(account: Account, steps: Steps, *, unwritable: bool) -> list[Finding]:
@@ -29,6 +31,19 @@ def findings_of_run(account: Account, steps: Steps, *, unwritable: bool) -> list
         if not capture.windows and not unwritable and not refused:
             found.append(_why_nothing(capture, steps.count))
     return found
+
+
+def messages_of(findings: list[Finding], problems: list[str], where: list[str], *, interrupted: bool) -> list[str]:
+    """Return what is said of a run, a sentence each; that of ``where`` it lies is the last.
+
+    Where the script did not end well, that, the place and why there is no more is one sentence.
+    """
+    ended = [INTERRUPTED] if interrupted else [each.text for each in findings if each.name == "script_failed"]
+    if not ended:
+        return [each.text for each in findings] + problems + where
+    others = [each.text for each in findings if each.name not in OF_THE_END]
+    why = [each.text for each in findings if each.name in OF_THE_END and each.name != "script_failed"]
+    return [*others, *problems, "; ".join([*ended, *where, *why])]
 
 
 def _of_steps(account: Account, steps: Steps) -> list[Finding]:

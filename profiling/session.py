@@ -24,8 +24,7 @@ from stallscope.profiling.options import Options, run_name
 from stallscope.profiling.pace import Pace
 from stallscope.profiling.progress import to_stderr
 from stallscope.profiling.recorder import TorchRecorder
-from stallscope.profiling.run_findings import findings_of_run
-from stallscope.profiling.sentences import INTERRUPTED
+from stallscope.profiling.run_findings import findings_of_run, messages_of
 from stallscope.profiling.short_ways import Take
 from stallscope.profiling.sigterm import Sigterm
 from stallscope.profiling.steps import StepTracker
@@ -131,8 +130,8 @@ class Session:
         self._forget_import = when_imported("torch", self._begin_recording)
 
     def catch_sigterm(self) -> None:
-        """Save what is closed before SIGTERM ends the process."""
-        self._sigterm.catch()
+        """Save what is closed before SIGTERM ends the process, once there is something to save."""
+        self._folder.kept = self._sigterm.catch
 
     def _begin_recording(self, torch: ModuleType) -> None:
         if os.getpid() != self.pid:
@@ -286,15 +285,15 @@ class Session:
         rank, world = self._account.rank_and_world()
         if rank != 0:
             return [f"rank {rank}: {text}" for text in self._own_problems()]
-        ended = [INTERRUPTED] if self._account.interrupted and steps.count else []
-        found = [*self._account.findings, *self._folder.findings]
-        messages = ended + [finding.text for finding in found] + self._folder.problems
+        where = []
         if self._folder.path is not None:
             recorded = self._capture is not None and self._capture.windows
             what = f"{steps.count} steps; recorded in" if recorded else "no trace; what is known of the run is in"
             ranks = f" (this is rank 0 of {world})" if world > 1 else ""
-            messages.append(f"{what} {_shown(self._folder.path)}{ranks}")
-        return messages
+            where.append(f"{what} {_shown(self._folder.path)}{ranks}")
+        interrupted = self._account.interrupted and steps.count > 0
+        found = [*self._account.findings, *self._folder.findings]
+        return messages_of(found, self._folder.problems, where, interrupted=interrupted)
 
     def _own_problems(self) -> list[str]:
         """Return what another rank than the first has to say: only what the first does not say of all."""
@@ -305,6 +304,8 @@ class Session:
         return self._account.with_machine(manifest, kernel_rows=self._folder.kernel_rows)
 
     def _save_before_sigterm(self) -> None:
+        with contextlib.suppress(Exception):
+            self._hooks.settle()
         self._hooks.disable()
         self._progress.clear()
         self._folder.close(SIGTERM_WAIT)

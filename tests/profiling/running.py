@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,3 +112,43 @@ def inside(trace: list[dict], step: dict, name: str) -> int:
         and step["ts"] <= event["ts"] < end
         and (event["name"] == name or (name.endswith("#") and event["name"].startswith(name)))
     )
+
+
+TRAINING = """
+    import sys, time, torch
+    from torch import nn
+    model = nn.Linear(4, 2)
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.randn(8, 4)
+    for step in range(1_000_000):
+        opt.zero_grad()
+        model(x).sum().backward()
+        opt.step()
+        time.sleep(0.001)
+        if step == 400:
+            print("ready", flush=True)
+"""
+
+
+def signalled(tmp_path, number, text=TRAINING):
+    """Start a profiled training, send it a signal once it says so, and return (exit code, stdout, stderr)."""
+    write(tmp_path, text)
+    process = subprocess.Popen(
+        [sys.executable, *PROFILE, "train.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert process.stdout is not None
+    first = ""
+    while not first.endswith("ready\n") and (line := process.stdout.readline()):
+        first += line
+    time.sleep(0.05)
+    process.send_signal(number)
+    try:
+        out, err = process.communicate(timeout=TIMEOUT)
+    finally:
+        process.kill()
+    return process.returncode, first + out, err

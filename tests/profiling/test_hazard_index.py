@@ -38,12 +38,15 @@ ROWS = re.findall(r"^\| (G\d+) \|", __doc__, re.MULTILINE)
 INDEX = {
     "G1": [
         "test_running_as_python.py::test_endings",
-        "test_running_as_python.py::test_ctrl_c",
+        "test_running_as_python.py::test_ctrl_c_after_the_script",
+        "test_signals.py::test_in_each_window",
         "test_hazards.py::test_exception_and_exit_code_in_the_loop",
     ],
     "G2": [
-        "test_running_as_python.py::test_sigterm",
-        "test_running_as_python.py::test_a_sigterm_handler_of_the_script_is_left_alone",
+        "test_signals.py::test_in_each_window",
+        "test_signals.py::test_a_handler_of_the_script_is_left_alone",
+        "test_signals.py::test_a_handler_that_calls_the_one_before",
+        "test_signals.py::test_a_script_that_is_in_a_call_that_does_not_return",
         "test_ranks.py::test_a_failing_rank_does_not_cost_the_others_their_traces",
     ],
     "G3": ["test_hazards_more.py::test_a_process_that_ends_without_a_word"],

@@ -1,13 +1,10 @@
 """A profiled script sees and does what it sees and does under plain python. No torch in most of these scripts."""
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -175,70 +172,3 @@ def test_what_cannot_be_started_is_one_sentence(tmp_path):
         assert (ended.code, ended.out) == (2, ""), ended
         assert ended.err.startswith("stallscope: ")
         assert ended.err.count("\n") == 1
-
-
-TRAINING = """
-    import sys, time, torch
-    from torch import nn
-    model = nn.Linear(4, 2)
-    opt = torch.optim.SGD(model.parameters(), lr=0.1)
-    x = torch.randn(8, 4)
-    for step in range(1_000_000):
-        opt.zero_grad()
-        model(x).sum().backward()
-        opt.step()
-        time.sleep(0.001)
-        if step == 400:
-            print("ready", flush=True)
-"""
-
-
-def signalled(tmp_path, number, text=TRAINING):
-    """Start a profiled training, send it a signal once it says so, and return (exit code, stdout, stderr)."""
-    write(tmp_path, text)
-    process = subprocess.Popen(
-        [sys.executable, *PROFILE, "train.py"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    time.sleep(0.05)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=TIMEOUT)
-    return process.returncode, first + out, err
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
-def test_ctrl_c(tmp_path):
-    """Ctrl-C ends the script with its own traceback and the process by the signal; the windows are there."""
-    code, out, err = signalled(tmp_path, signal.SIGINT)
-    assert (code, out) == (-signal.SIGINT, "ready\n")
-    assert err.startswith("Traceback (most recent call last):\n")
-    assert "\nKeyboardInterrupt\n" in err
-    assert "stallscope: the script was interrupted (Ctrl-C)\n" in err
-    assert "exit code" not in err
-    assert "stallscope/profiling" not in err
-    assert len(list((tmp_path / "runs" / "train").glob("*.pt.trace.json.gz"))) == 4
-    assert not list((tmp_path / "runs" / "train").glob(".*"))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM there")
-def test_sigterm(tmp_path):
-    """SIGTERM ends the process by the signal; what was recorded is kept, and one sentence says so."""
-    code, out, err = signalled(tmp_path, signal.SIGTERM)
-    assert (code, out) == (-signal.SIGTERM, "ready\n")
-    assert err == f"stallscope: ended by SIGTERM; recorded in {Path('runs', 'train')}\n"
-    assert len(list((tmp_path / "runs" / "train").glob("*.pt.trace.json.gz"))) == 4
-    assert not list((tmp_path / "runs" / "train").glob(".*"))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM there")
-def test_a_sigterm_handler_of_the_script_is_left_alone(tmp_path):
-    """A script that ends itself on SIGTERM does so, with its own exit code."""
-    handler = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *a: sys.exit(9))\n"
-    code, out, _ = signalled(tmp_path, signal.SIGTERM, handler + textwrap.dedent(TRAINING))
-    assert (code, out) == (9, "ready\n")
