@@ -58,6 +58,7 @@ class Capture:
         self._over = False  # given up for good
         self._ending = False  # the thread of the steps: no window may open
         self._their_session = False  # another profiler records or warms up
+        self._opening = threading.RLock()  # held while a window opens: none does once another profiler has begun to
         self._owner_thread = 0
         self._stop_asked = threading.Event()
         self._stopped = threading.Event()
@@ -119,16 +120,18 @@ class Capture:
 
     def pause(self) -> None:
         """Stop recording at once, since two profilers crash; our open window is given up."""
-        if self.recording and threading.get_ident() != self._owner_thread:
+        self.lost_to_others += 1
+        if self.owner is not None and threading.get_ident() != self._owner_thread:
             self._ask_to_stop()
         elif self.phase is not Phase.DONE:
             self._leave_window()
-        self.lost_to_others += 1
 
     def session_starts(self) -> None:
         """Note that another profiler is about to record or to warm up."""
+        with self._opening:
+            self._their_session = True
         self.pause()
-        self._their_session = True
+        self._tools.recorder.lose()  # what could not be stopped by now never may be
 
     def session_ends(self) -> None:
         """Note that it has ended."""
@@ -170,7 +173,8 @@ class Capture:
         try:
             if threading.get_ident() == self._owner_thread:
                 self._leave_window()
-                self._tools.recorder.abandon()  # which may have failed while it was being prepared
+                if not self.recording:
+                    self._tools.recorder.abandon()  # which may have failed while it was being prepared
         finally:
             self._open, self._over = None, True
 
@@ -208,18 +212,25 @@ class Capture:
         self._over |= self._restarts > RESTARTS
 
     def _ask_to_stop(self) -> None:
-        """Have the thread of the steps give its window up; wait for it, but not for long."""
+        """Have the thread of the steps give its window up at its next boundary; wait for a recording, but not long."""
+        if self._stop_asked.is_set():  # it has been waited for
+            return
         self._stopped.clear()
         self._stop_asked.set()
-        if isinstance(self._open, Recorded):
-            self._open.take_the_long_way()
-        self._stopped.wait(FOREIGN_WAIT)
-        self._stop_asked.clear()
+        opened = self._open
+        if opened is not None:
+            opened.take_the_long_way()
+        if isinstance(opened, Recorded):
+            self._stopped.wait(FOREIGN_WAIT)
 
     def _answer_stop(self, tracker: StepTracker) -> None:
-        if tracker is self.owner:
-            self._leave_window()
-            self._stopped.set()
+        if tracker is not self.owner:
+            return
+        self._leave_window()
+        self._stop_asked.clear()
+        if not self._tools.recorder.available():  # lost: no other profiler can be started on this thread any more
+            self._stage = len(self.plan.stages)
+        self._stopped.set()
 
     # --- the windows -----------------------------------------------------------------------------
 
@@ -232,6 +243,11 @@ class Capture:
             return
         if tracker.completed < self.plan.skip:
             return
+        with self._opening:
+            if not self._paused:
+                self._open_now(tracker)
+
+    def _open_now(self, tracker: StepTracker) -> None:
         tools, stage = self._tools, self.plan.stages[self._stage]
         if not tools.recorder.available():
             self.lost_to_others += 1
@@ -300,10 +316,9 @@ class Capture:
         """Give up the open window; what belongs together starts anew at the next boundary."""
         self._see()  # which delivers what was only counted
         left, self._open = self._open, None
-        if left is not None:
-            left.leave()
+        if left is not None and (not left.leave() or left.window is not None):
+            self._open = left
             if left.window is not None:
-                self._open = left
                 self._keep()
         self._stage = self.plan.again_from(self._stage)
         del self.windows[self._stage :]

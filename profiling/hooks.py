@@ -175,6 +175,11 @@ class Hooks:
         if self.hidden and key is not None:
             self.short = Counting(tracker, key, until)
 
+    def long_way(self) -> None:
+        """Have the next step go the long way; for other threads."""
+        if self.short is not None:
+            self.short.stop()
+
     def stride(self, tracker: StepTracker, steps: int, take: Take) -> None:
         """Tell ``take`` alone where the next ``steps`` steps end, as far as that is possible, during a glance."""
         key = self._sole_optimizer(tracker)

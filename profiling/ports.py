@@ -28,6 +28,9 @@ class Sight(Protocol):
     def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
         """While they are out, only count steps if possible, up to a time and a number; None: for good."""
 
+    def long_way(self) -> None:
+        """Have the next step be told of, and not only counted up to then; for other threads."""
+
 
 class Marking(Protocol):
     """Ranges of modules and call sites, put into the trace while one attribution window is open."""

@@ -72,12 +72,15 @@ class Recorder(Protocol):
     def abandon(self) -> None:
         """End the recording, if any, and forget it."""
 
+    def lose(self) -> None:
+        """Note, on any thread, that another profiler starts inside the recording, if any: ending it would crash."""
+
 
 class TorchRecorder:
     """``torch.profiler`` with CPU and device activities, synchronization events, and the details asked for.
 
-    ``own`` is True while torch's profiler functions are called from here, so that the guard against the user's own
-    profilers lets them pass.
+    ``own`` is True while torch's profiler functions are called from here, on the thread that asks, so that the guard
+    against the user's own profilers lets them pass.
     """
 
     def __init__(self, torch: ModuleType, *, cpu_only: bool, launch: Launch | None = None) -> None:
@@ -85,12 +88,19 @@ class TorchRecorder:
         self._cpu_only, self._launch = cpu_only, launch
         self._profile: Any = None
         self._started = False
+        self._lost = False
+        self._ending = threading.Lock()
         self._range: Any = None
         self._options: dict[str, Any] = {}  # of the profiler
         self._enter, self._leave = _ranges(torch)
         self._notes: dict[str, Finding] = {}  # by name
-        self.own = False
+        self._calling = 0  # the thread on which torch's profiler functions are called from here
         self.used = False  # kineto has been started in this process
+
+    @property
+    def own(self) -> bool:
+        """Whether this thread is just being sent into torch's profiler by us."""
+        return self._calling == threading.get_ident()
 
     def available(self) -> bool:
         """Whether no profiler is running on this thread."""
@@ -141,12 +151,13 @@ class TorchRecorder:
     def stop(self) -> bool:
         """Stop; False if the session was taken from us."""
         self.end_step()
-        if not self._torch._C._autograd._profiler_enabled():
-            self._forget()
-            return False
-        self._say_rank()
-        self._call(self._profile.stop_trace)
-        return True
+        with self._ending:
+            if self._lost or not self._torch._C._autograd._profiler_enabled():
+                self._forget()
+                return False
+            self._say_rank()
+            self._call(self._profile.stop_trace)
+            return True
 
     def export(self, path: Path) -> None:
         """Write the trace, plain; the exporter verifies and compresses it."""
@@ -160,13 +171,19 @@ class TorchRecorder:
         if self._profile is None:
             return
         self.end_step()
-        try:
-            if not self._started:  # only warmed up: kineto must be started before it can be stopped
-                self._call(self._profile.start_trace)
-            if self._torch._C._autograd._profiler_enabled():
-                self._call(self._profile.stop_trace)
-        finally:
-            self._forget()
+        with self._ending:
+            try:
+                if not self._started and not self._lost:  # only warmed up: kineto can be stopped once it has started
+                    self._call(self._profile.start_trace)
+                if not self._lost and self._torch._C._autograd._profiler_enabled():
+                    self._call(self._profile.stop_trace)
+            finally:
+                self._forget()
+
+    def lose(self) -> None:
+        """Never stop nor export what is being recorded; one that is just being stopped is waited for."""
+        with self._ending:
+            self._lost = self._profile is not None
 
     @property
     def notes(self) -> list[Finding]:
@@ -210,7 +227,7 @@ class TorchRecorder:
 
     def _forget(self) -> None:
         self._erase_step_count()
-        self._profile, self._started, self._range = None, False, None
+        self._profile, self._started, self._lost, self._range = None, False, False, None
 
     def _erase_step_count(self) -> None:
         """What ``profile.__exit__`` does beside stopping."""
@@ -219,11 +236,11 @@ class TorchRecorder:
             tracker.erase_step_count("ProfilerStep")
 
     def _call(self, function: Any) -> None:
-        self.own = True
+        self._calling = threading.get_ident()
         try:
             function()
         finally:
-            self.own = False
+            self._calling = 0
 
     def _experimental(self) -> Any:
         """Return options that record what waits for what on the device; None where this torch has none."""

@@ -198,6 +198,10 @@ class Session:
         """Only count steps from now on."""
         self._hooks.count(tracker, until)
 
+    def long_way(self) -> None:
+        """Only count steps no longer."""
+        self._hooks.long_way()
+
     def hide(self, tracker: StepTracker) -> bool:
         """Take the forward hooks out."""
         hidden = self._hooks.hide(tracker)

@@ -25,6 +25,9 @@ class ShortWay(Protocol):
     key: int  # identity of the optimizer
     thread: int
 
+    def stop(self) -> None:
+        """Have the next step go the long way; for other threads."""
+
     def begins(self) -> bool:
         """Note that the optimizer begins to step; False: this is one for the long way, as below."""
 
@@ -51,6 +54,10 @@ class Counting:
         self.count = 0  # steps that the tracker has not been told of
         self.marks: list[int] | None = None if until is None else []
         self.until_ns, self.until_steps = until or (0, 0)
+
+    def stop(self) -> None:
+        """Have the next step go the long way, while the ends of steps are noted; for other threads."""
+        self.until_ns = 0
 
     def begins(self) -> bool:
         """Do nothing."""

@@ -131,11 +131,16 @@ class Unprofiled:
             self._tally.note(tracker, mark)
             tracker.gradient_free = tracker.fetched = 0
 
-    def leave(self) -> None:
-        """Give the window up; one that counts however few steps it holds is kept."""
+    def leave(self) -> bool:
+        """Give the window up, which is always possible; one that counts however few steps it holds is kept."""
         self._tools.output.quiet(on=False)
         if self._stage.open_ended and self._tally.steps:
             self._finish(self._tally.last, None)
+        return True
+
+    def take_the_long_way(self) -> None:
+        """Have the next boundary come to ``step``; for other threads."""
+        self._tools.sight.long_way()
 
     def _close(self) -> Result:
         device = self._tools.device
@@ -167,6 +172,7 @@ class Recorded:
         self._stage, self._tools, self._patience_ns = stage, tools, patience_ns
         self._warmed = 0
         self._leading = False
+        self._given_up = False
         self._glances = False  # the forward hooks see only what begins a step
         self._strides = False  # boundaries come the short way
         self._tally = _Tally(tracker.completed, 0, None)
@@ -180,6 +186,8 @@ class Recorded:
 
     def step(self, tracker: StepTracker, now: int) -> Result:
         """Take a boundary."""
+        if self._given_up:
+            return Result.VOID
         if self.phase is Phase.WARMUP:
             self._warmed += 1
             if self._warmed < self._stage.warmup or self._tools.device.busy_capturing:
@@ -197,16 +205,20 @@ class Recorded:
         self._tools.recorder.end_step()
         self._tally.note(tracker, now)
         late = now - self._tally.opened >= self._patience_ns
-        if not self._tools.pace.recorded(self._tally.steps, self.most, late=late):
-            self._tools.recorder.begin_step(self._tally.first + self._tally.steps)
-            return Result.OPEN
-        return self._close()
+        full = self._tools.pace.recorded(self._tally.steps, self.most, late=late)
+        if full and not self._tools.device.busy_capturing:
+            return self._close()
+        self._tools.recorder.begin_step(self._tally.first + self._tally.steps)
+        return Result.OPEN
 
-    def leave(self) -> None:
-        """Give the window up."""
+    def leave(self) -> bool:
+        """Give the window up. False: the next boundary must try again, since the device cannot be waited for now."""
         self._unmark()
-        self._tools.recorder.abandon()
         self._tools.output.quiet(on=False)
+        self._given_up = self._tools.device.busy_capturing
+        if not self._given_up:
+            self._tools.recorder.abandon()
+        return not self._given_up
 
     def take_the_long_way(self) -> None:
         """Have each boundary come to ``step`` from the next but one on; for other threads."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stallscope.profiling import capture
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.device import Host
 from stallscope.profiling.plan import Depth, Phase, make, unusual
@@ -24,6 +25,7 @@ class FakeRecorder:
     def __init__(self):
         self.calls = []
         self.free = True
+        self.lost = False
 
     def available(self):
         return self.free
@@ -54,6 +56,9 @@ class FakeRecorder:
 
     def abandon(self):
         self.calls.append("abandon")
+
+    def lose(self):
+        self.lost = True
 
 
 class FakeMarks:
@@ -122,6 +127,9 @@ class FakeSight:
         pass
 
     def count(self, tracker, until):
+        pass
+
+    def long_way(self):
         pass
 
 
@@ -466,6 +474,83 @@ def test_a_stolen_recording_is_not_exported():
         training.step()
     assert "export" not in training.recorder.calls
     assert training.capture.windows == []
+
+
+def on_another_thread(call):
+    """Call it on a thread of its own, and wait for that."""
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+
+def test_a_profiler_on_another_thread_finds_no_recording():
+    """In an unprofiled window: nothing happens on that thread; the window is given up at its own next boundary."""
+    training = Training()
+    for _ in range(8):
+        training.step()
+    opened = training.capture._open
+    on_another_thread(training.capture.session_starts)
+    assert training.capture._open is opened
+    assert training.capture.phase is Phase.UNPROFILED
+    training.step()
+    training.step()
+    assert training.capture.phase is Phase.SKIP
+    training.capture.session_ends()
+    for _ in range(40):
+        training.step()
+    assert [each[1] for each in training.kinds()][:2] == ["unprofiled", "timing"]
+    assert training.capture.windows[0].first_step > 8
+
+
+def test_a_recording_that_cannot_be_stopped_in_time_is_lost(monkeypatch):
+    """A step takes longer than the other thread's profiler is kept waiting: ours is never stopped, and none follows."""
+    monkeypatch.setattr(capture, "FOREIGN_WAIT", 0.01)
+    training = Training()
+    for _ in range(14):
+        training.step()
+    assert training.capture.phase is Phase.RECORDING
+    on_another_thread(training.capture.session_starts)
+    assert training.recorder.lost
+    training.recorder.free = False
+    training.capture.session_ends()
+    before = list(training.recorder.calls)
+    for _ in range(20):
+        training.step()
+    assert training.recorder.calls == [*before, "abandon"]  # which stops nothing that is lost
+    assert training.capture.phase is Phase.DONE
+
+
+def test_a_recording_stays_open_while_a_graph_is_captured():
+    """Closing it would wait for the device, which breaks the capture: it is closed, with more steps, afterwards."""
+    training = Training()
+    for _ in range(14):
+        training.step()
+    training.device.busy_capturing = True
+    for _ in range(10):
+        training.step()
+    assert "stop" not in training.recorder.calls
+    assert training.capture.phase is Phase.RECORDING
+    training.device.busy_capturing = False
+    training.step()
+    training.step()
+    assert training.kinds()[1][:3] == ("short", "timing", 12)
+    assert training.kinds()[1][3] > 10
+
+
+def test_a_recording_is_given_up_once_a_captured_graph_is_through():
+    """Something ends the window during a capture (here a profiler): it is abandoned at the first boundary after it."""
+    training = Training()
+    for _ in range(14):
+        training.step()
+    training.device.busy_capturing = True
+    training.capture.pause()
+    training.step()
+    assert "abandon" not in training.recorder.calls
+    training.device.busy_capturing = False
+    training.step()
+    training.step()
+    assert training.recorder.calls.count("abandon") == 1
+    assert not training.capture.recording
 
 
 def test_only_one_thread_is_followed():

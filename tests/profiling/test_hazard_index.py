@@ -53,6 +53,8 @@ INDEX = {
     "G4": [
         "test_hazards.py::test_a_profiler_of_the_script",
         "test_capture.py::test_a_stolen_recording_is_not_exported",
+        "test_capture.py::test_a_profiler_on_another_thread_finds_no_recording",
+        "test_hazards.py::test_a_profiler_on_another_thread_while_a_step_takes_long",
     ],
     "G5": [
         "test_hazards_more.py::test_other_profilers_see_the_same",

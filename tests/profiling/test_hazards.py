@@ -299,6 +299,37 @@ def test_a_profiler_of_the_script(tmp_path, name):
         assert events(trace)
 
 
+SLOW_STEP = """
+    import time
+    if "stallscope" in sys.modules:
+        from stallscope.profiling import capture
+        capture.FOREIGN_WAIT = 0.1
+    got = []
+    def other():
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as p:
+            for _ in range(5): torch.relu(x)
+        got.append(sum(e.count for e in p.key_averages() if e.key == "aten::relu"))
+    for _ in range(13): step()
+    thread = threading.Thread(target=other)
+    thread.start()
+    time.sleep(1)
+    for _ in range(400): step()
+    thread.join()
+    print(got)
+"""
+
+
+def test_a_profiler_on_another_thread_while_a_step_takes_long(tmp_path):
+    """Ours cannot be stopped before theirs starts: it is never stopped, which would crash, and the run goes on."""
+    script(tmp_path, SLOW_STEP)
+    ours = profiled("train.py", cwd=tmp_path)
+    assert (ours.code, ours.out) == (0, "[5]\n"), ours.err
+    found = manifest(tmp_path / "runs" / "train")
+    assert (found.steps.count, found.windows) == (413, [])
+    assert "user_profiler" in findings(tmp_path / "runs" / "train")
+    assert "recorder_failed" not in findings(tmp_path / "runs" / "train")
+
+
 COMPILE = """
     import torch._dynamo
     from torch._dynamo.utils import counters
