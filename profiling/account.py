@@ -12,6 +12,7 @@ import msgspec
 
 from stallscope import __version__
 from stallscope.profiling import machine
+from stallscope.profiling.callsites import printable
 from stallscope.profiling.capture import Capture
 from stallscope.profiling.children import ChildWatch
 from stallscope.profiling.device import find_device
@@ -77,10 +78,11 @@ class Account:
         if self.worker is None:
             self.worker = worker_name(rank, world)
         options, marks = self.options, self.capture.marks if self.capture is not None else None
+        command = [*(["-m"] if options.is_module else []), options.target, *options.args]
         manifest = Manifest(
             stallscope=__version__,
             created=self.created,
-            command=[*(["-m"] if options.is_module else []), options.target, *options.args],
+            command=[printable(each) for each in command],
             worker=self.worker,
             rank=rank,
             world_size=world,

@@ -36,6 +36,9 @@ class Marker(Protocol):
     def range_of_call(self, function: Any, args: Any, kwargs: Any, caller: FrameType) -> Any:
         """Return a range to be entered around a call, or None. Never raises."""
 
+    def fail(self, error: Exception) -> None:
+        """Switch off after a failure of ours."""
+
 
 class FunctionMode:
     """A ``TorchFunctionMode`` on the thread that put it on."""
@@ -116,8 +119,14 @@ def _make(torch: Any, marker: Marker) -> Any:
             if not marker.active:
                 return function(*args, **kwargs)
             frame = sys._getframe(1)  # noqa: SLF001
-            caller = disguises.caller(frame)
-            call = disguises.of(caller)
+            call = None
+            try:
+                caller = disguises.caller(frame)
+                call = disguises.of(caller)
+            except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
+                marker.fail(error)
+            if call is None:  # behind the handler, in which an exception of the script's would be chained to ours
+                return function(*args, **kwargs)
             mark = marker.range_of_call(function, args, kwargs, caller)
             python = caller is not frame
             del caller, frame

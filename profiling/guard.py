@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Protocol
 
@@ -33,22 +34,41 @@ class Yielding(Protocol):
         """It no longer does."""
 
 
-def install(ours: Callable[[], bool], capture: Yielding, alive: Callable[[], bool]) -> Callable[[], None]:
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What the wrappers ask. ``failed``: switches everything of ours off after a failure of ours."""
+
+    ours: Callable[[], bool]
+    alive: Callable[[], bool]
+    failed: Callable[[Exception], None]
+
+    def tell(self, event: Callable[[], object]) -> None:
+        """Call what is ours; nothing of it may reach the script."""
+        try:
+            event()
+        except Exception as error:  # noqa: BLE001
+            self.failed(error)
+
+
+def install(
+    ours: Callable[[], bool], capture: Yielding, alive: Callable[[], bool], failed: Callable[[Exception], None]
+) -> Callable[[], None]:
     """Wrap torch's functions that start and end a profiler, where its Python profilers look them up.
 
     ``ours()``: the call comes from our own recorder. ``alive()``: we are still to interfere (false in forked children).
-    Returns what takes the wrappers off again.
+    ``failed``: takes a failure of ours. Returns what takes the wrappers off again.
     """
     undo: list[Callable[[], None]] = []
+    watch = Watch(ours, alive, failed)
     for name in MODULES:
         module = _loaded(name)
         for function in SESSION_STARTS:
             starts, refused = capture.session_starts, capture.session_ends
-            undo += [_wrap(module, function, ours, alive, before=starts, failed=refused)]
+            undo += [_wrap(module, function, watch, before=starts, failed=refused)]
         for function in SESSION_ENDS:
-            undo += [_wrap(module, function, ours, alive, after=capture.session_ends)]
+            undo += [_wrap(module, function, watch, after=capture.session_ends)]
     profiler = getattr(_loaded("torch.profiler.profiler"), "profile", None)
-    undo += [_wrap(profiler, "start", ours, alive, before=capture.pause), _keep_marks_out(profiler, capture, alive)]
+    undo += [_wrap(profiler, "start", watch, before=capture.pause), _keep_marks_out(profiler, capture, watch)]
 
     def undo_all() -> None:
         for each in undo:
@@ -71,8 +91,7 @@ def _nothing() -> None:
 def _wrap(
     module: Any,
     name: str,
-    ours: Callable[[], bool],
-    alive: Callable[[], bool],
+    watch: Watch,
     *,
     before: Callable[[], None] = _nothing,
     after: Callable[[], None] = _nothing,
@@ -84,18 +103,18 @@ def _wrap(
 
     @wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        foreign = alive() and not ours()
+        foreign = watch.alive() and not watch.ours()
         if foreign:
-            before()
+            watch.tell(before)
         try:
             return original(*args, **kwargs)
         except BaseException:
             if foreign:
-                failed()
+                watch.tell(failed)
             raise
         finally:
             if foreign:
-                after()
+                watch.tell(after)
 
     def undo() -> None:
         if getattr(module, name) is wrapper:
@@ -105,7 +124,7 @@ def _wrap(
     return undo
 
 
-def _keep_marks_out(profiler: Any, capture: Yielding, alive: Callable[[], bool]) -> Callable[[], None]:
+def _keep_marks_out(profiler: Any, capture: Yielding, watch: Watch) -> Callable[[], None]:
     """Wrap ``profile.step`` so that it marks no step while ours records; theirs loses no mark of a step it records."""
     original = getattr(profiler, "step", None)
     if original is None:
@@ -113,7 +132,7 @@ def _keep_marks_out(profiler: Any, capture: Yielding, alive: Callable[[], bool])
 
     @wraps(original)
     def step(self: Any) -> Any:
-        if not (alive() and capture.recording and getattr(self, "record_steps", False)):
+        if not (watch.alive() and getattr(self, "record_steps", False) and recording()):
             return original(self)
         if self.step_rec_fn:
             self.step_rec_fn.__exit__(None, None, None)
@@ -123,10 +142,17 @@ def _keep_marks_out(profiler: Any, capture: Yielding, alive: Callable[[], bool])
             result = original(self)
         finally:
             self.record_steps = True
-        if not capture.recording:  # theirs has begun to record, and ours has given way
+        if not recording():  # theirs has begun to record, and ours has given way
             self.step_rec_fn = _record_function(f"ProfilerStep#{self.step_num}")
             self.step_rec_fn.__enter__()
         return result
+
+    def recording() -> bool:
+        try:
+            return capture.recording
+        except Exception as error:  # noqa: BLE001
+            watch.failed(error)
+            return False
 
     def undo() -> None:
         if profiler.step is step:

@@ -367,7 +367,10 @@ def _listeners(hooks: Hooks) -> tuple[Callable[[Any], None], Callable[[Any, Any]
 
     def left(_module: Any, _output: Any) -> None:
         if hooks.enabled:
-            hooks.module_left()
+            try:
+                hooks.module_left()
+            except Exception as error:  # noqa: BLE001
+                hooks.fail(error)
 
     return called, left
 

@@ -324,10 +324,13 @@ def rank_and_world(torch: Any | None, launch: Launch | None) -> tuple[int, int]:
 
 
 def memory_peaks(torch: Any | None) -> dict[str, int]:
-    """Return the peak memory figures of all CUDA devices, if the script has used CUDA."""
+    """Return the peak memory figures of all CUDA devices, if the script has used CUDA, and its allocator counts."""
     if torch is None or not torch.cuda.is_initialized():
         return {}
-    stats = [torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count())]
+    try:
+        stats = [torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count())]
+    except Exception:  # noqa: BLE001 - an allocator of the script's own (CUDAPluggableAllocator) has no statistics
+        return {}
     keys = {
         "peak_allocated_bytes": "allocated_bytes.all.peak",
         "peak_reserved_bytes": "reserved_bytes.all.peak",

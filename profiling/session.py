@@ -155,7 +155,9 @@ class Session:
             self._account.children = ChildWatch()
             self._account.children.install()
             self._hooks.install(torch)
-            self._unguard = guard.install(lambda: recorder.own, self._capture, lambda: self._hooks.enabled)
+            self._unguard = guard.install(
+                lambda: recorder.own, self._capture, lambda: self._hooks.enabled, self._hooks.fail
+            )
         except Exception as error:  # noqa: BLE001 - the script runs all the same
             self._hooks.disable()
             self._failed(error)

@@ -43,14 +43,14 @@ def _before(compiler: Any, hooks: Events) -> Callable[[Any, Any, Any], None]:
     def before(instance: Any, _args: Any, _kwargs: Any) -> None:
         if compiler.is_compiling():
             return
-        short = hooks.short
-        if short is not None and short.key == id(instance) and short.begins():
-            return
-        if hooks.enabled:
-            try:
+        try:
+            short = hooks.short
+            if short is not None and short.key == id(instance) and short.begins():
+                return
+            if hooks.enabled:
                 hooks.optimizer_starts(instance, sys._getframe(1))  # noqa: SLF001
-            except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
-                hooks.fail(error)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
+            hooks.fail(error)
 
     return before
 
@@ -59,13 +59,13 @@ def _after(compiler: Any, hooks: Events) -> Callable[[Any, Any, Any], None]:
     def after(instance: Any, _args: Any, _kwargs: Any) -> None:
         if compiler.is_compiling():
             return
-        short = hooks.short
-        if short is not None and short.key == id(instance) and short.stepped():
-            return
-        if hooks.enabled:
-            try:
+        try:
+            short = hooks.short
+            if short is not None and short.key == id(instance) and short.stepped():
+                return
+            if hooks.enabled:
                 hooks.optimizer_ends(instance)
-            except Exception as error:  # noqa: BLE001
-                hooks.fail(error)
+        except Exception as error:  # noqa: BLE001
+            hooks.fail(error)
 
     return after

@@ -99,13 +99,13 @@ def _wrap_scaler(cls: Any, hooks: Events) -> list[Callable[[], None]]:
 def _scaler_step(original: Any, hooks: Events) -> Any:
     @wraps(original)
     def step(self: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        before = hooks.steps_seen() if hooks.enabled else 0
+        before = _steps_seen(hooks)
         try:
             result = original(self, optimizer, *args, **kwargs)
         except BaseException as error:
             _unframed(error)
             raise
-        if hooks.enabled:
+        if before is not None and hooks.enabled:
             try:
                 hooks.scaler_stepped(optimizer, before)
             except Exception as error:  # noqa: BLE001
@@ -113,6 +113,15 @@ def _scaler_step(original: Any, hooks: Events) -> Any:
         return result
 
     return step
+
+
+def _steps_seen(hooks: Events) -> int | None:
+    if hooks.enabled:
+        try:
+            return hooks.steps_seen()
+        except Exception as error:  # noqa: BLE001
+            hooks.fail(error)
+    return None
 
 
 def _scaler_update(original: Any, hooks: Events) -> Any:

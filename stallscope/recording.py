@@ -41,6 +41,7 @@ class Profile:
         self._session: session.Session | None = None
         self._ended = False
         self._summary: Summary | None = None
+        self._rank: int | None = None  # of several
         self._voice = voice.of_process()
 
     def __enter__(self) -> Self:
@@ -75,6 +76,7 @@ class Profile:
         found = () if ending is None else (Finding(name="script_failed", text=ending),)
         outcome = recorded.close(None, found=found)
         self.folder = outcome.run_folder
+        self._rank = outcome.rank if outcome.world_size > 1 else None
         self._say(outcome.messages)
 
     @property
@@ -89,7 +91,7 @@ class Profile:
         if self._summary is None and self.folder is not None:
             from stallscope import api
 
-            self._summary = api.load_rank(self.folder)[0].summary
+            self._summary = api.load_rank(self.folder, rank=self._rank)[0].summary
         return self._summary
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from stallscope import api
 from stallscope.profiling.plan import Detail
-from stallscope.profiling.recorder import TorchRecorder
+from stallscope.profiling.recorder import TorchRecorder, memory_peaks
 from tests.profiling.running import manifest, profiled, python, run_many, steps_in, timing_trace, window, write
 
 PROFILING = Path(__file__).resolve().parents[2] / "profiling"
@@ -261,6 +261,29 @@ def test_without_a_gpu_or_its_interface_the_host_is_recorded():
     assert TorchRecorder(torch, cpu_only=True).prepare("cuda", Detail())[0] == ["CPU"]
     assert TorchRecorder(torch, cpu_only=False).prepare("xpu", Detail())[0] == ["CPU"]
     assert json.dumps(TorchRecorder(torch, cpu_only=False).prepare("cpu", Detail())[0]) == '["CPU"]'
+
+
+def test_an_allocator_without_statistics():
+    """``CUDAPluggableAllocator`` raises where it is asked for them: nothing is known of memory then."""
+
+    def memory_stats(_index):
+        raise RuntimeError("CUDAPluggableAllocator does not yet support getDeviceStats")
+
+    cuda = SimpleNamespace(is_initialized=lambda: True, device_count=lambda: 1, memory_stats=memory_stats)
+    assert memory_peaks(SimpleNamespace(cuda=cuda)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="arguments are text there")
+def test_arguments_that_are_no_text(tmp_path):
+    """A byte that is no UTF-8 reaches the script as it is, and the manifest as an escape; all windows are kept."""
+    script(tmp_path, "print(ascii(sys.argv[1]))\nfor _ in range(30): step()")
+    ours = profiled("train.py", "caf\udce9", cwd=tmp_path)
+    assert (ours.code, ours.out) == (0, "'caf\\udce9'\n")
+    found = manifest(tmp_path / "runs" / "train")
+    assert found.command == ["train.py", "caf\\udce9"]
+    assert (found.complete, len(found.windows)) == (True, 3)
+    assert "recorded in" in ours.err
 
 
 @pytest.mark.slow

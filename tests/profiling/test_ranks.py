@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -183,6 +184,27 @@ def test_the_distributed_view_of_tensorboard_takes_them(trained):
     timing = [each for each in first.windows if each.kind == "timing"]
     for each in timing:
         assert ["all", *map(str, range(each.first_step, each.first_step + each.steps))] in steps
+
+
+BLOCK = """
+    import os, stallscope, torch
+    model = torch.nn.Linear(4, 2)
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    with stallscope.profile("runs/train") as p:
+        for _ in range(40):
+            model(torch.randn(3, 4)).sum().backward()
+            opt.step()
+    print(f"rank {os.environ['RANK']}: {p.summary.trace.rank} {p.summary.steps.count} {p.folder}\\n", end="")
+"""
+
+
+def test_a_block_under_several_ranks(tmp_path):
+    """Each rank's ``p.summary`` is its own, of one folder for both."""
+    write(tmp_path, BLOCK)
+    ended = torchrun("train.py", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    folder = Path("runs", "train")
+    assert sorted(ended.out.splitlines()) == [f"rank 0: 0 5 {folder}", f"rank 1: 1 5 {folder}"]
 
 
 FAILS = """

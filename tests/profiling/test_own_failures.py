@@ -1,0 +1,170 @@
+"""A bug of ours, at each place where torch or the script calls us: switched off, said once, and nothing else."""
+
+import json
+import textwrap
+
+import pytest
+
+from tests.profiling.running import profiled, python, run_many, write
+
+pytestmark = pytest.mark.slow
+
+BREAK = """
+    import importlib, sys
+    def broken(*args, **kwargs): raise ZeroDivisionError("broken")
+    if "stallscope" in sys.modules:
+        owner = importlib.import_module("stallscope.profiling.{module}")
+        *path, name = "{entry}".split(".")
+        for each in path: owner = getattr(owner, each)
+        kept = vars(owner)[name]
+        setattr(owner, name, property(broken) if isinstance(kept, property) else broken)
+"""
+MEND = """
+    if "stallscope" in sys.modules: setattr(owner, name, kept)
+"""
+TRAIN = """
+    import threading, torch
+    from torch import nn
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    opt = torch.optim.SGD(model.parameters(), lr=0.01)
+    x = torch.randn(16, 4)
+    def loss_of(batch): return model(batch).square().mean()
+    def step(batch=x):
+        opt.zero_grad()
+        loss = loss_of(batch)
+        loss.backward()
+        opt.step()
+        return loss.item()
+"""
+WAYS = {
+    "loop": "total = sum(step() for _ in range(300))",
+    "fetches": """
+        data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x), batch_size=4)
+        total = sum(step(batch) for _ in range(20) for (batch,) in data)
+    """,
+    "scaler": """
+        scaler, total = torch.amp.GradScaler("cpu", init_scale=8.0), 0
+        for _ in range(60):
+            opt.zero_grad()
+            loss = loss_of(x)
+            scaler.scale(loss).backward()
+            scaler.step(opt)
+            scaler.update()
+            total += loss.item()
+    """,
+    "profiler": """
+        total = sum(step() for _ in range(14))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as p:
+            for _ in range(5):
+                total += step()
+                p.step()
+        total += sum(step() for _ in range(60))
+        print([each.count for each in p.key_averages() if each.key == "Optimizer.step#SGD.step"])
+    """,
+    "idle profiler": """
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU],
+                                    schedule=torch.profiler.schedule(wait=1000, warmup=0, active=1)) as p:
+            total = 0
+            for _ in range(60):
+                total += step()
+                p.step()
+    """,
+    "thread": """
+        total = 0
+        def train():
+            global total
+            total = sum(step() for _ in range(14))
+        thread = threading.Thread(target=train)
+        thread.start()
+        thread.join()
+    """,
+}
+ENTRIES = {  # what is broken: by which way of training it is reached
+    "hooks Hooks.module_called": "loop",
+    "hooks Hooks.module_left": "loop",
+    "hooks Hooks.optimizer_starts": "loop",
+    "hooks Hooks.optimizer_ends": "loop",
+    "hooks Hooks.fetch": "fetches",
+    "hooks Hooks.steps_seen": "scaler",
+    "hooks Hooks.scaler_stepped": "scaler",
+    "hooks Hooks.scaler_updated": "scaler",
+    "short_ways Counting.stepped": "loop",
+    "short_ways Strides.called": "loop",
+    "short_ways Strides.stepped": "loop",
+    "short_ways Strides.fetched": "fetches",
+    "capture Capture.boundary": "loop",
+    "recorder TorchRecorder.lose": "profiler",
+    "capture Capture.pause": "profiler",
+    "capture Capture.recording": "idle profiler",
+    "capture Capture.thread_ends": "thread",
+    "export RunFolder.new_trace": "loop",
+    "export RunFolder.finished": "loop",
+    "recorder TorchRecorder.export": "loop",
+    "function_mode _Disguises.caller": "loop",
+    "function_mode _Disguises.of": "loop",
+    "callsites CallSites.number": "loop",
+    "module_ranges ModuleRanges.called": "loop",
+    "optimizer_ranges OptimizerRanges._starts": "loop",
+}
+AT_IMPORT = {  # what is handed over when torch is imported: each in a process of its own, which imports it afterwards
+    "capture Capture.session_starts": "profiler",
+    "capture Capture.session_ends": "profiler",
+    "thread_end ThreadEnds.watch": "thread",
+}
+PLAIN = """
+    import runpy, sys
+    for path in sys.argv[1:]:
+        sys.argv = [path]
+        runpy.run_path(path, run_name="__main__")
+"""
+
+
+def name_of(entry):
+    """The script that breaks an entry."""
+    return entry.replace(" ", "_").replace(".", "_").lower()
+
+
+def script(folder, entry, way):
+    """A script that breaks an entry, trains in such a way, prints the sum of its losses, and mends the entry."""
+    module, _, path = entry.partition(" ")
+    parts = (BREAK.format(module=module, entry=path), TRAIN, WAYS[way], f'print("{entry}", total.hex())', MEND)
+    return write(folder, "\n".join(textwrap.dedent(each) for each in parts), f"{name_of(entry)}.py")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """How each script ended, and stdout without us and with us."""
+    folder = tmp_path_factory.mktemp("failures")
+    scripts = [script(folder, entry, way) for entry, way in ENTRIES.items()]
+    plain = python("-W", "ignore", write(folder, PLAIN, "plain.py"), *scripts, cwd=folder)
+    ours = run_many(*scripts, cwd=folder, flags=("-W", "ignore"))
+    assert plain.code == ours.code == 0, plain.err + ours.err
+    return json.loads((folder / "out.json").read_text()), plain.out.splitlines(), ours.out.splitlines()
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_bug_of_ours_is_switched_off_and_said_once(run, entry):
+    """Every loss is what it is without us, the script ends well, and one sentence names the failure."""
+    outcomes, plain, ours = run
+    (said,) = [line for line in plain if line.startswith(f"{entry} ")]
+    assert said in ours
+    outcome = outcomes[name_of(entry)]
+    assert outcome["exit_code"] == 0
+    told = [each for each in outcome["messages"] if "ZeroDivisionError" in each or "broken" in each]
+    assert len(told) == 1
+
+
+def test_nothing_else_is_printed(run):
+    """The counts of the script's own profiler, too, are those of the run without us."""
+    _, plain, ours = run
+    assert ours == plain
+
+
+@pytest.mark.parametrize("entry", AT_IMPORT)
+def test_the_same_of_what_torchs_import_hands_over(tmp_path, entry):
+    """Stdout and exit code are what they are without us, and one sentence names the failure."""
+    path = script(tmp_path, entry, AT_IMPORT[entry])
+    plain, ours = python("-W", "ignore", path, cwd=tmp_path), profiled(path, cwd=tmp_path)
+    assert (ours.code, ours.out) == (0, plain.out), ours.err
+    assert ours.err.count("ZeroDivisionError") == 1
