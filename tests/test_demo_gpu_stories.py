@@ -65,7 +65,8 @@ def figures(workload: str, planned: Variant) -> dict[str, Runs]:
                           "curve": same([[0.0, 1.0], [0.1, 0.01], [0.2, 0.001]])},
         "matmul": {**{f"curve_{way}": same([[128, speed], [256, speed]]) for way, speed in
                       zip(matmul.WAYS, (0.01, 1.0, 50.0, 60.0), strict=True)},
-                   **{f"mean_us_{way}": steady(us) for way in matmul.WAYS}, "size": same(256), "peak_gflops": steady(1e5 / us), "bandwidth_gb_s": steady(1e4 / us),
+                   **{f"mean_us_{way}": steady(us) for way in matmul.WAYS},
+                   "size": same(256), "peak_gflops": steady(1e5 / us), "bandwidth_gb_s": steady(1e4 / us),
                    "call_us": steady(1), "unsynchronized_us": steady(10), "synchronized_us": steady(us)},
     }  # fmt: skip
     return known[workload]
