@@ -189,19 +189,25 @@ class Recorded:
         if self._given_up:
             return Result.VOID
         if self.phase is Phase.WARMUP:
-            self._warmed += 1
-            if self._warmed < self._stage.warmup or self._tools.device.busy_capturing:
-                return Result.OPEN
-            try:
-                self._start(tracker)
-            except NoProfilerError:
-                return Result.REFUSED
-            return Result.OPEN
+            return self._warm_up(tracker)
         if self._leading:
             self._warmed += 1
             if not self._tools.device.busy_capturing:
                 self._open(tracker)
             return Result.OPEN
+        return self._count(tracker, now)
+
+    def _warm_up(self, tracker: StepTracker) -> Result:
+        self._warmed += 1
+        if self._warmed < self._stage.warmup or self._tools.device.busy_capturing:
+            return Result.OPEN
+        try:
+            self._start(tracker)
+        except NoProfilerError:
+            return Result.REFUSED
+        return Result.OPEN
+
+    def _count(self, tracker: StepTracker, now: int) -> Result:
         self._tools.recorder.end_step()
         self._tally.note(tracker, now)
         late = now - self._tally.opened >= self._patience_ns
