@@ -106,10 +106,12 @@ def test_a_page_of_somebody_elses_making(logdir: Path):
     assert "gemm" in again["/page"].get("/", query_string={"span": spans(again)["good"]}).text
 
 
-def test_loading_it_is_light():
-    """TensorBoard imports the plugin at its start: that brings neither torch nor pandas nor pkg_resources nor numpy."""
+def test_loading_it_is_light(logdir: Path):
+    """TensorBoard loads, makes and asks the plugin at its start: without torch, pandas, pkg_resources and numpy."""
     code = (
-        "import sys, tensorboard.plugins.base_plugin; before = set(sys.modules); import stallscope.tensorboard; "
+        "import sys, types, tensorboard.plugins.base_plugin; before = set(sys.modules); import stallscope.tensorboard; "
+        f"plugin = stallscope.tensorboard.Plugin(types.SimpleNamespace(logdir={str(logdir)!r})); "
+        "plugin.get_plugin_apps(), plugin.frontend_metadata(); assert plugin.is_active(); "
         "print(sorted({'torch', 'pandas', 'pkg_resources', 'numpy', 'sklearn'} & (set(sys.modules) - before)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

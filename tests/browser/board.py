@@ -94,13 +94,15 @@ def in_the_spelling_of_2021(loading: int) -> dict[str, Any]:
 
 @contextmanager
 def tensorboard(logdir: Path, folder: Path) -> Iterator[str]:
-    """The address of a TensorBoard on a log folder; ``folder`` is for what it writes."""
+    """The address of a TensorBoard on a log folder, started in ``folder``, which is for what it writes too."""
     log = folder / "tensorboard.txt"
     options = ["--logdir", str(logdir), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
     command = [sys.executable, "-m", "tensorboard.main", *options]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=environment, cwd=folder, start_new_session=True
+        )
     try:
         end = time.monotonic() + 120
         while not (found := ADDRESS.search(log.read_text())):

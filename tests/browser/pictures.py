@@ -30,13 +30,13 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "empty").mkdir()
-        five_runs(folder / "logs")
+        five_runs(folder / "runs")
+        (folder / "none" / "runs").mkdir(parents=True)
         (folder / "report.html").write_text(page(SAMPLE, DEFAULT), encoding="utf-8")
         with (
             opened(folder / "profile") as browser,
-            tensorboard(folder / "logs", made(folder / "board")) as address,
-            tensorboard(folder / "empty", made(folder / "board-of-none")) as none,
+            tensorboard(Path("runs"), folder) as address,
+            tensorboard(Path("runs"), folder / "none") as none,
         ):
             for width in WIDTHS:
                 for scheme in ("light", "dark"):
@@ -44,12 +44,6 @@ def main() -> None:
                         for view, shown in views(browser, address, none, folder / "report.html"):
                             shown()
                             take(browser, out / f"{view}-{width}-{scheme}.png", whole=view == "report")
-
-
-def made(folder: Path) -> Path:
-    """The folder, made."""
-    folder.mkdir()
-    return folder
 
 
 @contextmanager
