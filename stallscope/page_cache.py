@@ -138,7 +138,7 @@ def _write(folder: Path, key: str, packed: bytes) -> bool:
 
 def _make_room(folder: Path) -> None:
     """Remove the pages looked at longest ago until the rest are small enough together."""
-    found = sorted(((each.stat(), each) for each in folder.glob(f"*{SUFFIX}")), key=lambda pair: -pair[0].st_mtime_ns)
+    found = sorted(((each.stat(), each) for each in folder.glob("*.gz")), key=lambda pair: -pair[0].st_mtime_ns)
     held = 0
     for told, path in found:
         held += told.st_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import threading
 import time
@@ -150,6 +151,27 @@ def test_alone_it_is_made_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(plugin_pages, "GONE_S", 0.05)
     pages.ask(Asked(path, ""))
     assert ended.wait(PATIENCE_S)
+
+
+def test_asked_from_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Pages that are dropped the moment they wait, asked for from eight threads: each gets a page, none an error."""
+    monkeypatch.setattr(plugin_pages, "GONE_S", 0.0)
+    paths = files(tmp_path, "abc")
+    pages = Pages(lambda _page, _asked: Made("", ""))
+    states: list[str] = []
+
+    def ask(first: int) -> None:
+        for number in range(300):
+            path = paths[(first + number) % 3]
+            os.utime(path, ns=(first, number))  # another page each time
+            states.append(pages.ask(Asked(path, "")).state)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert len(states) == 8 * 300
 
 
 def a_large_trace(folder: Path) -> Path:

@@ -102,7 +102,7 @@ class Pages:
         done = page is not None and page.state in ("ready", "failed")
         is_old = page is not None and done and page.identity != _identity(asked)
         with self._lock:
-            if page is None or is_old:
+            if page is None or is_old or self._pages.get(asked) is not page:  # it may just have been dropped
                 page = self._begun(asked, page)
             page.asked = time.monotonic()
             self._pages.move_to_end(asked)
