@@ -149,10 +149,10 @@ def test_experiments_too_slow_for_their_time_keep_what_they_have(run, tmp_path: 
 
 
 def test_a_small_budget_is_kept_too(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """In 80 s there is time for the first experiment only; the others are said to be left out."""
+    """In 80 s there is time for the first experiment, none for the longest; what is left out is said."""
     assert run(1, USUAL, 80.0).spent <= 80
     found = load(tmp_path / "evidence.json")
-    assert [e.name for e in found.experiments] == ["E1a"]
+    assert "E1a" in {e.name for e in found.experiments}
     assert {"E1d: no time left", "iris-mlp: no time left"} <= set(found.parts[0].skipped)
 
 

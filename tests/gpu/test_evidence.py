@@ -248,6 +248,7 @@ def test_the_whole_program_in_short(tmp_path: Path) -> None:
     assert found.schema == SCHEMA
     assert [part.name.split("-")[:3] for part in found.parts] == [["quick", "part", str(n)] for n in (1, 2, 3)]
     assert all(part.quick and part.complete for part in found.parts)
+    assert "matmul: not run in the short form" in found.parts[0].skipped
     assert "E5-10000: not measured here (no GPU)" in found.parts[2].skipped
     assert {experiment.name for experiment in found.experiments} >= {"E1a", "E1b", "E2", "E6"}
     assert {path.name for path in out.iterdir()} == {"evidence.json", *(f"{part.name}.tar" for part in found.parts)}
