@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.profiling import trainings
-from tests.profiling.running import manifest, python, run_many, write
+from tests.profiling.running import manifest, profiled, python, run_many, write
 
 pytestmark = pytest.mark.slow
 
@@ -44,8 +44,9 @@ def parts(out):
 
 
 def files(folder):
-    """What the trainings wrote, by name."""
-    return {path.name: path.read_bytes() for path in folder.glob("*.weights")}
+    """Everything below a folder but run folders, by path."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if not name.startswith("runs/")}
 
 
 def both(folder, names):
@@ -75,6 +76,31 @@ def test_the_same_bits(run, name):
     assert f"exit code {len(name)}\n" in plain[name]
     assert ours[name] == plain[name]
     assert our_files[f"{name}.weights"] == plain_files[f"{name}.weights"]
+
+
+def test_the_same_files(run):
+    """The scripts and their weights, and nothing else: no file more, none less, no byte another."""
+    _, _, plain_files, our_files, _ = run
+    assert our_files == plain_files
+    assert sorted(plain_files) == sorted(f"{name}{kind}" for name in trainings.BODIES for kind in (".py", ".weights"))
+
+
+@pytest.mark.parametrize("name", ["mlp", "amp", "compile"])
+def test_the_same_bits_on_the_command_line(tmp_path, name):
+    """``python -m stallscope profile`` in a process of its own: stdout, exit code, files; stderr but for ours."""
+    ended = {}
+    for how, run_it in (("plain", python), ("ours", profiled)):
+        (folder := tmp_path / how).mkdir()
+        write(folder, trainings.text(name), f"{name}.py")
+        ended[how] = run_it(f"{name}.py", cwd=folder)
+    plain, ours = ended["plain"], ended["ours"]
+    assert (ours.code, ours.out) == (plain.code, plain.out) == (len(name), plain.out)
+    assert plain.out.count("\n") >= 3
+    assert files(tmp_path / "ours") == files(tmp_path / "plain")
+    assert sorted(files(tmp_path / "plain")) == [f"{name}.py", f"{name}.weights"]
+    assert [line for line in ours.err.splitlines() if not line.startswith("stallscope: ")] == plain.err.splitlines()
+    kinds = {each.kind for each in manifest(tmp_path / "ours" / "runs" / name).windows}
+    assert kinds == {"unprofiled", "timing", "attribution"}
 
 
 @pytest.mark.parametrize("name", trainings.BODIES)

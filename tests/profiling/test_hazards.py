@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stallscope.profiling.sentences import USER_PROFILER
 from tests.profiling.running import (
     events,
     inside,
@@ -328,6 +329,54 @@ def test_a_profiler_on_another_thread_while_a_step_takes_long(tmp_path):
     assert (found.steps.count, found.windows) == (413, [])
     assert "user_profiler" in findings(tmp_path / "runs" / "train")
     assert "recorder_failed" not in findings(tmp_path / "runs" / "train")
+
+
+AT_THE_END = {
+    "started late and never stopped": """
+        for _ in range(40): step()
+        p = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+        p.start()
+        print([step().hex() for _ in range(400)][-1])
+    """,
+    "stopped and exported at exit": """
+        import atexit, json
+        for _ in range(40): step()
+        p = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+        def end():
+            p.stop()
+            p.export_chrome_trace("theirs.json")
+            names = [e.get("name") for e in json.load(open("theirs.json"))["traceEvents"] if e.get("ph") == "X"]
+            print(names.count("Optimizer.step#SGD.step"), sum("ProfilerStep" in str(n) for n in names))
+        p.start()
+        atexit.register(end)
+        for _ in range(400): step()
+    """,
+    "from entry to exit": """
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as p:
+            for _ in range(400): step()
+        print(sum(e.count for e in p.key_averages() if e.key == "Optimizer.step#SGD.step"))
+    """,
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_END)
+def test_a_profiler_of_the_script_that_is_there_to_the_end(tmp_path, name):
+    """Never stopped, stopped at exit, around everything: theirs as without us; what we had stays; said exactly once."""
+    script(tmp_path, AT_THE_END[name])
+    plain, ours = python("train.py", cwd=tmp_path), profiled("train.py", cwd=tmp_path)
+    assert (ours.code, ours.out) == (plain.code, plain.out) == (0, plain.out), ours.err
+    assert plain.out.strip()
+    assert ours.err.count(USER_PROFILER) == 1
+    run = tmp_path / "runs" / "train"
+    found = manifest(run)
+    assert found.steps.count in (400, 440)
+    assert [each.name for each in found.findings].count("user_profiler") == 1
+    assert "recorder_failed" not in findings(run)
+    if name == "from entry to exit":
+        assert "nothing was recorded" in ours.err
+        assert found.windows == []
+    else:
+        assert len(steps_in(timing_trace(run, "short"))) == 5
 
 
 COMPILE = """

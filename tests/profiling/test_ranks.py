@@ -23,23 +23,34 @@ STARTS_ONCE, STARTS_AGAIN = (*TORCHRUN, "0"), (*TORCHRUN, "1")
 PROFILE = ("-m", "stallscope", "profile", "--steps", "8")
 
 DDP = """
-    import sys, torch
+    import hashlib, pathlib, random, sys
+    import numpy, torch
     import torch.distributed as dist
     from torch import nn
     dist.init_process_group("gloo")
-    torch.manual_seed(0)
     rank = dist.get_rank()
-    layers = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 3))
+    random.seed(rank); numpy.random.seed(rank); torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 3))
     model = nn.parallel.DistributedDataParallel(layers)
     opt = torch.optim.SGD(model.parameters(), lr=0.01)
-    x, y = torch.randn(16, 16) + rank, torch.randint(0, 3, (16,))
+    torch.manual_seed(rank)
+    y = torch.randint(0, 3, (16,))
+    losses = []
     for step in range(int(sys.argv[1])):
+        x = torch.randn(16, 16) + rank + random.random() + numpy.random.rand()
         opt.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
+        loss = nn.functional.cross_entropy(model(x.float()), y)
         loss.backward()
         opt.step()
-    sums = [p.detach().double().sum().item().hex() for p in model.parameters()]
-    print(f"rank {rank} {loss.item().hex()} {sums}\\n", end="", flush=True)
+        losses.append(loss.item())
+    def digest(*values):
+        return hashlib.sha256(b"".join(numpy.ascontiguousarray(v).tobytes() for v in values)).hexdigest()[:16]
+    weights = [each.detach().numpy() for each in model.state_dict().values()]
+    state = digest(torch.get_rng_state().numpy()), numpy.random.rand().hex(), random.random().hex()
+    told = len(losses), digest(numpy.array(losses)), losses[-1].hex(), digest(*weights), *state
+    print(f"rank {rank} {told}\\n", end="", flush=True)
+    here = pathlib.Path(__file__)
+    here.with_name(f"rank{rank}.weights").write_bytes(b"".join(each.tobytes() for each in weights))
     dist.barrier()
     dist.destroy_process_group()
 """
@@ -148,7 +159,7 @@ def test_summary_of_a_folder_of_ranks(trained):
 
 
 def test_output_is_as_without_us(trained):
-    """Losses and weights of both ranks, and the exit code, are what torchrun alone gives."""
+    """All losses, weights, random states and files of both ranks, and the exit code, are what torchrun alone gives."""
     folder, ended = trained
     alone = folder / "alone"
     alone.mkdir()
@@ -159,6 +170,49 @@ def test_output_is_as_without_us(trained):
             break
         plain = torchrun("train.py", "800", cwd=alone)
     assert (plain.code, sorted(plain.out.split("\n"))) == (ended.code, sorted(ended.out.split("\n")))
+    assert ended.out.count("(800, ") == 2
+    ours = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "show.py"}
+    assert sorted(ours) == ["rank0.weights", "rank1.weights", "train.py"]
+    assert {path.name: path.read_bytes() for path in alone.iterdir()} == ours
+
+
+FAILS_IN_A_GROUP = """
+    import os, sys, torch
+    import torch.distributed as dist
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 2))
+    opt = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(10**9):
+        if rank == 1 and step == 40:
+            raise ValueError("rank 1 fails")
+        opt.zero_grad()
+        model(torch.randn(3, 4)).sum().backward()  # where rank 0 waits for rank 1
+        opt.step()
+"""
+
+
+def test_a_failing_rank_that_another_waits_for_in_a_collective(tmp_path):
+    """Rank 0 is inside an all-reduce when rank 1 fails: both end, badly, and what both had closed can be summarized."""
+    write(tmp_path, FAILS_IN_A_GROUP)
+    ended = python(*STARTS_ONCE, *PROFILE, "--no-summary", "train.py", cwd=tmp_path)
+    assert ended.code == 1
+    assert "ValueError: rank 1 fails" in ended.err
+    assert "stallscope: rank 1: the script ended with exit code 1" in ended.err
+    run = tmp_path / "runs" / "train"
+    found = manifests(run)
+    assert [(each.rank, each.world_size) for each in found] == [(0, 2), (1, 2)]
+    assert found[1].exit_code == 1
+    assert found[0].exit_code != 0
+    for each in found:
+        assert {(window.kind, window.round) for window in each.windows} >= {
+            ("unprofiled", "short"),
+            ("timing", "short"),
+        }
+    for rank in ("0", "1"):
+        shown = python("-m", "stallscope", "summary", "--rank", rank, run, cwd=tmp_path)
+        assert (shown.code, shown.err) == (0, "")
+        assert "Steps       5 steps" in shown.out
 
 
 def test_the_distributed_view_of_tensorboard_takes_them(trained):
