@@ -28,6 +28,13 @@ def place_of(builder):
         ("<built-in method item of Tensor object at 0x7f>", None),
         ("<frozen runpy>(88): _run_code", None),
         ("nn.Module: Linear_3", None),
+        ("train.py(9): <stallscope>", None),
+        ("/home/x/lib/python3.11/site-packages/stallscope/profiling/function_mode.py(114): __torch_function__", None),
+        ("/home/x/src/stallscope/profiling/hooks.py(5): f", None),
+        (
+            "/home/x/lib/python3.11/site-packages/stallscope/profiling/workloads/matmul.py(5): f",
+            ("stallscope/profiling/workloads/matmul.py", 5, "f"),
+        ),
     ],
 )
 def test_frames_of_the_users_own_code(name, expected):

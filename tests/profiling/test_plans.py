@@ -17,9 +17,10 @@ HEADER = """
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     opt = torch.optim.SGD(model.parameters(), lr=0.01)
     x = torch.randn(16, 4)
-    def step():
+    def step(wait=0.0):
         opt.zero_grad()
         loss = model(x).square().mean()
+        time.sleep(wait)
         loss.backward()
         opt.step()
 """
@@ -47,11 +48,13 @@ def test_the_deep_plan(tmp_path):
     assert "stack_tracer_lost" not in {each.name for each in found.findings}
     shown = summary_of(run)
     assert shown["steps"]["count"] == 50
-    assert {site["call_site"] for site in shown["call_sites"]} >= {"train.py:9", "train.py:10"}
+    places = {site["call_site"] for site in shown["call_sites"]}
+    assert places >= {"train.py:9", "train.py:11", "train.py:12"}
+    assert not [place for place in places if "stallscope" in place]
 
 
 def test_the_deep_plan_under_a_profiler_of_python(tmp_path):
-    """The script's cProfile counts what it does without us; the stacks that are missing are said, once, and in the manifest."""
+    """The script's cProfile counts what it does without us; missing stacks are said once, and in the manifest."""
     body = """
     import cProfile, pstats
     profiler = cProfile.Profile()
@@ -93,30 +96,31 @@ def test_no_attribution(tmp_path):
 
 
 def test_periodic_work_and_inflation_from_the_script_to_the_summary(tmp_path):
-    """A step in every 100 takes 40 ms longer: period, length, share and where; profiled and unprofiled steps, both."""
+    """A step in every 20 takes 40 ms longer: period, length, share and where; profiled and unprofiled steps, both."""
     body = """
     for index in range(1500):
-        step()
-        time.sleep(0.04 if index % 100 == 99 else 0.001)
+        step(0.04 if index % 20 == 19 else 0.001)
     """
     write(tmp_path, HEADER + body)
     ended = profiled("train.py", cwd=tmp_path)
     assert ended.code == 0, ended.err
     run = tmp_path / "runs" / "train"
     found, shown = manifest(run), summary_of(run)
-    (work,) = shown["steps"]["periodic"]
-    assert work["period"] == 100
+    work = shown["steps"]["periodic"][0]  # a busy machine may seem to do something regular of its own
+    assert work["period"] == 20
     assert work["evaluation"] is False
     longest = max((each for each in found.windows if each.kind == "unprofiled"), key=lambda each: each.steps)
-    assert (longest.first_step + work["first"]) % 100 == 99
-    assert work["occurrences"] == len([n for n in range(longest.steps) if (longest.first_step + n) % 100 == 99])
+    assert (longest.first_step + work["first"]) % 20 == 19
+    assert work["occurrences"] == len([n for n in range(longest.steps) if (longest.first_step + n) % 20 == 19])
     assert 20_000 < work["extra_us"] < 80_000
     own = work["occurrences"] * work["extra_us"] * 1000 / sum(longest.samples_ns)
-    assert work["share"] == pytest.approx(own, rel=0.3)
+    assert work["share"] == pytest.approx(own, rel=0.5)
     unprofiled, timing = window(found, "unprofiled", "full"), window(found, "timing", "full")
-    assert shown["steps"]["unprofiled_us"]["samples"] == [ns / 1000 for ns in unprofiled.samples_ns]
+    told = shown["steps"]["unprofiled_us"]
+    assert told["mean"] == pytest.approx(unprofiled.duration_ns / unprofiled.steps / 1000)
+    assert told["host_samples"]["samples"] == [ns / 1000 for ns in unprofiled.samples_ns]
     profiled_us = shown["steps"]["wall_us"]["mean"]
     assert shown["steps"]["inflation"] == pytest.approx(profiled_us / shown["steps"]["unprofiled_us"]["mean"], rel=0.01)
     assert timing.steps == shown["steps"]["count"]
     text = " ".join(python("-m", "stallscope", "summary", run, cwd=run).out.split())
-    assert "every 100" in text
+    assert "every 20" in text
