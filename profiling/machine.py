@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import multiprocessing
+import multiprocessing.process
 import os
 import platform
 import re
@@ -197,7 +198,12 @@ def others(
 
 def own_roots() -> frozenset[int]:
     """Return the processes whose descendants count as ours."""
-    children = [child.pid for child in multiprocessing.active_children() if child.pid]
+    children: set[int] = set()
+    for child in list(
+        getattr(multiprocessing.process, "_children", ())
+    ):  # active_children() would reap those that ended
+        with contextlib.suppress(ValueError):  # closed
+            children.add(child.pid or os.getpid())
     launcher = [os.getppid()] if "TORCHELASTIC_RUN_ID" in os.environ else []
     return frozenset([os.getpid(), *children, *launcher])
 
@@ -248,10 +254,9 @@ def cpu_torch_beside_gpu(gpu: str, torch: str) -> Finding:
 
 def gpu_unusable(gpu: str, torch: str) -> Finding:
     """Say that torch was built for a GPU and cannot use the one that is there."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     cause = (
-        f"CUDA_VISIBLE_DEVICES={hidden!r} hides it: unset it"
-        if hidden is not None
+        "CUDA_VISIBLE_DEVICES is set and hides it: unset it"
+        if "CUDA_VISIBLE_DEVICES" in os.environ
         else "update the driver, or install the torch build that fits it"
     )
     return Finding(name="gpu_unusable", text=f"torch {torch} cannot use the GPU of this machine ({gpu}): {cause}")

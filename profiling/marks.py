@@ -82,13 +82,14 @@ class Marks:
 
     # --- in and out ------------------------------------------------------------------------------
 
-    def install(self) -> None:
-        """Begin to mark. Called on the thread that trains, once the recorder runs. Does not raise."""
+    def install(self) -> bool:
+        """Begin to mark; whether it worked. Called on the thread that trains, as the recorder runs. Does not raise."""
         try:
             self._install()
         except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
             self.fail(error)
             self.remove()
+        return self.active
 
     def remove(self) -> None:
         """Take everything away again. Does not raise; may be called more than once."""

@@ -47,8 +47,8 @@ class Marking(Protocol):
     def notes(self) -> list[Finding]:
         """Return what the user should know of them."""
 
-    def install(self) -> None:
-        """Begin to mark, on the thread of the steps, while the profiler records."""
+    def install(self) -> bool:
+        """Begin to mark, on the thread of the steps, while the profiler records; False: not possible, as notes say."""
 
     def remove(self) -> None:
         """Mark no more; must not raise."""

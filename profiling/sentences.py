@@ -32,7 +32,9 @@ OWN_OPTIONS = (
     "--warmup",
     "--skip",
     "--no-summary",
+    "--scalars",
     "--cpu-only",
+    "--also-cpu",
 )
 
 

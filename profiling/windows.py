@@ -251,14 +251,16 @@ class Recorded:
 
     def _mark(self, marks: Marking) -> None:
         try:
-            marks.install()
+            if marks.install():
+                return
+            self._tools.notes.extend(marks.notes)
         except Exception as error:  # noqa: BLE001
             marks.remove()
             self._without_marks(error)
-            self._detail = [each for each in self._detail if each != "marks"]
+        self.marks = None
+        self._detail = [each for each in self._detail if each != "marks"]
 
     def _without_marks(self, error: Exception) -> None:
-        self.marks = None
         self._tools.notes.append(Finding(name="marks_failed", text=marks_failed(error)))
 
     def _open(self, tracker: StepTracker) -> None:

@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from stallscope import cli
 from stallscope.__main__ import main
 from stallscope.output import style_for, write_text
+from stallscope.profiling.sentences import OWN_OPTIONS, no_steps
 from tests.builders import TraceBuilder
 
 
@@ -272,6 +274,15 @@ def test_ctrl_c_is_one_line(
         main()
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip() == "stallscope: interrupted"
+
+
+def test_an_option_of_profile_behind_the_script_is_known() -> None:
+    """A script that fails over an option meant for `profile` is told where it belongs: every option there is."""
+    command = typer.main.get_command(cli.app).commands["profile"]
+    options = {each for parameter in command.params for each in (*parameter.opts, *parameter.secondary_opts)}
+    known = {each for each in options if each.startswith("--")} - {"--help"}
+    assert set(OWN_OPTIONS) == known
+    assert "--also-cpu stood after the script" in no_steps(2, ("--lr", "3", "--also-cpu"))
 
 
 def test_a_large_trace_of_others_is_forecast_on_request(

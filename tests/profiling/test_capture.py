@@ -15,6 +15,7 @@ from stallscope.profiling.device import Host
 from stallscope.profiling.plan import Depth, Phase, make, unusual
 from stallscope.profiling.sentences import short_round
 from stallscope.profiling.steps import StepTracker
+from stallscope.traces.manifest import Finding
 
 
 class FakeRecorder:
@@ -62,17 +63,20 @@ class FakeRecorder:
 
 
 class FakeMarks:
-    """Notes in the recorder's list when it is put in and taken out; ``broken``: it cannot be put in."""
+    """Notes in the recorder's list when it is put in and taken out; ``broken``: it cannot be put in, or says so."""
 
     notes = ()
 
-    def __init__(self, recorder, *, broken=False):
-        self.recorder, self.broken = recorder, broken
+    def __init__(self, recorder, *, broken=False, refuses=False):
+        self.recorder, self.broken, self.refuses = recorder, broken, refuses
 
     def install(self):
         self.recorder.calls.append("mark")
         if self.broken:
             raise RuntimeError("no marks today")
+        if self.refuses:
+            self.notes = (Finding(name="marks_failed", text="not today"),)
+        return not self.refuses
 
     def remove(self):
         self.recorder.calls.append("unmark")
@@ -339,6 +343,17 @@ def test_marks_that_fail_cost_nothing_but_themselves():
             "call sites and modules could not be marked (RuntimeError: no marks today); the script was not affected",
         )
     ]
+
+
+def test_marks_that_cannot_be_put_in_are_not_claimed():
+    """They say so themselves, without an exception: the window says that it has none, and what they said is kept."""
+    training = Training(marks=lambda recorder: FakeMarks(recorder, refuses=True))
+    for _ in range(22):
+        training.step()
+    training.capture.finish()
+    assert training.capture.windows[-1].detail == ["shapes"]
+    assert training.capture.marks is None
+    assert [each.text for each in training.capture.notes] == ["not today"]
 
 
 def test_a_lost_attribution_window_is_recorded_again_alone():

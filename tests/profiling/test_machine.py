@@ -1,5 +1,7 @@
 """The machine is described from what the system's own tools print; what they do not say stays unknown."""
 
+import multiprocessing
+import os
 import stat
 import subprocess
 import sys
@@ -340,6 +342,26 @@ def test_a_shared_gpu_names_who_and_how_much() -> None:
     text = machine.gpu_shared([GpuProcess(gpu=1, pid=4711, name="python", memory_bytes=2_100_000_000)]).text
     assert "python (pid 4711, 2.1 GB on GPU 1)" in text
     assert "CUDA_VISIBLE_DEVICES" in text
+
+
+def test_a_hidden_gpu_is_told_without_the_variables_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest holds no environment variables: that one is set is all that is said."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234")
+    text = machine.gpu_unusable("NVIDIA H200", "2.13.0").text
+    assert text.endswith("CUDA_VISIBLE_DEVICES is set and hides it: unset it")
+    assert "1234" not in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is to be reaped there")
+def test_children_that_have_ended_are_left_to_the_script() -> None:
+    """Ours are known by their numbers, without waiting for any: the script still gets the exit code of its child."""
+    child = multiprocessing.get_context("spawn").Process(target=sys.exit, args=(3,))
+    child.start()
+    assert child.pid is not None
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and waits to be reaped
+    assert child.pid in machine.own_roots()
+    assert os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]) == 3
+    child.join()
 
 
 def test_missing_kernels_on_amd_blame_amd_tools() -> None:

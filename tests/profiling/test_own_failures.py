@@ -2,10 +2,11 @@
 
 import json
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from tests.profiling.running import profiled, python, run_many, write
+from tests.profiling.running import manifest, profiled, python, run_many, write
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +105,7 @@ ENTRIES = {  # what is broken: by which way of training it is reached
     "function_mode _Disguises.caller": "loop",
     "function_mode _Disguises.of": "loop",
     "callsites CallSites.number": "loop",
+    "marks Marks._install": "loop",
     "module_ranges ModuleRanges.called": "loop",
     "optimizer_ranges OptimizerRanges._starts": "loop",
 }
@@ -153,6 +155,12 @@ def test_a_bug_of_ours_is_switched_off_and_said_once(run, entry):
     assert outcome["exit_code"] == 0
     told = [each for each in outcome["messages"] if "ZeroDivisionError" in each or "broken" in each]
     assert len(told) == 1
+
+
+def test_marks_that_could_not_be_put_in_are_not_claimed(run):
+    """The windows of the run whose marks failed when they were put in say that they have none."""
+    found = manifest(Path(run[0]["marks_marks__install"]["folder"]))
+    assert {tuple(each.detail) for each in found.windows if each.kind == "attribution"} == {("shapes",)}
 
 
 def test_nothing_else_is_printed(run):
