@@ -51,7 +51,10 @@ class Sigterm:
         signal.signal(signal.SIGTERM, self._handle)
         self._in_c = _setsig(signal.SIGTERM, None)
         _setsig(signal.SIGTERM, self._in_c)
-        os.register_at_fork(before=self._before_fork, after_in_parent=self._in_parent, after_in_child=self._in_child)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._in_parent, after_in_child=self._in_child
+            )
         self._watch()
         self._hide()
 
