@@ -217,6 +217,16 @@ class Recorded:
         self._tools.recorder.begin_step(self._tally.first + self._tally.steps)
         return Result.OPEN
 
+    def _warm_up(self, tracker: StepTracker) -> Result:
+        """Take a boundary before anything is recorded."""
+        self._warmed += 1
+        if self._warmed >= self._stage.warmup and not self._tools.device.busy_capturing:
+            try:
+                self._start(tracker)
+            except NoProfilerError:
+                return Result.REFUSED
+        return Result.OPEN
+
     def leave(self) -> bool:
         """Give the window up. False: the next boundary must try again, since the device cannot be waited for now."""
         self._unmark()

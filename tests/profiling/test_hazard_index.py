@@ -52,6 +52,7 @@ INDEX = {
     "G3": ["test_hazards_more.py::test_a_process_that_ends_without_a_word"],
     "G4": [
         "test_hazards.py::test_a_profiler_of_the_script",
+        "test_hazards.py::test_a_profiler_of_the_script_that_is_there_to_the_end",
         "test_capture.py::test_a_stolen_recording_is_not_exported",
         "test_capture.py::test_a_profiler_on_another_thread_finds_no_recording",
         "test_hazards.py::test_a_profiler_on_another_thread_while_a_step_takes_long",
@@ -68,7 +69,11 @@ INDEX = {
         "test_recorder.py::test_stacks_that_cannot_be_recorded_are_said",
     ],
     "G7": ["test_hazards.py::test_forked_and_spawned_children_are_left_alone"],
-    "G8": ["test_children.py::test_processes_of_a_script", "test_ranks.py::test_all_ranks_write_into_one_folder"],
+    "G8": [
+        "test_children.py::test_processes_of_a_script",
+        "test_ranks.py::test_all_ranks_write_into_one_folder",
+        "test_ranks.py::test_a_failing_rank_that_another_waits_for_in_a_collective",
+    ],
     "G9": [
         "test_block.py::test_a_recording_that_fails_does_not_stop_the_program",
         "test_own_failures.py::test_a_bug_of_ours_is_switched_off_and_said_once",
@@ -79,7 +84,11 @@ INDEX = {
         "test_glance.py::test_the_script_notices_nothing",
     ],
     "G11": ["test_hazards_more.py::test_backward_hooks_are_never_installed"],
-    "G12": ["test_bit_equal.py::test_the_same_bits", "test_ranks.py::test_output_is_as_without_us"],
+    "G12": [
+        "test_bit_equal.py::test_the_same_bits",
+        "test_bit_equal.py::test_the_same_bits_on_the_command_line",
+        "test_ranks.py::test_output_is_as_without_us",
+    ],
     "G13": [
         "test_hazards_more.py::test_names_that_break_a_trace_are_mended",
         "test_hazards_more.py::test_names_that_break_a_trace_do_not_break_the_summary",
