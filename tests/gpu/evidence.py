@@ -238,7 +238,9 @@ def replaced(target: Path, content: bytes) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Gather the evidence into a folder."""
-    parser = argparse.ArgumentParser(prog="python -m tests.gpu.evidence", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.gpu.evidence", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for evidence.json and the tar files")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--part", type=int, choices=PARTS, help="only this part (each: nine minutes)")

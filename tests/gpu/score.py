@@ -268,7 +268,9 @@ def as_json(told: Report) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, echo: Callable[[str], object] = sys.stdout.write) -> int:
     """Print the report of a folder of results."""
-    parser = argparse.ArgumentParser(prog="python -m tests.gpu.score", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.gpu.score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder with evidence.json and the tar files")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write constants and errors to this file")
     parser.add_argument("--all", action="store_true", help="pairs with doubts too")

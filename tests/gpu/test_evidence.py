@@ -19,7 +19,8 @@ import pytest
 from stallscope.analysis.fix_names import NUMBERED, TITLES
 from stallscope.demo.catalog import WORKLOADS
 from stallscope.profiling.machine import collect
-from tests.gpu import bench, evidence, experiments, measuring
+from stallscope.traces.manifest import GpuState
+from tests.gpu import bench, evidence, experiments, measuring, score
 from tests.gpu.clock import Clock
 from tests.gpu.pairs import SCHEMA, Evidence, Experiment, Part, PerStep, Variant, find_pairs, load, merged
 from tests.simulated_iris import SAMPLE
@@ -203,6 +204,24 @@ def test_what_is_too_large_is_left_out_of_the_tar_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "x.tar"]
 
 
+def test_the_governor_is_what_the_system_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word from a file; None where there is no such file."""
+    monkeypatch.setattr(evidence, "GOVERNOR", tmp_path / "scaling_governor")
+    assert evidence.governor() is None
+    evidence.GOVERNOR.write_text("performance\n", encoding="ascii")
+    assert evidence.governor() == "performance"
+
+
+def test_the_state_of_the_gpu_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clocks when the part began and ended."""
+    states = iter([GpuState(sm_mhz=1980, memory_mhz=2619), GpuState(sm_mhz=1410, slowed_by=["power"])])
+    monkeypatch.setattr(evidence, "state", lambda: next(states))
+    evidence.gather([], "p", evidence.FULL, tmp_path, Clock(60))
+    (part,) = load(tmp_path / "evidence.json").parts
+    assert part.gpu_at_start == GpuState(sm_mhz=1980, memory_mhz=2619)
+    assert part.gpu_at_end == GpuState(sm_mhz=1410, slowed_by=["power"])
+
+
 def test_a_failing_experiment_takes_no_other_with_it(tmp_path: Path) -> None:
     """One case that cannot be set up, one whose step fails later, a design that breaks: the rest is measured."""
     calls = itertools.count()
@@ -265,6 +284,10 @@ def test_the_whole_program_in_short(tmp_path: Path) -> None:
     assert [(pair["fix"], pair["number"], pair["after"]) for pair in told] == [("record_every", 10, "item-10")]
     baseline, same = (e.variants[0] for e in found.experiments[:2])
     assert baseline.traces == same.traces, "the same training was recorded twice"
+    said: list[str] = []
+    assert score.main([str(out), "--all"], said.append) == 0
+    assert "E2 foreach" in said[0]
+    assert "none: this run used no GPU" in said[0]
 
 
 def check(experiment: Experiment, packed: set[str]) -> None:
