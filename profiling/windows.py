@@ -198,13 +198,13 @@ class Recorded:
         return self._count(tracker, now)
 
     def _warm_up(self, tracker: StepTracker) -> Result:
+        """Take a boundary before anything is recorded."""
         self._warmed += 1
-        if self._warmed < self._stage.warmup or self._tools.device.busy_capturing:
-            return Result.OPEN
-        try:
-            self._start(tracker)
-        except NoProfilerError:
-            return Result.REFUSED
+        if self._warmed >= self._stage.warmup and not self._tools.device.busy_capturing:
+            try:
+                self._start(tracker)
+            except NoProfilerError:
+                return Result.REFUSED
         return Result.OPEN
 
     def _count(self, tracker: StepTracker, now: int) -> Result:
@@ -215,16 +215,6 @@ class Recorded:
         if full and not self._tools.device.busy_capturing:
             return self._close()
         self._tools.recorder.begin_step(self._tally.first + self._tally.steps)
-        return Result.OPEN
-
-    def _warm_up(self, tracker: StepTracker) -> Result:
-        """Take a boundary before anything is recorded."""
-        self._warmed += 1
-        if self._warmed >= self._stage.warmup and not self._tools.device.busy_capturing:
-            try:
-                self._start(tracker)
-            except NoProfilerError:
-                return Result.REFUSED
         return Result.OPEN
 
     def leave(self) -> bool:
