@@ -14,6 +14,14 @@ from tests.gpu import steps
 from tests.gpu.steps import DEEP, IRIS, Copy, Loaded, Streamed
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays_compiled() -> Iterator[None]:
+    """Other tests of this process ask whether anything has been compiled."""
+    yield
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+
+
 def losses(make: steps.Make, monkeypatch: pytest.MonkeyPatch, count: int = 12) -> list[float]:
     """The losses of the first steps of a training."""
     found: list[float] = []
