@@ -98,13 +98,13 @@ def how(workload: Workload, result: Result) -> list[str]:
 
 
 def load_line(result: Result) -> str:
-    """How busy the machine was, and a warning where the measured programs had company."""
+    """How busy the machine was, and a warning where the measured programs may have had company."""
     if result.load is None:
         return "How busy the machine was is not known."
     before, after = result.load
     line = f"Load of the machine (1-minute mean): {before} when the demo began, {after} when it ended."
     if before > result.machine.cores / 2:
-        line += " Other programs were running on it: differences of a few percent say nothing."
+        line += " It was not idle when it began: differences of a few percent may be its."
     return line
 
 
