@@ -67,9 +67,8 @@ def test_idle_units(filled: float, busy: float, word: str) -> None:
     ("seldom", "word"),
     [
         (steady(92), "confirmed"),
-        (steady(80), "wrong"),
-        (steady(100), "wrong"),
         (steady(80), "depends"),  # a saving, of another size
+        (steady(100), "wrong"),
         ((99.8, 84.0, 92.0), "cannot tell"),  # about 8 %, and anything else
         ((60.0, 140.0, 90.0), "cannot tell"),
     ],
