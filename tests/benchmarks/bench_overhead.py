@@ -23,11 +23,15 @@ from tests.benchmarks.measure import ROOT, Row
 
 ROUNDS = 9
 STEPS = AFTER_STEPS + 6000  # enough to see beyond the window that is sampled after the recordings
+OURS = ("-m", "stallscope", "profile", "--no-summary")
 LATE = 3000  # the last steps, in which nothing is sampled any more
+TURN = 50
 RECORDED = 400  # a window of 50 is over in 15 ms: whatever else the machine does then would be all of it
 
 # The network and the data size of the Iris workload; the script times each of its steps itself. Given "torch", it
-# records RECORDED of them with torch's own profiler, at about the place where our full timing window is.
+# records RECORDED of them with torch's own profiler, at about the place where our full timing window is. Given "turns",
+# it takes our optimizer hooks out of torch's tables for TURN steps, puts them in for TURN, and so on, once the
+# recordings are through: what they cost within one process, however the machine changes from run to run.
 SCRIPT = f"""
 import json, sys, time, torch
 from torch import nn
@@ -42,7 +46,14 @@ if sys.argv[1:] == ["torch"]:
     when = schedule(wait=1500, warmup=3, active={RECORDED}, repeat=1)
     theirs, count = profile(activities=[ProfilerActivity.CPU], schedule=when), {1600 + RECORDED}
     theirs.start()
+hidden = sys.modules["torch.optim.optimizer"]
+hooks = hidden._global_optimizer_pre_hooks, hidden._global_optimizer_post_hooks
+kept = [{{}}, {{}}]
 for step in range(count):
+    if sys.argv[1:] == ["turns"] and step >= 1500 and step % {TURN} == 0:
+        for table, out in zip(hooks, kept):
+            now = dict(table)
+            table.clear(); table.update(out); out.clear(); out.update(now)
     marks.append(time.perf_counter_ns())
     optimizer.zero_grad()
     loss = criterion(model(x), y)
@@ -58,9 +69,9 @@ print(json.dumps(marks))
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Median ns per step of the bare script, under ``torch.profiler``, in each of our windows, and after them.
+    """The ns of a step of the bare script, under ``torch.profiler``, in each of our windows, and after them.
 
-    Medians over single steps, since whatever else runs on the machine only ever makes some of them longer. ``early``:
+    The lower quartile of the single steps: whatever else runs on the machine only ever makes them longer. ``early``:
     of the same steps of the bare script as those of the unprofiled window.
     """
 
@@ -72,6 +83,8 @@ class Round:
     attribution: float
     sampled: float
     late: float
+    hooked_sampled: float  # hooks in ÷ hooks out, in turn
+    hooked_late: float
 
 
 def run() -> list[Row]:
@@ -88,6 +101,8 @@ def run() -> list[Row]:
         Row("bare torch.profiler ÷ bare", _spread([each.torch / each.bare for each in rounds])),
         Row("attribution window ÷ unprofiled", _spread([each.attribution / each.unprofiled for each in rounds])),
         Row("after the recordings, sampled ÷ bare", _spread([each.sampled / each.bare for each in rounds], goal=1.08)),
+        Row("optimizer hooks in ÷ out, in turn, sampled", _spread([each.hooked_sampled for each in rounds], goal=1.02)),
+        Row("optimizer hooks in ÷ out, in turn, at last", _spread([each.hooked_late for each in rounds], goal=1.08)),
         Row("after the last window ÷ bare", _spread([each.late / each.bare for each in rounds], goal=1.08)),
     ]
 
@@ -101,25 +116,44 @@ def _spread(ratios: list[float], goal: float | None = None) -> str:
 def _round(script: Path) -> Round:
     bare = _run([str(script)], script.parent)
     theirs = _run([str(script), "torch"], script.parent)
-    ours = _run(["-m", "stallscope", "profile", "--no-summary", "--steps", str(RECORDED), str(script)], script.parent)
-    newest = max((script.parent / "runs").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+    ours = _run([*OURS, "--steps", str(RECORDED), str(script)], script.parent)
+    turns = _run(
+        ["-m", "stallscope", "profile", "--no-summary", "--name", "turns", str(script), "turns"], script.parent
+    )
+    newest = max((script.parent / "runs").glob("train*"), key=lambda folder: folder.stat().st_mtime_ns)
     manifest = msgspec.json.decode((newest / "stallscope.json").read_bytes(), type=Manifest)
     windows = {(each.kind, each.round): each for each in manifest.windows}
     unprofiled = windows["unprofiled", "full"]
     return Round(
-        bare=statistics.median(bare[-LATE:]),
-        early=statistics.median(bare[unprofiled.first_step : unprofiled.first_step + unprofiled.steps]),
-        torch=statistics.median(theirs[1503 : 1503 + RECORDED - 1]),  # without the one that its end makes longer
+        bare=_quartile(bare[-LATE:]),
+        early=_quartile(bare[unprofiled.first_step : unprofiled.first_step + unprofiled.steps]),
+        torch=_quartile(theirs[1503 : 1503 + RECORDED - 1]),  # without the one that its end makes longer
         unprofiled=_step(unprofiled),
         timing=_step(windows["timing", "full"]),
         attribution=_step(windows["attribution", "full"]),
         sampled=_step(windows["unprofiled", "after"]),
-        late=statistics.median(ours[-LATE:]),
+        late=_quartile(ours[-LATE:]),
+        hooked_sampled=_in_turn(turns, 1500 + 4 * TURN, 1000 + AFTER_STEPS // 2),
+        hooked_late=_in_turn(turns, STEPS - LATE, STEPS),
     )
 
 
+def _in_turn(steps: list[int], start: int, end: int) -> float:
+    """Hooks are out first, from step 1500 on."""
+    sides: tuple[list[int], list[int]] = ([], [])
+    for number in range(start, end):
+        if number % TURN:  # the first step of a turn holds the change itself
+            sides[(number - 1500) // TURN % 2].append(steps[number])
+    out, hooked = map(_quartile, sides)
+    return hooked / out
+
+
 def _step(window: Window) -> float:
-    return statistics.median(window.samples_ns)
+    return _quartile(window.samples_ns)
+
+
+def _quartile(steps: list[int]) -> float:
+    return statistics.quantiles(steps, n=4)[0]
 
 
 def _run(argv: list[str], folder: Path) -> list[int]:
