@@ -336,6 +336,7 @@ class Capture:
 
     def _rest(self, tracker: StepTracker) -> None:
         """All is recorded: only count."""
+        self._tools.output.quiet(on=False)
         if tracker.blind or self._tools.sight.hide(tracker):
             tracker.blind = True
             self._tools.sight.count(tracker, None)

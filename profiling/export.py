@@ -146,7 +146,7 @@ class RunFolder:
         self._later(lambda: self._write_manifest(manifest))
 
     def quiet(self, on: bool) -> None:
-        """Hold background work while an unprofiled or a timing window is open (for two seconds at most)."""
+        """Hold background work while windows follow each other (each piece for two seconds at most)."""
         if on:
             self._may_work.clear()
         else:

@@ -73,4 +73,4 @@ class Output(Protocol):
         """Write the manifest anew."""
 
     def quiet(self, on: bool) -> None:
-        """Do nothing in the background while times are taken."""
+        """Do nothing in the background, at least for a while, so that what is timed is not disturbed."""

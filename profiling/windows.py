@@ -152,8 +152,6 @@ class Unprofiled:
         if after is not None and self._operations_before is not None:
             self.operations = after - self._operations_before
         self._finish(closed, device.state())
-        if self._stage.open_ended:  # else a timing window follows
-            self._tools.output.quiet(on=False)
         return Result.CLOSED
 
     def _finish(self, closed: int, gpu: GpuState | None) -> None:
@@ -178,7 +176,7 @@ class Recorded:
         self._tally = _Tally(tracker.completed, 0, None)
         self.marks = self._make_marks() if stage.detail.marks else None
         detail = dataclasses.replace(stage.detail, marks=self.marks is not None)
-        tools.output.quiet(on=stage.kind == "timing")
+        tools.output.quiet(on=True)
         tools.pace.record(tracker.completed, steps)
         self._activities, self._detail = tools.recorder.prepare(tools.device.name, detail)
         if stage.warmup == 0:
@@ -292,7 +290,6 @@ class Recorded:
         self._unmark()
         self._tools.device.synchronize()
         closed = self._tools.clock()
-        self._tools.output.quiet(on=False)
         gpu = self._tools.device.state()
         if not self._tools.recorder.stop():
             return Result.LOST
