@@ -151,9 +151,11 @@ def _threads(run: Run) -> str | None:
 
 
 def _differing(sides: Sides, name: str, words: str, pick: Callable[[Run], str | None]) -> Iterator[Note]:
-    values = {value for value in map(pick, _all(sides)) if value is not None}
-    if len(values) > 1:
-        yield Note(name=name, text=f"{words}: {' and '.join(sorted(values))}")
+    before, after = ({value for value in map(pick, side) if value is not None} for side in sides)
+    if len(before) == len(after) == 1 and before != after:
+        yield Note(name=name, text=f"{words}: {before.pop()} before, {after.pop()} after")
+    elif len(before | after) > 1:
+        yield Note(name=name, text=f"{words}: {' and '.join(sorted(before | after))}")
 
 
 def _not_alone(sides: Sides) -> Iterator[Note]:

@@ -13,7 +13,7 @@ from stallscope.analysis.launch_histogram import LaunchHistogram
 from stallscope.analysis.memory import MemoryOverTime
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.definitions import OF_A_RUN, definitions
-from stallscope.analysis.report.header import answer, extent, extras, header
+from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.html_charts import KIND_WORDS, forecast_bars, legend, step_bars
 from stallscope.analysis.report.html_launches import launch_histogram
 from stallscope.analysis.report.html_memory import memory_series
@@ -55,6 +55,8 @@ def _sections(
     verdict = summary.verdict
     yield "<main><h1>Stallscope report</h1>"
     yield f'<p class="answer">{escape(answer(summary))}</p><p class="said">{escape(verdict.text)}</p>'
+    found = how(summary)
+    yield f'<p class="note">{escape(found)}</p>' if found else ""
     yield _facts(summary)
     yield section("One step" if summary.steps.source == "profiler_step" else "The whole trace", step_bars(summary))
     yield '<div class="columns">'
