@@ -53,7 +53,7 @@ def test_the_same_bits(run, name):
     assert ours == plain
     assert plain[name].count("\n") >= 5
     assert our_files == plain_files
-    assert list(our_files) == [f"{name}.weights"]
+    assert f"{name}.weights" in our_files
 
 
 STEPS = {"with_lightning": 320, "with_trainer": 150, "with_accelerate": 192}
