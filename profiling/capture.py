@@ -285,6 +285,7 @@ class Capture:
                 self._leave_window()
             case Result.UNWRITABLE | Result.REFUSED:
                 self._leave_window()
+                self._tools.output.quiet(on=False)
                 self._stage = len(self.plan.stages)
                 self._rest(tracker)
 
@@ -302,6 +303,7 @@ class Capture:
         if ended.window.trace is not None:
             self._tools.output.window_closed()
         if self.phase is Phase.DONE:
+            self._tools.output.quiet(on=False)
             self._report(self.phase, 0, 0)
 
     def _say_if_short(self, ended: Recorded, window: Window) -> None:
@@ -336,7 +338,6 @@ class Capture:
 
     def _rest(self, tracker: StepTracker) -> None:
         """All is recorded: only count."""
-        self._tools.output.quiet(on=False)
         if tracker.blind or self._tools.sight.hide(tracker):
             tracker.blind = True
             self._tools.sight.count(tracker, None)
