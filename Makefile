@@ -25,11 +25,11 @@ check: $(VENV)/.installed-dev ## ruff, mypy strict, import-linter
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev ## run the benchmarks (ratios within one run)
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.evidence.benchmarks $(ARGS)
 
 fuzz: $(VENV)/.installed-fuzz ## fuzz the scanner and the reader, FUZZ_SECONDS each (default 60; Linux)
-	$(BIN)/python -m tests.fuzz scan --seconds $(FUZZ_SECONDS)
-	$(BIN)/python -m tests.fuzz read --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.evidence.fuzz scan --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.evidence.fuzz read --seconds $(FUZZ_SECONDS)
 
 clean: ## remove the virtual environment and caches (run folders stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz build dist *.egg-info

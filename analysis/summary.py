@@ -9,37 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from stallscope.analysis import (
-    attribution_rows,
-    contract,
-    intervals,
-    ledger_rows,
-    step_rows,
-    sync_rows,
-)
-from stallscope.analysis.attribution import KernelTotals, Operators, find_kernels, find_operators
-from stallscope.analysis.attribution_health import attribution_issues, attribution_of
-from stallscope.analysis.backward import Backward, find_backward
-from stallscope.analysis.breakdown import Activity, find_activity
-from stallscope.analysis.call_sites import CallSites, find_call_sites
-from stallscope.analysis.copy_sites import CopySite, find_copy_sites
-from stallscope.analysis.counterfactual import find_replayed
-from stallscope.analysis.doubts import find_doubts
-from stallscope.analysis.facts import find_facts, find_loader_workers
-from stallscope.analysis.findings import find_findings
-from stallscope.analysis.fix_names import Wanted
-from stallscope.analysis.forecasting import LARGE, MOST_FORECAST, MOST_REPLAYED, find_forecast, is_large
-from stallscope.analysis.idle import IdleCauses, find_idle
-from stallscope.analysis.launch_stats import LaunchCosts, find_launch_costs
-from stallscope.analysis.launches import Launches, find_launches, launch_issues
-from stallscope.analysis.linking import Linking, find_linking
-from stallscope.analysis.losses import Losses, find_losses
-from stallscope.analysis.memcpy import Copies, find_copies
-from stallscope.analysis.memory import find_memory
-from stallscope.analysis.modules import Modules, find_modules
-from stallscope.analysis.places import Places
-from stallscope.analysis.queue import Queue, find_queue
-from stallscope.analysis.run_facts import (
+from stallscope.analysis.answer.verdict import DOUBT, REFUSE, judge
+from stallscope.analysis.causes.facts import find_facts, find_loader_workers
+from stallscope.analysis.causes.findings import find_findings
+from stallscope.analysis.columns import intervals
+from stallscope.analysis.contract import summary as contract
+from stallscope.analysis.fill import attribution_rows, ledger_rows, step_rows, sync_rows
+from stallscope.analysis.fill.attribution_health import attribution_issues, attribution_of
+from stallscope.analysis.fill.memory import find_memory
+from stallscope.analysis.fill.run_facts import (
     find_machine,
     find_periodic_work,
     find_run_findings,
@@ -47,18 +25,35 @@ from stallscope.analysis.run_facts import (
     find_unprofiled,
     wall_times,
 )
-from stallscope.analysis.scaling import scale
-from stallscope.analysis.steps import Window, find_window
-from stallscope.analysis.sync import Syncs, find_syncs, waits_without_work
+from stallscope.analysis.fixes.names import Wanted
+from stallscope.analysis.forecast.forecasting import LARGE, MOST_FORECAST, MOST_REPLAYED, find_forecast, is_large
+from stallscope.analysis.forecast.scaling import scale
+from stallscope.analysis.forecast.whatif import refusal
+from stallscope.analysis.replay.counterfactual import find_replayed
+from stallscope.analysis.stages.activity import Activity, find_activity
+from stallscope.analysis.stages.backward import Backward, find_backward
+from stallscope.analysis.stages.call_sites import CallSites, find_call_sites
+from stallscope.analysis.stages.copy_sites import CopySite, find_copy_sites
+from stallscope.analysis.stages.doubts import find_doubts
+from stallscope.analysis.stages.idle import IdleCauses, find_idle
+from stallscope.analysis.stages.launch_stats import LaunchCosts, find_launch_costs
+from stallscope.analysis.stages.launches import Launches, find_launches, launch_issues
+from stallscope.analysis.stages.linking import Linking, find_linking
+from stallscope.analysis.stages.losses import Losses, find_losses
+from stallscope.analysis.stages.memcpy import Copies, find_copies
+from stallscope.analysis.stages.modules import Modules, find_modules
+from stallscope.analysis.stages.operators import KernelTotals, Operators, find_kernels, find_operators
+from stallscope.analysis.stages.places import Places
+from stallscope.analysis.stages.queue import Queue, find_queue
+from stallscope.analysis.stages.steps import Window, find_window
+from stallscope.analysis.stages.sync import Syncs, find_syncs, waits_without_work
 from stallscope.analysis.units import percent
-from stallscope.analysis.verdict import DOUBT, REFUSE, judge
-from stallscope.analysis.whatif import refusal
-from stallscope.traces.issues import Severity, TraceIssue, grade
-from stallscope.traces.manifest import Manifest
-from stallscope.traces.trace import Trace
+from stallscope.traces.model.issues import Severity, TraceIssue, grade
+from stallscope.traces.model.manifest import Manifest
+from stallscope.traces.model.trace import Trace
 
 if TYPE_CHECKING:
-    from stallscope.analysis.join import Joined
+    from stallscope.analysis.stages.join import Joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +169,7 @@ def analyse(trace: Trace, manifest: Manifest | None = None, attribution: Trace |
 
 
 def _joined(trace: Trace, window: Window, attribution: Trace, manifest: Manifest) -> Joined | None:
-    from stallscope.analysis.join import join  # noqa: PLC0415 - a bare trace has nothing to join
+    from stallscope.analysis.stages.join import join  # noqa: PLC0415 - a bare trace has nothing to join
 
     return join(trace, window, attribution, manifest)
 
@@ -197,7 +192,7 @@ def summarize(
     summary = summary_of(analyse(trace, manifest, attribution), manifest, fixes, bounded=bounded)
     if not peers:
         return summary
-    from stallscope.analysis.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
+    from stallscope.analysis.peers.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
 
     return msgspec.structs.replace(summary, peers=find_peers(trace, summary))
 

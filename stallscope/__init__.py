@@ -20,7 +20,7 @@ if _TYPE_CHECKING:
 
     from stallscope.api import compare, summarize
     from stallscope.recording import profile
-    from stallscope.traces.read import read
+    from stallscope.traces.read.read import read
 
 _here = _Path(__file__).parent
 if (_here / "traces").is_file():  # a link that git wrote as text

@@ -44,8 +44,8 @@ def main() -> NoReturn:
 
 
 def _print(paths: list[Path], form: str) -> int:
-    from stallscope.summaries import print_summaries  # noqa: PLC0415 - within what catches all
-    from stallscope.traces.limits import DEFAULT  # noqa: PLC0415
+    from stallscope.commands.summary import print_summaries  # noqa: PLC0415 - within what catches all
+    from stallscope.traces.text.limits import DEFAULT  # noqa: PLC0415
 
     return print_summaries(paths, DEFAULT, form=form, output=None, force=False, strict=False, peers=False)
 

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stallscope.analysis.compare_runs import RunFigures
-from stallscope.analysis.contract import Summary
-from stallscope.analysis.contract_rows import RankRow
-from stallscope.analysis.rank_conflicts import with_conflicts
-from stallscope.analysis.ranks import are_of_one_job, row_of_manifest, row_of_summary
+from stallscope.analysis.compare.runs import RunFigures
+from stallscope.analysis.contract.rows import RankRow
+from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.fill.rank_conflicts import with_conflicts
+from stallscope.analysis.fill.ranks import are_of_one_job, row_of_manifest, row_of_summary
 from stallscope.analysis.summary import Stages, analyse, summary_of
 from stallscope.analysis.summary import summarize as summarize_trace
-from stallscope.traces.errors import BadInput, Refused
-from stallscope.traces.issues import Severity, TraceIssue
-from stallscope.traces.limits import DEFAULT, Limits
-from stallscope.traces.read import read
-from stallscope.traces.runs import Run, Worker, find_runs
-from stallscope.traces.trace import Trace
+from stallscope.traces.model.errors import BadInput, Refused
+from stallscope.traces.model.issues import Severity, TraceIssue
+from stallscope.traces.model.trace import Trace
+from stallscope.traces.read.read import read
+from stallscope.traces.runs.runs import Run, Worker, find_runs
+from stallscope.traces.text.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
-    from stallscope.analysis.compare import Comparison
-    from stallscope.analysis.fix_names import Wanted
-    from stallscope.analysis.health import HealthReport
+    from stallscope.analysis.compare.compare import Comparison
+    from stallscope.analysis.fill.health import HealthReport
+    from stallscope.analysis.fixes.names import Wanted
 
 # What a summary does not need is imported by the function that needs it.
 # ruff: noqa: PLC0415
@@ -205,8 +205,8 @@ def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:
 
 
 def _health(run: Run, worker: Worker, limits: Limits) -> HealthReport:
-    from stallscope.analysis.health import find_health
-    from stallscope.traces.details import read_details
+    from stallscope.analysis.fill.health import find_health
+    from stallscope.traces.describe.details import read_details
 
     trace = _trace(run, worker, limits)
     return find_health(trace, _summary(trace, run, worker, limits), read_details(trace.path, limits=limits))
@@ -219,7 +219,7 @@ def summarize(path: str | Path, *, rank: int | None = None) -> Summary:
 
 def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path], limits: Limits = DEFAULT) -> Comparison:
     """Compare two sides, each given as traces, run folders, or folders of repeated runs."""
-    from stallscope.analysis import compare as comparing
+    from stallscope.analysis.compare import compare as comparing
 
     return comparing.compare(_side(baseline, limits), _side(candidate, limits))
 

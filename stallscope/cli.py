@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from stallscope import __version__
-from stallscope.cli_options import (
+from stallscope.commands.options import (
     CopiedTrace,
     CopyFile,
     Force,
@@ -23,10 +23,10 @@ from stallscope.cli_options import (
     PlainFormat,
 )
 from stallscope.outcome import exit_code
-from stallscope.profiling.plan import Depth
+from stallscope.profiling.record.plan import Depth
 
 if TYPE_CHECKING:
-    from stallscope.traces.limits import Limits
+    from stallscope.traces.text.limits import Limits
 
 OPTIONS_FIRST = {"allow_interspersed_args": False}  # what follows SCRIPT is the script's
 
@@ -99,7 +99,7 @@ def profile(
     The script sees what `python SCRIPT ARGS` would give it; stdout and exit code are the script's own.
     Everything stallscope has to say goes to stderr. Options go before SCRIPT.
     """
-    from stallscope.profiling.options import Options
+    from stallscope.profiling.run.options import Options
 
     options = Options(
         target=target,
@@ -115,7 +115,7 @@ def profile(
         cpu_only=cpu_only,
     )
     # The script runs after the parser has returned: it swallows Ctrl-C and end-of-file otherwise.
-    from stallscope.profiled import run_script
+    from stallscope.commands.profile import run_script
 
     return lambda: run_script(options, summary=not no_summary, also_cpu=also_cpu, scalars=scalars)
 
@@ -149,7 +149,7 @@ def summary(
 
     Of a run folder the newest timing span is read: that of rank 0 if there are several, the others being listed.
     """
-    from stallscope.summaries import print_health, print_summaries
+    from stallscope.commands.summary import print_health, print_summaries
 
     limits = _limits(max_size, max_ratio, max_depth, max_memory)
     if health:
@@ -227,7 +227,7 @@ def whatif(
     Of a trace that was recorded by `stallscope profile` the forecast is in time without the profiler. A trace too
     doubtful for a forecast gets none, and the reason. --fix takes record_every=N and dataloader_workers=N too.
     """
-    from stallscope import forecasts
+    from stallscope.commands import whatif as forecasts
 
     if constants:
         return forecasts.print_constants(form=format, output=output, force=force)
@@ -252,7 +252,7 @@ def redact(
     """
     from stallscope.api import trace_of
     from stallscope.output import write_copy
-    from stallscope.traces import redact as redacting
+    from stallscope.traces.out import redact as redacting
 
     trace = trace_of(trace)
     write_copy(trace, output, redacting.redact(trace, drop_shapes=drop_shapes), force=force)
@@ -275,7 +275,7 @@ def report(
     The verdict, the step as a bar and as a timeline to zoom into, every table of the summary, the health of the trace.
     Of two traces, runs or folders of repeated runs: the comparison, before and after.
     """
-    from stallscope.reporting import comparison_page, page
+    from stallscope.commands.report import comparison_page, page
 
     _must_be_free(output, force=force)
     limits = _limits(max_size, max_ratio, max_depth, max_memory)
@@ -298,8 +298,8 @@ def annotate(
     Added, as a process named Stallscope: the verdict over each step, the critical path, why each GPU idles, where each
     thread waits for it; as counters queued launches, copy speed, GPU memory. The trace's own events stay byte for byte.
     """
-    from stallscope.annotating import annotated
     from stallscope.api import trace_of
+    from stallscope.commands.annotate import annotated
     from stallscope.output import write_copy
 
     trace = trace_of(trace)
@@ -315,7 +315,7 @@ def env(
 ) -> Any:
     """Describe the machine as it matters here: CPU, GPU, driver, torch build, who else uses the GPU."""
     from stallscope.analysis.report import env_text
-    from stallscope.profiling import machine
+    from stallscope.profiling.machine import machine
 
     if output is not None:
         _must_be_free(output, force=force)
@@ -356,7 +356,7 @@ def demo(
 
 
 def _limits(size: float | None, ratio: float | None, depth: int | None, memory: float | None) -> Limits:
-    from stallscope.traces.limits import limits
+    from stallscope.traces.text.limits import limits
 
     return limits(size, ratio, depth, memory)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from stallscope.traces.errors import BadInput, Refused, StallscopeError
+from stallscope.traces.model.errors import BadInput, Refused, StallscopeError
 
 BUG = StallscopeError.exit_code
 DEGRADED = 3

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stallscope.analysis.report.style import Style
-from stallscope.traces.errors import BadInput, OutputExists
+from stallscope.traces.model.errors import BadInput, OutputExists
 
 WIDEST = 100  # columns; longer lines are harder to read than to scroll
 PIPE_WIDTH = 80

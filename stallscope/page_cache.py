@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 import stallscope
-from stallscope.traces.errors import StallscopeError
-from stallscope.traces.runs import MANIFEST_NAME, find_runs
+from stallscope.traces.model.errors import StallscopeError
+from stallscope.traces.runs.runs import MANIFEST_NAME, find_runs
 
 FOLDER: Final = ".stallscope"
 SUFFIX: Final = ".page.gz"

@@ -9,15 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stallscope.profiling import session, voice
-from stallscope.profiling.options import Options, run_name
-from stallscope.profiling.plan import Depth
-from stallscope.profiling.runner import Target
-from stallscope.traces.errors import BadInput, StallscopeError
-from stallscope.traces.manifest import Finding
+from stallscope.profiling.record.plan import Depth
+from stallscope.profiling.run import session
+from stallscope.profiling.run.options import Options, run_name
+from stallscope.profiling.run.runner import Target
+from stallscope.profiling.words import voice
+from stallscope.traces.model.errors import BadInput, StallscopeError
+from stallscope.traces.model.manifest import Finding
 
 if TYPE_CHECKING:
-    from stallscope.analysis.contract import Summary
+    from stallscope.analysis.contract.summary import Summary
 
 # A summary is made, and shown, only when it is asked for.
 # ruff: noqa: PLC0415

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stallscope import api
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.output import say_written, write_file
-from stallscope.traces.errors import BadInput
-from stallscope.traces.runs import Run, Span, Worker, find_runs
+from stallscope.traces.model.errors import BadInput
+from stallscope.traces.runs.runs import Run, Span, Worker, find_runs
 
 FILE_VERSION = "brain.Event:2"  # what readers expect of the first record
 TAGS = "stallscope/"

@@ -11,7 +11,7 @@ from stallscope.analysis.tensorboard.pages import Key, Made, Page
 from stallscope.analysis.tensorboard.plugin import StallscopePlugin
 
 if TYPE_CHECKING:
-    from stallscope.traces.limits import Limits
+    from stallscope.traces.text.limits import Limits
 
 # Nobody has asked for a page when TensorBoard starts: it starts without numpy and the analysis.
 # ruff: noqa: PLC0415
@@ -42,7 +42,7 @@ def made(page: Page, asked: Key) -> Made:
 
 def _made(page: Page, asked: Key) -> Made:
     from stallscope import lean
-    from stallscope.traces.limits import Limits
+    from stallscope.traces.text.limits import Limits
 
     lean.import_numpy()
     limits = Limits(watch=page.reading)
@@ -50,8 +50,9 @@ def _made(page: Page, asked: Key) -> Made:
 
 
 def _one(page: Page, path: Path, limits: Limits) -> Made:
-    from stallscope import api, reporting
+    from stallscope import api
     from stallscope.analysis.report import as_json
+    from stallscope.commands import report as reporting
 
     summary, stages = api.explained(path, limits)
     page.does("drawing the page")
@@ -59,8 +60,8 @@ def _one(page: Page, path: Path, limits: Limits) -> Made:
 
 
 def _two(page: Page, asked: Key, limits: Limits) -> Made:
-    from stallscope import reporting
     from stallscope.analysis.report import compare_json
+    from stallscope.commands import report as reporting
 
     before, after = asked
     compared = reporting.compared(before.path, after.path, limits, names=(before.name, after.name))

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from stallscope.traces.read import read
-from stallscope.traces.trace import Trace
+from stallscope.traces.model.trace import Trace
+from stallscope.traces.read.read import read
 
 PID = 4242
 MAIN_THREAD = 4242

@@ -5,8 +5,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from stallscope.demo.results import Recorded, Repeat, Result, VariantResult
-from stallscope.profiling.machine import collect
-from stallscope.traces.manifest import Gpu
+from stallscope.profiling.machine.machine import collect
+from stallscope.traces.model.manifest import Gpu
 
 
 def recording(**figures: Any) -> Recorded:

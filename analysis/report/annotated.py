@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from stallscope.analysis.tracks import Counter, Slice, Track
-from stallscope.traces.trace import Trace
+from stallscope.analysis.views.tracks import Counter, Slice, Track
+from stallscope.traces.model.trace import Trace
 
 CATEGORY: Final = "stallscope"
 PROCESS: Final = "Stallscope"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report.table import step_us
 
 OPERATORS: Final = "in operators"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stallscope.analysis.compare_contract import Comparison
+from stallscope.analysis.contract.compare import Comparison
 from stallscope.analysis.report import as_json
 
 

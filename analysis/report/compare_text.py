@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from rich.cells import cell_len
 
-from stallscope.analysis.compare_contract import (
+from stallscope.analysis.contract.compare import (
     ArgumentChange,
     Change,
     Comparison,

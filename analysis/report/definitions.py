@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stallscope.analysis.report.html_page import escape, prose
+from stallscope.analysis.report.html.page import escape, prose
 
 Defined = tuple[str, str]
 

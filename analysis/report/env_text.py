@@ -8,7 +8,7 @@ import msgspec
 
 from stallscope.analysis.report.style import Style, safe
 from stallscope.analysis.units import quantity
-from stallscope.traces.manifest import Finding, Gpu, GpuProcess, Machine
+from stallscope.traces.model.manifest import Finding, Gpu, GpuProcess, Machine
 
 ENV_SCHEMA = "stallscope.env/1"
 LABEL = 11  # columns of the left-hand words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.units import microseconds, percent
 
 MOST = 5

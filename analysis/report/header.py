@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.contract import GpuInfo, IssueInfo, Summary
-from stallscope.analysis.ranks import rank_spread
+from stallscope.analysis.contract.summary import GpuInfo, IssueInfo, Summary
+from stallscope.analysis.fill.ranks import rank_spread
 from stallscope.analysis.units import microseconds, percent, quantity
 
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import msgspec
 
-from stallscope.analysis.health import CategoryCover, HealthReport, LinkQuality, Part
+from stallscope.analysis.fill.health import CategoryCover, HealthReport, LinkQuality, Part
 from stallscope.analysis.report.as_json import document
 from stallscope.analysis.report.style import Colour, Style, pad, shorten, wrap
 from stallscope.analysis.units import microseconds, percent

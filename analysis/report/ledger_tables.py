@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.contract import CopySite, MemcpyRow, Summary, SyncSite
+from stallscope.analysis.causes.waits import BY_CALL, CAUSES, spoken
+from stallscope.analysis.contract.summary import CopySite, MemcpyRow, Summary, SyncSite
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
 from stallscope.analysis.units import count, microseconds, percent, quantity
-from stallscope.analysis.wait_causes import BY_CALL, CAUSES, spoken
 
 WOULD_WAIT = "Lines that would make the CPU wait, were the tensors on a GPU"
 WORTH = 0.01  # share of the step from which a wait gets a sentence

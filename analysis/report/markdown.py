@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import findings_text, ledger_tables, peers_text
 from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.style import safe, shorten

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from stallscope.analysis.contract import Summary
-from stallscope.analysis.contract_rows import PeerRow
+from stallscope.analysis.contract.rows import PeerRow
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report.style import Style, pad, wrap
 from stallscope.analysis.report.table import Table
 from stallscope.analysis.units import count, microseconds, percent

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from stallscope.analysis.contract import Summary
-from stallscope.analysis.contract_rows import ModuleRow
+from stallscope.analysis.causes.waits import spoken
+from stallscope.analysis.contract.rows import ModuleRow
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share
 from stallscope.analysis.units import count, microseconds
-from stallscope.analysis.wait_causes import spoken
 
 NO_MODULE = "(no module)"
 PLACES = 8  # rows of the table of places

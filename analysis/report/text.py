@@ -5,8 +5,8 @@ Every name from the trace is made safe and cut to its column; no line is wider t
 
 from __future__ import annotations
 
-from stallscope.analysis.contract import Summary
-from stallscope.analysis.forecasting import LARGE
+from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.forecast.forecasting import LARGE
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.bars import (
     EXCHANGES,

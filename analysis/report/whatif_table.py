@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.calibration import PROFILED
-from stallscope.analysis.contract import Summary
-from stallscope.analysis.contract_forecast import ForecastBase, StepRange, WhatIf
+from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
+from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.forecast.calibration import PROFILED
 from stallscope.analysis.report.table import Row, Table
 from stallscope.analysis.units import microseconds, percent
 

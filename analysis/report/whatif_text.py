@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stallscope.analysis.constants import TABLE, UNMEASURED
-from stallscope.analysis.contract import Summary
-from stallscope.analysis.contract_forecast import ForecastBase, WhatIf
+from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
+from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.contract.whatif import ScoredPair, Scores
+from stallscope.analysis.fixes.constants import TABLE, UNMEASURED
 from stallscope.analysis.report.header import SIMULATED
 from stallscope.analysis.report.markdown import escape
 from stallscope.analysis.report.markdown import table_lines as markdown_table
@@ -15,7 +16,6 @@ from stallscope.analysis.report.table import Row, Table
 from stallscope.analysis.report.text import indented, table_lines
 from stallscope.analysis.report.whatif_table import ladder, step_words
 from stallscope.analysis.units import microseconds
-from stallscope.analysis.whatif_contract import ScoredPair, Scores
 
 LABEL = 12
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.tensorboard.pages import Asked
-from stallscope.traces.errors import StallscopeError
-from stallscope.traces.manifest import Window
-from stallscope.traces.runs import Run, Worker, find_runs
+from stallscope.traces.model.errors import StallscopeError
+from stallscope.traces.model.manifest import Window
+from stallscope.traces.runs.runs import Run, Worker, find_runs
 
 FRESH_S = 5.0  # seconds for which a listing holds
 FIRST_S = 0.5  # seconds that may be waited for the very first: else the tab is offered when TensorBoard asks again

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from stallscope.traces.errors import StallscopeError
-from stallscope.traces.runs import beside
+from stallscope.traces.model.errors import StallscopeError
+from stallscope.traces.runs.runs import beside
 
 KEPT = 16  # pages; some MB each at most
 GONE_S = 5.0  # seconds after which somebody who waits would have asked again (a tab in the background: each second)

@@ -96,7 +96,7 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
         made = self._made(request)
         if isinstance(made, Response):
             return made
-        from stallscope.analysis.report.html_page import policy  # noqa: PLC0415 - TensorBoard starts without it
+        from stallscope.analysis.report.html.page import policy  # noqa: PLC0415 - TensorBoard starts without it
 
         # The page says the same of itself; a page that others kept beside a run may not.
         return _respond(made.page, "text/html", policy=f"{policy(scripts=True)}; {FRAMED}")

@@ -23,7 +23,7 @@ from stallscope.demo.catalog import WORKLOADS
 from stallscope.demo.results import Result, VariantResult, load, to_json
 from stallscope.demo.running import added, count_gpus, run_all, script_path
 from stallscope.demo.story import Variant, Workload
-from stallscope.traces.errors import BadInput
+from stallscope.traces.model.errors import BadInput
 
 Echo = Callable[[str], None]
 

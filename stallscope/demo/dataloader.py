@@ -9,7 +9,7 @@ from stallscope.demo.iris_mlp import DEVICES
 from stallscope.demo.judging import Sample, judge, times
 from stallscope.demo.results import Result, VariantResult
 from stallscope.demo.story import Dots, Panel, Story, Table, Variant, Workload
-from stallscope.profiling.cpu import usable_cores
+from stallscope.profiling.machine.cpu import usable_cores
 
 WORKERS, QUICK_WORKERS = (0, 1, 2, 4, 8), (0, 2)
 COST_US = 500

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stallscope.analysis.bootstrap import t_quantile
+from stallscope.analysis.compare.bootstrap import t_quantile
 from stallscope.analysis.units import microseconds
 
 FEWEST = 2  # rounds; one says nothing of how runs differ

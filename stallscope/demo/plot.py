@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stallscope.demo.story import Panel
-from stallscope.traces.errors import BadInput
+from stallscope.traces.model.errors import BadInput
 
 MISSING = "no plot: matplotlib is not installed; python -m pip install matplotlib, and run the demo again"
 WIDTH, DPI = 7.0, 200  # inches; 1400 pixels, shown at half of that

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from stallscope.demo.judging import Sample
-from stallscope.traces.errors import BadInput
-from stallscope.traces.manifest import Machine
+from stallscope.traces.model.errors import BadInput
+from stallscope.traces.model.manifest import Machine
 
 SCHEMA = "stallscope.demo/1"
 

@@ -18,13 +18,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from stallscope import __version__, api
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.demo.results import Recorded, Repeat, Result, VariantResult
 from stallscope.demo.story import Variant, Workload
-from stallscope.profiling.machine import collect, may_use_gpu
-from stallscope.traces.errors import BadInput, StallscopeError
-from stallscope.traces.limits import machine_memory
-from stallscope.traces.manifest import Machine, Manifest
+from stallscope.profiling.machine.machine import collect, may_use_gpu
+from stallscope.traces.model.errors import BadInput, StallscopeError
+from stallscope.traces.model.manifest import Machine, Manifest
+from stallscope.traces.text.limits import machine_memory
 
 # Waiting threads of torch spin by default: on a busy machine that makes so small a training 25 times slower. Sleeping
 # at once (OMP_WAIT_POLICY=PASSIVE) makes it 5 times slower on an idle one. So they spin for a moment, then sleep; the

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stallscope.analysis import contract
-from stallscope.analysis.compare import RunFigures
-from stallscope.traces import manifest
+from stallscope.analysis.compare.compare import RunFigures
+from stallscope.analysis.contract import summary as contract
+from stallscope.traces.model import manifest
 
 GPU = "NVIDIA H100 80GB HBM3"
 GPU_COUNTS = {"kernel_launches": 20.0, "graph_launches": 0.0, "kernels": 20.0, "memcpys": 1.0, "memsets": 0.0}

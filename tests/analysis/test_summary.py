@@ -4,12 +4,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from stallscope.analysis.breakdown import find_activity
 from stallscope.analysis.report.header import header
-from stallscope.analysis.steps import Window
+from stallscope.analysis.stages.activity import find_activity
+from stallscope.analysis.stages.steps import Window
 from stallscope.analysis.summary import analyse, summarize
-from stallscope.traces.manifest import SCHEMA, Manifest
-from stallscope.traces.read import read
+from stallscope.traces.model.manifest import SCHEMA, Manifest
+from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files, real_trace_ids

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stallscope.reporting import page
-from stallscope.traces.limits import DEFAULT
+from stallscope.commands.report import page
+from stallscope.traces.text.limits import DEFAULT
 from tests.browser.board import PAGE, TAB, five_runs, tensorboard
 from tests.browser.chromium import Browser, opened
 from tests.simulated_iris import SAMPLE

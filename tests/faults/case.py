@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stallscope.traces.limits import DEFAULT, Limits
+from stallscope.traces.text.limits import DEFAULT, Limits
 from tests.builders import TraceBuilder
 from tests.faults.seed import kineto_text
 

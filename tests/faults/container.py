@@ -6,7 +6,7 @@ import os
 import zlib
 from pathlib import Path
 
-from stallscope.traces.limits import Limits
+from stallscope.traces.text.limits import Limits
 from tests.faults.case import Case, case, packed, written
 from tests.faults.seed import kineto_text, training
 

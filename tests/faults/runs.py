@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stallscope.traces.limits import Limits
+from stallscope.traces.text.limits import Limits
 from tests.builders import TraceBuilder
 from tests.faults.case import Case, Make, case, written
 from tests.faults.seed import START, STEPS, kineto_text, training

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from stallscope import api
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import as_json, markdown, text
 from stallscope.analysis.report.style import Style
 from stallscope.analysis.summary import analyse
-from stallscope.traces import source
-from stallscope.traces.errors import BadInput, Refused
-from stallscope.traces.read import read
+from stallscope.traces.model.errors import BadInput, Refused
+from stallscope.traces.read.read import read
+from stallscope.traces.text import source
 from tests.conftest import NO_REAL_TRACES, real_trace_folder
 from tests.faults.case import Case, at, packed, written
 from tests.faults.corpus import ELSEWHERE, ROWS, all_cases
@@ -158,7 +158,7 @@ def test_interrupting_leaves_nothing(tmp_path: Path):
     """E3: Ctrl-C ends with 130, no traceback, and no half-written file."""
     path = written(tmp_path, training(400))
     script = (
-        "import os, signal, stallscope.traces.read as r\n"
+        "import os, signal, stallscope.traces.read.read as r\n"
         "from stallscope.cli import main\n"
         "before = r.issues_of\n"
         "def interrupted(*args):\n    os.kill(os.getpid(), signal.SIGINT)\n    return before(*args)\n"

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.summary import summarize
-from stallscope.traces.errors import StallscopeError
-from stallscope.traces.read import read
+from stallscope.traces.model.errors import StallscopeError
+from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
 from tests.faults.seed import START, kineto_text, training
 from tests.faults.test_corpus import figures

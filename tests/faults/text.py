@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from stallscope.traces.limits import LONGEST_NAME, Limits
+from stallscope.traces.text.limits import LONGEST_NAME, Limits
 from tests.faults.case import Case, case, packed
 from tests.faults.seed import kineto_text, training
 

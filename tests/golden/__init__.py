@@ -9,7 +9,7 @@ import msgspec
 from stallscope.analysis.report import text
 from stallscope.analysis.report.style import Style
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read import read
+from stallscope.traces.read.read import read
 
 HERE = Path(__file__).parent
 TRACES = {

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from stallscope.profiling.options import Options
-from stallscope.profiling.session import profile
+from stallscope.profiling.run.options import Options
+from stallscope.profiling.run.session import profile
 
 
 def main() -> None:

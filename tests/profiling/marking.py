@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stallscope.profiling.marks import Marks
-from stallscope.traces.manifest import CallSite
+from stallscope.profiling.mark.marks import Marks
+from stallscope.traces.model.manifest import CallSite
 
 
 @dataclass(frozen=True)

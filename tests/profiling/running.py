@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from stallscope.traces.manifest import Manifest, Window
+from stallscope.traces.model.manifest import Manifest, Window
 
 TIMEOUT = 180
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stallscope.traces.trace import Category, Trace
+from stallscope.traces.model.trace import Category, Trace
 
 
 def plain(value: Any) -> Any:

@@ -6,10 +6,10 @@ import re
 import msgspec
 import pytest
 
-from stallscope.analysis.contract import Summary
+from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import as_json, markdown
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read import read
+from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files, real_trace_ids
@@ -29,7 +29,7 @@ def test_several_summaries_are_listed():
     """Two ranks: one document with both."""
     summary = summarize(three_steps().trace())
     document = json.loads(as_json.to_json([summary, summary]))
-    assert document["schema"] == "stallscope.summaries/1"
+    assert document["schema"] == "stallscope.commands.summary/1"
     assert [each["schema"] for each in document["summaries"]] == ["stallscope.summary/1"] * 2
 
 

@@ -4,7 +4,7 @@ import json
 
 from stallscope.analysis.report import env_text
 from stallscope.analysis.report.style import Style
-from stallscope.traces.manifest import Finding, Gpu, GpuProcess, Machine
+from stallscope.traces.model.manifest import Finding, Gpu, GpuProcess, Machine
 
 WORKSTATION = Machine(
     os="Windows 11 AMD64",

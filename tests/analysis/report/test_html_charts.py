@@ -8,15 +8,15 @@ from html import unescape
 import numpy as np
 import pytest
 
-from stallscope.analysis.compare import compare
-from stallscope.analysis.compare_contract import Change, Comparison, Interval
-from stallscope.analysis.memory import MemoryOverTime
-from stallscope.analysis.report.html_changes import change_bars, interval
-from stallscope.analysis.report.html_memory import memory_series
-from stallscope.analysis.report.html_page import prose
-from stallscope.analysis.report.html_series import placed, step_series
-from stallscope.analysis.step_times import StepTimes, find_step_times
+from stallscope.analysis.compare.compare import compare
+from stallscope.analysis.contract.compare import Change, Comparison, Interval
+from stallscope.analysis.fill.memory import MemoryOverTime
+from stallscope.analysis.report.html.changes import change_bars, interval
+from stallscope.analysis.report.html.memory import memory_series
+from stallscope.analysis.report.html.page import prose
+from stallscope.analysis.report.html.series import placed, step_series
 from stallscope.analysis.summary import analyse
+from stallscope.analysis.views.step_times import StepTimes, find_step_times
 from tests.analysis.comparing import run, runs, summary
 from tests.builders import TraceBuilder
 

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from stallscope.analysis.contract import SyncSite
+from stallscope.analysis.contract.summary import SyncSite
 from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read import read
+from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
 
@@ -92,7 +92,7 @@ def test_each_line_that_would_wait_has_its_advice():
 
 def test_what_a_sequential_numbers_is_named_by_its_class():
     """Three Linears and a ReLU at the top, five blocks below: no bare "*", and no row that could hold nothing."""
-    from stallscope.analysis.contract_rows import ModuleRow
+    from stallscope.analysis.contract.rows import ModuleRow
     from stallscope.analysis.report.tables import tables
 
     names = {"0": "Linear", "2": "Linear", "4": "Linear", "1": "ReLU", **{f"net.{i}": "Block" for i in range(5)}}

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from stallscope.analysis.contract import UnprofiledTimes
+from stallscope.analysis.contract.summary import UnprofiledTimes
 from stallscope.analysis.report.header import header
 from stallscope.analysis.report.style import Style, safe, shorten, wrap
 from stallscope.analysis.report.text import render
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read import read
+from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files, real_trace_ids

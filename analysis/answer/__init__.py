@@ -1,0 +1,1 @@
+"""The verdict: what the step is bound by, in sentences."""

@@ -1,0 +1,118 @@
+"""Stage 9: what the step is bound by.
+
+Where the trace can be replayed (``counterfactual.py``), by what is saved if a class of work costs nothing: host, sync,
+input, copy, communication, compute.
+
+1. *a-bound* if a saves 20 % of the step or more, and 1.5 times as much as the second.
+2. Else *mixed(a, b)* if a saves 10 % or more and both together 25 % or more: b is what saves most together with a.
+3. Else *balanced*: nothing alone is worth 10 %, or the two together are not worth 25 %.
+4. host-bound is called *launch-bound* when the GPU is mostly idle, there are five launches or more, and the GPU work of
+   a launch is shorter than the host's time for it; that time must not pass 300 µs, for launching costs some 5 to 250 µs
+   (profiler, Python and autograd included) and what takes longer is other work.
+
+What a replay is worth comes first (``trust.py``). Where too much of the time is explained by nothing in the trace, the
+verdict is *refused*.
+
+Without a replay, or where it misses the measured time, by rule from plain shares of the time (``confidence`` is then
+"rule"):
+
+1. No device: *input-bound* where the DataLoader holds 20 % of the step and more than the operators outside it, else
+   *cpu*. Device work not recorded: *unknown*. Figures that contradict themselves: *refused*.
+2. GPU busy for 80 % of the step or more: *communication-bound* or *copy-bound* where that class alone (nothing else
+   running on the GPU) holds 20 % of the step, else *compute-bound*.
+3. Otherwise the largest of these decides, from 20 % of the step on: the DataLoader while the GPU idles
+   (*input-bound*), waits (*sync-bound*), copies, communication, the rest of the GPU's idle time (*host-bound*). Below
+   20 %: *balanced*.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stallscope.analysis.answer import verdict_text
+from stallscope.analysis.answer.verdict_text import DOUBT, LARGE, REFUSE
+from stallscope.analysis.causes import advice
+from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.contract.summary import Savings, Verdict
+from stallscope.analysis.replay.counterfactual import JOINT, PART
+
+if TYPE_CHECKING:
+    from stallscope.analysis.replay.counterfactual import Replayed
+
+__all__ = ["DOUBT", "REFUSE", "judge"]
+
+GPU_BOUND: Final = 0.80  # GPU busy share of the step from which the GPU is the limit
+AHEAD: Final = 1.5  # times the second's saving
+
+
+def judge(facts: Facts, replayed: Replayed | None = None) -> Verdict:
+    """The verdict of one step; ``replayed`` where its trace can be replayed."""
+    kind = _kind(facts, replayed)
+    abstains = kind in ("refused", "unknown")
+    known = replayed if replayed is not None and replayed.savings and not abstains else None
+    return Verdict(
+        kind=kind,
+        confidence=_confidence(facts, kind, replayed),
+        savings=known.contract if known is not None else Savings(),
+        text=verdict_text.text(facts, kind, replayed),
+        not_the_cause=[] if abstains else advice.not_the_cause(facts, kind, replayed),
+        advice=[] if abstains else advice.what_helps(facts, kind),
+    )
+
+
+def _confidence(facts: Facts, kind: str, replayed: Replayed | None) -> str:
+    if kind == "refused":
+        return "refused"
+    if kind == "unknown" or replayed is None or not replayed.savings:
+        return "rule"
+    return "low confidence" if verdict_text.doubts(facts, replayed) else "ok"
+
+
+def _kind(facts: Facts, replayed: Replayed | None) -> str:
+    if facts.refused or max(facts.unexplained_share, facts.lost_share) > REFUSE:
+        return "refused"
+    if facts.vendor == "cpu" and facts.has_rows:
+        return "unknown" if facts.cut_short else _cpu_kind(facts)
+    if not (facts.has_rows and facts.measured and facts.launches_known):
+        return "unknown"
+    if replayed is not None and replayed.savings:
+        return _replayed_kind(facts, replayed)
+    if replayed is not None and replayed.trust.too_little_known:
+        return "refused"
+    return _gpu_kind(facts) if facts.share(facts.busy_us) >= GPU_BOUND else _idle_kind(facts)
+
+
+def _replayed_kind(facts: Facts, replayed: Replayed) -> str:
+    """By what is saved."""
+    first, second = replayed.ranked[:2]
+    a, b = replayed.savings[first], replayed.savings[second]
+    if a >= LARGE and a >= AHEAD * b:
+        return "launch-bound" if first == "host" and facts.launches_dominate else f"{first}-bound"
+    return f"mixed({first}, {replayed.second})" if a >= PART and replayed.joint >= JOINT else "balanced"
+
+
+def _cpu_kind(facts: Facts) -> str:
+    """Without a GPU: whether loading data or computing holds more of the step."""
+    loads = facts.share(facts.dataloader_us) >= LARGE and facts.dataloader_us > facts.operator_us
+    return "input-bound" if loads else "cpu"
+
+
+def _idle_kind(facts: Facts) -> str:
+    """What keeps the GPU from working."""
+    classes = {
+        "input-bound": facts.input_us,
+        "sync-bound": facts.sync_us,
+        "host-bound": facts.host_us,
+        "communication-bound": facts.communication_us,
+        "copy-bound": facts.copy_us,
+    }
+    kind = max(classes, key=lambda name: classes[name])
+    if facts.share(classes[kind]) < LARGE:
+        return "balanced"
+    return "launch-bound" if kind == "host-bound" and facts.launches_dominate else kind
+
+
+def _gpu_kind(facts: Facts) -> str:
+    others = {"communication-bound": facts.communication_us, "copy-bound": facts.copy_us}
+    kind = max(others, key=lambda name: others[name])
+    return kind if facts.share(others[kind]) >= LARGE else "compute-bound"

@@ -1,0 +1,1 @@
+"""What costs time, by name, with its evidence and advice."""

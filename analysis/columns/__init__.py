@@ -1,0 +1,1 @@
+"""Arithmetic on columns: intervals, nesting, choosing rows, aligning sequences."""

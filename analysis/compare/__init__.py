@@ -1,0 +1,1 @@
+"""Two sides, before and after."""

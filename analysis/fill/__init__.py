@@ -1,0 +1,1 @@
+"""What the stages found, written into the contract."""

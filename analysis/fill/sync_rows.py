@@ -1,0 +1,145 @@
+"""The places that make the host wait, in the words of the contract: one row a line where lines are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stallscope.analysis.contract import summary as contract
+from stallscope.analysis.stages.sync import STALLS, Site
+
+if TYPE_CHECKING:
+    from stallscope.analysis.stages.join import Joined
+    from stallscope.analysis.summary import Stages
+
+WOULD = "would_synchronize"
+COPIES = ("to", "cuda", "xpu")  # calls that wait only if there is something to copy
+WAIT = "wait"  # a line's waits for the device are one row, whatever calls they are made of
+
+
+def sync_sites(stages: Stages) -> list[contract.SyncSite] | None:
+    """The ledger. Without calls of a known device: the lines that would wait on one; None where no line is known."""
+    joined = stages.places.joined
+    if not stages.launches.known:
+        return None if joined is None else _would_wait(joined)
+    lines: dict[tuple[str, str], list[Site]] = {}
+    rows: list[list[Site]] = []
+    for site in stages.syncs.sites:
+        if site.place.site is None or site.by_profiler:
+            rows.append([site])
+            continue
+        key = site.place.site.line, WAIT if site.kind in STALLS else site.kind
+        if key in lines:
+            lines[key].append(site)
+        else:
+            rows.append(lines.setdefault(key, [site]))
+    found = [_row(stages, sites) for sites in rows]
+    return sorted(found, key=lambda row: (row.by_profiler, row.kind not in STALLS, -row.blocked_us_per_step))
+
+
+def _row(stages: Stages, sites: list[Site]) -> contract.SyncSite:
+    """One row of the sites of a line, or of one site."""
+    row = _of_site(stages, max(sites, key=lambda each: each.blocked_ns))
+    names = [each.place.site for each in sites if each.place.site is not None]
+    if not names:
+        return row
+    most = max(sites, key=lambda each: each.blocked_ns)
+    alike = [each for each in sites if (each.kind, each.api) == (most.kind, most.api)]
+    idle = [each.idle_after_ns for each in sites if each.idle_after_ns is not None]
+    name = most.place.site or names[0]
+    apis = list(dict.fromkeys(each.api for each in sites))
+    return msgspec.structs.replace(
+        row,
+        module=common_module(each.place.module for each in sites),
+        calls_per_step=stages.per_step(sum(each.calls for each in alike)),
+        blocked_us_per_step=stages.us(sum(each.blocked_ns for each in sites)),
+        idle_after_us_per_step=stages.us(sum(idle)) if idle and stages.measured else None,
+        waited_us_per_step=stages.us(sum(each.waited_ns for each in sites)) if stages.measured else None,
+        called=name.called,
+        exact=name.exact,
+        callers=list(dict.fromkeys(each.callers[0] for each in names if each.callers)),
+        stack=[name.line, *name.callers],
+        apis=apis if len(apis) > 1 else [],
+    )
+
+
+def _of_site(stages: Stages, site: Site) -> contract.SyncSite:
+    measured, place = stages.measured, site.place
+    idle_after = site.idle_after_ns if measured else None
+    return contract.SyncSite(
+        call_site="(the profiler's own)" if site.by_profiler else place.call_site,
+        operator=place.operator,
+        api=site.api,
+        module=place.module,
+        calls_per_step=stages.per_step(site.calls),
+        blocked_us_per_step=stages.us(site.blocked_ns),
+        idle_after_us_per_step=None if idle_after is None else stages.us(idle_after),
+        kind=site.kind,
+        by_profiler=site.by_profiler,
+        chain=place.chain,
+        function=place.function,
+        thread=place.thread,
+        waited_us_per_step=stages.us(site.waited_ns) if measured else None,
+        own_cost_us=(site.blocked_ns - site.waited_ns) / site.calls / 1000 if measured and site.calls else None,
+        waited_for=site.waited_for,
+        lag_us=None if site.lag_ns is None else site.lag_ns / 1000,
+        drained_share=site.drained_share,
+    )
+
+
+def _would_wait(joined: Joined) -> list[contract.SyncSite]:
+    """The marked lines of a run without a GPU that would wait on one, most calls first."""
+    lines: dict[str, list[int]] = {}
+    for number, name in enumerate(joined.site_names):
+        if name.would_synchronize and joined.site_calls[number]:
+            lines.setdefault(name.line, []).append(number)
+    modules = joined.modules_of_sites()
+    rows = [_would_row(joined, numbers, modules) for numbers in lines.values()]
+    return sorted(rows, key=lambda row: (-row.calls_per_step, _by_line(row.call_site or "")))
+
+
+def _by_line(place: str) -> tuple[str, int, str]:
+    """The order of lines in their file: ``train.py:6`` before ``train.py:47``."""
+    file, _, line = place.rpartition(":")
+    return file, int(line) if line.isdigit() else 0, line
+
+
+def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | None]]) -> contract.SyncSite:
+    sure = [number for number in numbers if joined.site_names[number].called not in COPIES]
+    most = max(sure or numbers, key=lambda number: (int(joined.site_calls[number]), -number))
+    name = joined.site_names[most]
+    callers = [joined.site_names[number].callers[:1] for number in numbers]
+    return contract.SyncSite(
+        call_site=name.line,
+        operator=None,
+        api=None,
+        module=common_module(module for number in numbers for module in modules.get(number, {None})),
+        calls_per_step=int(joined.site_calls[numbers].sum()) / joined.steps,
+        blocked_us_per_step=0.0,
+        idle_after_us_per_step=None,
+        kind=WOULD,
+        function=name.function,
+        called=name.called,
+        exact=name.exact,
+        callers=list(dict.fromkeys(line for some in callers for line in some)),
+        stack=[name.line, *name.callers],
+        note=contract.WOULD_SYNCHRONIZE if sure else contract.WOULD_IF_COPIED,
+        seen_in_steps=int(joined.site_seen[numbers].any(axis=0).sum()),
+    )
+
+
+def common_module(modules: Iterable[str | None]) -> str | None:
+    """The module that holds all of the given: ``encoder.layers`` of ``encoder.layers.0`` and ``encoder.layers.1``."""
+    found = Counter(modules)
+    if len(found) == 1:
+        return next(iter(found))
+    paths = [name.split(".") for name in found if name is not None]
+    if len(paths) < len(found):  # some lie in no module
+        return None
+    equal = (parts[0] if len(set(parts)) == 1 else None for parts in zip(*paths, strict=False))
+    shared = list(takewhile(lambda part: part is not None, equal))
+    return ".".join(part for part in shared if part) or None

@@ -1,0 +1,1 @@
+"""What could be changed: each fix as a change of the graph."""

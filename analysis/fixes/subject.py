@@ -1,0 +1,167 @@
+"""What the fixes look at: the graph, who launched what, which nodes belong to a read, a copy, the optimizer.
+
+A fix is found by looking at the trace as it is (``Subject``), and made by changing a graph with the same nodes: so
+several can be made one after another.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from stallscope.analysis.columns.rows import named
+from stallscope.analysis.replay.graph import Graph, Kind, Link, Tag, Work
+from stallscope.analysis.stages.memcpy import direction_and_memory
+from stallscope.traces.model.trace import Bools, Category, Ints
+
+if TYPE_CHECKING:
+    from stallscope.analysis.causes.facts import Facts
+    from stallscope.analysis.summary import Stages
+    from stallscope.traces.model.manifest import CpuRun
+
+_PRODUCTS: Final = re.compile(
+    r"gemm|gemv|conv|cutlass|cudnn|xmma|wgrad|dgrad|winograd|fft|mma|s884|s1688|s16816|nccl|rccl|attention|flash|Cijk",
+    re.IGNORECASE,
+)
+
+
+class Subject(msgspec.Struct, frozen=True, dict=True):
+    """A trace as the fixes see it. Masks have shape (n,), n nodes."""
+
+    stages: Stages
+    facts: Facts
+    graph: Graph
+    cpu_run: CpuRun | None = None
+
+    @property
+    def passes(self) -> int:
+        """Passes over the window that time a step: two where it has steps, so that the second is in a steady state."""
+        return 2 if self.stages.window.from_steps else 1
+
+    @cached_property
+    def launcher(self) -> Ints:
+        """The call that started each device node; -1: none, or no device node."""
+        edges = self.graph.edges
+        found = np.full(len(self.graph), -1, dtype=np.int64)
+        of_launch = edges.link == Link.LAUNCH
+        found[edges.target[of_launch]] = edges.source[of_launch]
+        return found
+
+    def launched_by(self, callers: Bools) -> Bools:
+        """The device nodes that the given host nodes started."""
+        found: Bools = (self.launcher >= 0) & callers[np.maximum(self.launcher, 0)]
+        return found
+
+    @cached_property
+    def host(self) -> Bools:
+        """The host's nodes."""
+        return ~self.graph.on_device
+
+    @cached_property
+    def input(self) -> Bools:
+        """Host nodes inside the DataLoader."""
+        found: Bools = self.host & (self.graph.tag == Tag.INPUT)
+        return found
+
+    @cached_property
+    def reads(self) -> Bools:
+        """Host nodes of ``.item()`` and its like that wait for the device, and the copies they start."""
+        callers: Bools = self.host & (self.graph.tag == Tag.ITEM)
+        return callers | self.launched_by(callers)
+
+    @cached_property
+    def optimizer(self) -> Bools:
+        """Host nodes in ``Optimizer.step``, and the device work they start."""
+        callers: Bools = self.host & (self.graph.tag == Tag.OPTIMIZER)
+        return callers | self.launched_by(callers)
+
+    @cached_property
+    def uploads(self) -> Bools:
+        """Device nodes: copies to the device."""
+        return self._copies("HtoD", None)
+
+    @cached_property
+    def pageable_uploads(self) -> Bools:
+        """Device nodes: copies to the device from pageable memory."""
+        return self._copies("HtoD", "pageable")
+
+    def _copies(self, direction: str, memory: str | None) -> Bools:
+        def is_one(name: str) -> bool:
+            way, kind = direction_and_memory(name)
+            return way == direction and memory in (None, kind)
+
+        found: Bools = (self.graph.kind == Kind.MEMCPY) & named(self.stages.trace, self.graph.row, is_one)
+        return found
+
+    @cached_property
+    def kernels(self) -> Bools:
+        """Device nodes: kernels launched in the window's steps."""
+        found: Bools = (self.graph.kind == Kind.KERNEL) & ~self.graph.carried
+        return found
+
+    @cached_property
+    def products(self) -> Bools:
+        """Kernels that a compiler cannot merge: matrix products, convolutions, attention, communication."""
+        return self.kernels & named(self.stages.trace, self.graph.row, lambda name: _PRODUCTS.search(name) is not None)
+
+    @cached_property
+    def calls_of(self) -> Ints:
+        """Of each device node the call that started it; rows of nodes that nothing started are left out."""
+        return np.unique(self.launcher[self.launcher >= 0])
+
+    @cached_property
+    def communicates(self) -> bool:
+        """Whether collectives run."""
+        return bool((self.graph.work == Work.COMMUNICATION).any())
+
+    @cached_property
+    def firsts(self) -> Ints:
+        """The first node of the main thread in each step, (s,)."""
+        graph = self.graph
+        main = np.flatnonzero(graph.resource == graph.main)
+        steps = graph.step[main]
+        _, first = np.unique(steps, return_index=True)
+        return main[first]
+
+    def per_step(self, nodes: Bools) -> float:
+        """How many of the nodes there are a step."""
+        return int(nodes.sum()) / self.graph.steps
+
+    def us_per_step(self, nodes: Bools) -> float:
+        """Time of the nodes a step, µs."""
+        return float(self.graph.duration_ns[nodes].sum()) / (1000 * self.graph.steps)
+
+    @cached_property
+    def sequences(self) -> tuple[int, int]:
+        """(steps that launch the most frequent sequence of kernels, all steps): whether a step can be replayed."""
+        graph = self.graph
+        nodes = np.flatnonzero(self.kernels)
+        nodes = nodes[np.lexsort((graph.start_ns[nodes], graph.step[nodes]))]
+        names = self.stages.trace.events.name[graph.row[nodes]]
+        seen: dict[tuple[int, ...], int] = {}
+        for step in range(graph.steps):
+            key = tuple(names[graph.step[nodes] == step].tolist())
+            seen[key] = seen.get(key, 0) + 1
+        return max(seen.values(), default=0), graph.steps
+
+    @cached_property
+    def recorded_rows(self) -> Ints:
+        """How many operators, ranges and calls began in each host node: what recording them cost lies there."""
+        trace, graph, offset = self.stages.trace, self.graph, self.stages.window.start
+        found = np.zeros(len(graph), dtype=np.int64)
+        rows = trace.events.rows(Category.CPU_OP, Category.ANNOTATION, Category.RUNTIME, Category.DRIVER)
+        threads = trace.events.thread[rows]
+        for resource in range(graph.threads):
+            nodes = np.flatnonzero((graph.resource == resource) & self.host)
+            known = nodes[graph.row[nodes] >= 0]
+            if not len(known):
+                continue
+            mine = rows[threads == trace.events.thread[graph.row[known[0]]]]
+            place = np.searchsorted(graph.start_ns[nodes], trace.events.ts_ns[mine] - offset, side="right") - 1
+            inside = place >= 0
+            np.add.at(found, nodes[place[inside]], 1)
+        return found

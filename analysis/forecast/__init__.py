@@ -1,0 +1,1 @@
+"""What a step would take after each fix."""

@@ -1,0 +1,1 @@
+"""The same figures as other tools define them."""

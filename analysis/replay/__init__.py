@@ -1,0 +1,1 @@
+"""The step as a graph, replayed: what it would take if something cost nothing."""

@@ -1,0 +1,254 @@
+"""The device's half of the graph: kernels, copies and memsets in stream order, and what each had to wait for.
+
+*Launch latency*: from the start of the launch call (or its end, whichever varies less) to the start of its work, the
+median over launches onto an idle stream, for kernels, copies and memsets apart. *Gap*: between the end of a piece of
+work and the start of the next on its stream, the mean over those that were queued for 15 µs or more; work that overlaps
+the one before it on its stream (programmatic dependent launch, ROCm) keeps its own, negative gap.
+
+Work that starts over 10 µs later than both allow waited for something else: for work on another stream of its device if
+some ended just before (12 µs, 40 µs after waits over 100 µs), else for nothing that was recorded: it is *late*.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from stallscope.analysis.columns.rows import grouped, named, numbered
+from stallscope.analysis.replay.graph import NEVER, Constants, Kind, Small, Work
+from stallscope.analysis.stages.activity import is_collective_kernel
+from stallscope.analysis.stages.launches import Launches, stream_numbers
+from stallscope.analysis.stages.memcpy import direction_and_memory
+from stallscope.analysis.stages.steps import Window
+from stallscope.traces.model.trace import Bools, Category, Ints, Trace
+
+QUEUED_NS: Final = 15_000  # launched that long before the work before it ended: it was queued
+LONGEST_GAP_NS: Final = 10_000  # between queued kernels; what takes longer waits for something
+OVERLAP_NS: Final = -1_000  # times are whole µs in old files: this is no overlap
+LATE_NS: Final = 10_000
+NEAR_NS: Final = 12_000
+SLACK_NS: Final = 2_000  # work may start while the last blocks of what it waits for run out
+LONG_NS: Final = 100_000
+NEAR_LONG_NS: Final = 40_000
+SLOW: Final = 3  # times the usual call
+ENOUGH: Final = 3  # samples of a latency
+ASSUMED_LAUNCH_NS: Final = 8_000  # launch latency where the trace shows none
+ASSUMED_GAP_NS: Final = 1_300
+
+
+class Device(msgspec.Struct, frozen=True):
+    """k pieces of device work, by stream and in order of start; times in ns after the start of the window."""
+
+    work: Ints  # (k,) index into ``trace.work``
+    stream: Ints  # (k,) from 0
+    start: Ints
+    end: Ints
+    kind: Small
+    classes: Small
+    call: Ints  # (k,) event row of the launch call, -1: none in the window
+    carried: Bools
+    release: Ints  # (k,) where there is no call: its own start; else NEVER
+    latency: Ints  # (k,) launch latency
+    from_end: Bools  # (k,) it counts from the end of the call
+    gap: Ints
+    staging: Ints  # (k,) of its call the host spent staging a copy, before the call proper
+    other: Ints  # (k,) place of the work on another stream that it waited for, -1: none
+    late_ns: int
+    launch_ns: int | None
+    launch_from_end: bool
+    gap_ns: int | None
+
+    def __len__(self) -> int:
+        return len(self.work)
+
+    def constants(self, sync_return_ns: int | None, launch_call_ns: int | None, depth: int | None) -> Constants:
+        """The latencies of the trace."""
+        return Constants(
+            launch_ns=self.launch_ns,
+            launch_from_end=self.launch_from_end,
+            gap_ns=self.gap_ns,
+            sync_return_ns=sync_return_ns,
+            launch_call_ns=launch_call_ns,
+            queue_depth=depth,
+        )
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    """The work as measured, by stream and start."""
+
+    work: Ints
+    stream: Ints
+    start: Ints
+    end: Ints
+    call: Ints
+    call_start: Ints
+    call_end: Ints
+    previous: Ints  # end of the work before it on its stream, NEVER for the first
+
+    @property
+    def launched(self) -> Bools:
+        return self.call >= 0
+
+
+def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints) -> Device:
+    """The device work of a window; ``blocking`` are the event rows of copy calls that block."""
+    rows, carried = _rows(trace, window, launches)
+    categories = trace.events.category[trace.work.row[rows.work]]
+    kind = (categories.astype(np.int64) - int(Category.KERNEL) + int(Kind.KERNEL)).astype(np.uint8)
+    latency, from_end, launch = _latencies(rows, kind)
+    _slow_calls(rows, latency, from_end, np.isin(rows.call, blocking))
+    gap, gap_ns = _gaps(rows)
+    staging = _staging(trace, rows, blocking, latency, from_end)
+    other, late = _waits(trace, rows, latency, from_end, gap, staging)
+    return Device(
+        work=rows.work,
+        stream=rows.stream,
+        start=rows.start,
+        end=rows.end,
+        kind=kind,
+        classes=_classes(trace, trace.work.row[rows.work], kind),
+        call=rows.call,
+        carried=carried,
+        release=np.where(rows.launched, NEVER, rows.start),
+        latency=latency,
+        from_end=from_end,
+        gap=gap,
+        staging=staging,
+        other=other,
+        late_ns=late,
+        launch_ns=launch[0] if launch else None,
+        launch_from_end=launch[1] if launch else False,
+        gap_ns=gap_ns,
+    )
+
+
+def _rows(trace: Trace, window: Window, launches: Launches) -> tuple[_Rows, Bools]:
+    """What was launched in the window, what else ran in it, and which of that was launched before it."""
+    events, all_calls = trace.events, launches.work_call
+    start, end = events.ts_ns[trace.work.row] - window.start, events.end_ns[trace.work.row] - window.start
+    inside = (all_calls >= 0) & window.holds(events.ts_ns[all_calls]) if len(trace.work) else all_calls >= 0
+    after = (all_calls >= 0) & (events.ts_ns[all_calls] >= window.end) if len(trace.work) else all_calls >= 0
+    runs = (end > 0) & (start < window.length) & ~(after & window.from_steps)
+    work = np.flatnonzero(inside | runs)
+    _, stream = numbered(stream_numbers(trace)[work])
+    order = np.lexsort((end[work], start[work], stream))
+    work, stream = work[order], stream[order]
+    call = np.where(inside[work], all_calls[work], -1)
+    follows = np.concatenate(([False], stream[1:] == stream[:-1]))[: len(work)]
+    start, end = np.maximum(start[work], 0), np.maximum(end[work], 0)
+    return _Rows(
+        work=work,
+        stream=stream,
+        start=start,
+        end=end,
+        call=call,
+        call_start=np.where(call >= 0, events.ts_ns[call] - window.start, 0) if len(events) else call,
+        call_end=np.where(call >= 0, events.end_ns[call] - window.start, 0) if len(events) else call,
+        previous=np.where(follows, np.concatenate(([NEVER], end[:-1]))[: len(work)], NEVER),
+    ), _carried(stream, start, call, all_calls[work])
+
+
+def _carried(stream: Ints, start: Ints, call: Ints, any_call: Ints) -> Bools:
+    """Which work was launched before the window: its call says so, or it ran before all whose call is known."""
+    first = np.full(int(stream.max()) + 1 if len(stream) else 0, -NEVER)
+    np.minimum.at(first, stream[call >= 0], start[call >= 0])
+    found: Bools = (call < 0) & ((any_call >= 0) | (start < first[stream]))
+    return found
+
+
+def _classes(trace: Trace, rows: Ints, kind: Small) -> Small:
+    """The class of each piece of work."""
+    across = [direction_and_memory(name)[0] in ("HtoD", "DtoH") for name in trace.strings]
+    copies = (kind == Kind.MEMCPY) & np.array(across, dtype=np.bool_)[trace.events.name[rows]]
+    talks = (kind == Kind.KERNEL) & named(trace, rows, is_collective_kernel)
+    found = np.where(copies, Work.COPY, np.where(talks, Work.COMMUNICATION, Work.COMPUTE))
+    return found.astype(np.uint8)
+
+
+def _latencies(rows: _Rows, kind: Small) -> tuple[Ints, Bools, tuple[int, bool] | None]:
+    """(launch latency of each piece, whether from the end of its call, both for kernels where the trace shows it)."""
+    first = np.zeros(len(rows.work), dtype=np.bool_)  # a graph launch starts many: its first tells
+    by_start = np.argsort(rows.start, kind="stable")
+    first[by_start[np.unique(rows.call[by_start], return_index=True)[1]]] = True
+    first &= rows.launched
+    idle = first & (rows.previous <= rows.call_start)
+    latency, from_end = np.zeros(len(rows.work), dtype=np.int64), np.zeros(len(rows.work), dtype=np.bool_)
+    kernels = kind == Kind.KERNEL
+    usual = _latency(rows, first & kernels, idle & kernels) or _latency(rows, first, idle)
+    for each in (Kind.KERNEL, Kind.MEMCPY, Kind.MEMSET):
+        mine = kind == each
+        found = _latency(rows, first & mine, idle & mine, from_start=each == Kind.MEMCPY)
+        latency[mine], from_end[mine] = found or usual or (ASSUMED_LAUNCH_NS, False)
+    return latency, from_end, usual
+
+
+def _latency(rows: _Rows, first: Bools, idle: Bools, *, from_start: bool = False) -> tuple[int, bool] | None:
+    """(ns, whether from the end of the call) over the launches onto an idle stream; None: nothing tells it.
+
+    ``from_start``: copies, whose call may end with the copy. Without an idle stream the quickest start counts.
+    """
+    if idle.sum() < ENOUGH:
+        quickest = int((rows.start - rows.call_start)[first].min()) if first.any() else LONG_NS
+        return (quickest, False) if quickest < LONG_NS else None
+    since_start, since_end = (rows.start - rows.call_start)[idle], (rows.start - rows.call_end)[idle]
+    spread = [float(np.median(np.abs(each - np.median(each)))) for each in (since_start, since_end)]
+    if from_start or spread[0] <= spread[1]:
+        return int(np.median(since_start)), False
+    return int(np.median(since_end)), True
+
+
+def _slow_calls(rows: _Rows, latency: Ints, from_end: Bools, blocks: Bools) -> None:
+    """Work of a call that took far longer than most (it loaded code, say) is launched at its end; changes both."""
+    length = rows.call_end - rows.call_start
+    usual = int(np.median(length[rows.launched])) if rows.launched.any() else 0
+    slow = rows.launched & ~from_end & ~blocks & (length > SLOW * usual + LATE_NS)
+    slow &= (rows.previous <= rows.call_start) & (rows.start > rows.call_start + latency + LATE_NS)
+    latency[slow] = np.minimum(latency - usual, rows.start - rows.call_end)[slow]
+    from_end[slow] = True
+
+
+def _gaps(rows: _Rows) -> tuple[Ints, int | None]:
+    """(gap before each piece, the usual one)."""
+    measured = rows.start - rows.previous
+    queued = rows.launched & (rows.previous > NEVER) & (rows.call_start < rows.previous - QUEUED_NS)
+    sample = measured[queued & (measured >= OVERLAP_NS) & (measured <= LONGEST_GAP_NS)]
+    found = int(sample.mean()) if len(sample) >= ENOUGH else None
+    usual = ASSUMED_GAP_NS if found is None else found
+    gap = np.where(measured < OVERLAP_NS, measured, np.where(queued, usual, np.minimum(usual, measured)))
+    return np.where(rows.previous > NEVER, gap, 0), found
+
+
+def _staging(trace: Trace, rows: _Rows, blocking: Ints, latency: Ints, from_end: Bools) -> Ints:
+    """What the host took to stage each upload before it could start, where the stream was idle; changes ``latency``.
+
+    The latency of such a copy is taken to be that of the quickest one, for staging is part of every one.
+    """
+    upload = np.array([direction_and_memory(name)[0] == "HtoD" for name in trace.strings], dtype=np.bool_)
+    chosen = rows.launched & upload[trace.events.name[trace.work.row[rows.work]]] & np.isin(rows.call, blocking)
+    chosen &= ~from_end
+    idle = chosen & (rows.previous <= rows.call_start)
+    delay = rows.start - rows.call_start
+    if not idle.any():
+        return np.zeros(len(rows.work), dtype=np.int64)
+    latency[chosen] = min(max(0, int(delay[idle].min())), ASSUMED_LAUNCH_NS)
+    return np.where(idle, np.maximum(delay - latency, 0), 0)
+
+
+def _waits(trace: Trace, rows: _Rows, latency: Ints, from_end: Bools, gap: Ints, staging: Ints) -> tuple[Ints, int]:
+    """(for each piece the work on another stream that it waited for, or -1; ns that nothing explains)."""
+    other, late = np.full(len(rows.work), -1, dtype=np.int64), 0
+    ready = np.maximum(np.where(from_end, rows.call_end, rows.call_start) + latency + staging, rows.previous + gap)
+    delay = np.where(rows.launched, rows.start - ready, 0)
+    for _, mine in grouped(trace.work.device[rows.work]):
+        waited = mine[delay[mine] > LATE_NS]
+        by_end = mine[np.argsort(rows.end[mine], kind="stable")]
+        place = np.searchsorted(rows.end[by_end], rows.start[waited] + SLACK_NS, side="right") - 1
+        found = by_end[np.maximum(place, 0)]
+        near = np.where(delay[waited] > LONG_NS, NEAR_LONG_NS, NEAR_NS)
+        explained = (place >= 0) & (rows.start[waited] - rows.end[found] <= near)
+        explained &= (rows.stream[found] != rows.stream[waited]) & (rows.start[found] < rows.start[waited])
+        other[waited[explained]] = found[explained]
+        late += int(delay[waited[~explained]].sum())
+    return other, late

@@ -1,0 +1,1 @@
+"""The run folder: who writes what, when, and where there is room."""

@@ -1,0 +1,1 @@
+"""The machine as it matters to a training step."""

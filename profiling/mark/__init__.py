@@ -1,0 +1,1 @@
+"""Marks of the attribution window: which line called, which module ran."""

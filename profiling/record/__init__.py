@@ -1,0 +1,1 @@
+"""Windows: what is recorded, when, and for how long."""

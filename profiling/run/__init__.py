@@ -1,0 +1,1 @@
+"""A script from its start to its end, recorded."""

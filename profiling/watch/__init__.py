@@ -1,0 +1,1 @@
+"""Seeing the steps of a training without touching it."""

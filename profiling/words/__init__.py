@@ -1,0 +1,1 @@
+"""What we say while a script runs, and where."""

@@ -1,0 +1,1 @@
+"""One command a module: what it does, without its options."""

@@ -1,0 +1,317 @@
+"""The rule verdict: shares in, one word, one sentence and advice out."""
+
+import pytest
+
+from stallscope.analysis.answer.verdict import judge
+from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.causes.scatter import find_scatter
+from stallscope.analysis.contract.summary import SyncSite
+from stallscope.analysis.report.bars import cpu_parts
+from stallscope.analysis.report.tables import tables
+from stallscope.analysis.summary import analyse, summarize
+from tests.builders import TraceBuilder
+
+NO_GPU = {"vendor": "cpu", "measured": False, "launches_known": False, "launches": 0.0, "kernels": 0.0, "sites": []}
+
+
+def facts(**changes) -> Facts:
+    """A step of 560 µs with 19 kernels of 1.6 µs, as the Iris training's; ``changes`` say what is different."""
+    base = {
+        "vendor": "cuda", "measured": True, "launches_known": True, "refused": False,
+        "from_steps": True, "step_us": 560.0, "unexplained_share": 0.0, "orphan_share": 0.0, "launches": 19.0,
+        "graph_launches": 0.0, "launch_call_us": 90.0, "kernels": 19.0, "kernel_sum_us": 30.4,
+        "busy_us": 32.0, "stall_us": 39.0, "compute_us": 30.4, "copy_us": 1.6, "communication_us": 0.0,
+        "input_us": 0.0, "dataloader_us": 0.0, "operators": 40.0, "operator_us": 300.0, "optimizer": None,
+        "optimizer_launches": 0.0, "loader_workers": False, "sites": [item(39.0)],
+    }  # fmt: skip
+    return Facts(**{**base, **changes})
+
+
+def item(blocked_us: float) -> SyncSite:
+    """A wait in .item()."""
+    return SyncSite(
+        call_site=None, operator="aten::item", api="cudaStreamSynchronize", module=None, calls_per_step=1.0,
+        blocked_us_per_step=blocked_us, idle_after_us_per_step=None,
+    )  # fmt: skip
+
+
+GPU_BUSY = {"busy_us": 520.0, "compute_us": 515.0, "kernel_sum_us": 515.0}
+
+
+def test_the_founding_case_is_launch_bound_and_item_is_not_the_cause():
+    """The sentence a beginner needs, with this run's figures, and .item() acquitted with its own."""
+    verdict = judge(facts())
+    assert verdict.kind == "launch-bound"
+    assert verdict.text == (
+        "Each step starts 19 kernels of 1.60 µs; preparing and starting them takes the CPU 521 µs, so the GPU works "
+        "6 % of the time and waits for the CPU the rest."
+    )
+    assert verdict.not_the_cause[0] == "Waiting in .item(): 39.0 µs of 560 µs, 7 % of each step."
+    assert "reduce-overhead" in verdict.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, "launch-bound"),
+        ({"launches": 3.0, "kernels": 3.0}, "host-bound"),  # too few launches to be about launching
+        ({"kernel_sum_us": 19 * 40.0, "busy_us": 200.0}, "host-bound"),  # each kernel outlasts the work to start it
+        ({"step_us": 56_000.0}, "host-bound"),  # 2.9 ms per launch: the time goes elsewhere
+        ({"input_us": 400.0, "dataloader_us": 400.0}, "input-bound"),
+        ({"stall_us": 300.0, "busy_us": 250.0, "compute_us": 250.0}, "sync-bound"),
+        (GPU_BUSY, "compute-bound"),
+        ({**GPU_BUSY, "stall_us": 500.0}, "compute-bound"),  # a long wait under a busy GPU is no cause
+        ({"busy_us": 520.0, "compute_us": 200.0, "communication_us": 300.0}, "communication-bound"),
+        ({"busy_us": 520.0, "compute_us": 200.0, "copy_us": 300.0}, "copy-bound"),
+        ({"busy_us": 400.0, "compute_us": 400.0, "stall_us": 90.0}, "balanced"),
+        ({"unexplained_share": 0.11}, "refused"),
+        ({"refused": True}, "refused"),
+        ({"measured": False}, "unknown"),
+        ({"launches_known": False}, "unknown"),
+        ({"step_us": 0.0}, "unknown"),
+        ({"vendor": "mtia", "measured": False, "launches_known": False}, "unknown"),
+        ({"vendor": "cpu", "measured": False, "launches_known": False}, "cpu"),
+    ],
+)
+def test_kinds(changes, kind):
+    """One change to the founding case each, and the word it gets; every kind has a sentence."""
+    verdict = judge(facts(**changes))
+    assert verdict.kind == kind
+    assert verdict.confidence == ("refused" if kind == "refused" else "rule")
+    assert verdict.text.endswith(".")
+    assert len(verdict.advice) <= 3
+
+
+def test_no_advice_and_no_acquittal_where_the_verdict_abstains():
+    """Figures that cannot be trusted support no advice."""
+    verdict = judge(facts(unexplained_share=0.42))
+    assert (verdict.not_the_cause, verdict.advice) == ([], [])
+    assert "42 %" in verdict.text
+
+
+def test_small_doubts_are_said():
+    """Between 2 and 10 % of unexplained waits the verdict stands, with low confidence; likewise many lost launches."""
+    assert "Low confidence: 5 % of the time" in judge(facts(unexplained_share=0.05)).text
+    assert "Low confidence: 26 % of the GPU work has no launch" in judge(facts(orphan_share=0.26)).text
+
+
+def test_nothing_below_one_percent_is_advice():
+    """A sync-bound step with a second site of 1 µs: only the site that matters is advised on."""
+    tiny = SyncSite(
+        call_site=None, operator="aten::nonzero", api="cudaStreamSynchronize", module=None, calls_per_step=1.0,
+        blocked_us_per_step=1.0, idle_after_us_per_step=None,
+    )  # fmt: skip
+    verdict = judge(facts(stall_us=300.0, busy_us=250.0, compute_us=250.0, sites=[item(299.0), tiny]))
+    assert any("aten::item waits 299 µs" in text for text in verdict.advice)
+    assert not any("nonzero" in text for text in verdict.advice)
+
+
+def test_waits_under_a_busy_gpu_are_explained_not_blamed():
+    """A GPU-bound step that waits 500 µs in .item(): the wait would only move."""
+    verdict = judge(facts(**GPU_BUSY, stall_us=500.0, sites=[item(500.0)]))
+    assert any("would wait elsewhere" in text for text in verdict.not_the_cause)
+    assert not any(".item()" in text for text in verdict.advice)
+
+
+def test_an_input_bound_step_with_waits_hears_of_both():
+    """The DataLoader first, then the waits that keep CPU and GPU from working at once."""
+    advice = judge(
+        facts(input_us=290.0, dataloader_us=290.0, busy_us=260.0, compute_us=260.0, stall_us=170.0, sites=[item(170.0)])
+    ).advice
+    assert "num_workers" in advice[0]
+    assert "aten::item" in advice[1]
+
+
+def test_optimizer_advice_counts_its_launches():
+    """SGD that starts 4 of 19 kernels can be fused; one that starts 2 is fused already."""
+    assert any("4 of 19 launches" in a for a in judge(facts(optimizer="SGD", optimizer_launches=4.0)).advice)
+    assert not any("fused" in a for a in judge(facts(optimizer="SGD", optimizer_launches=2.0)).advice)
+    assert not any("fused" in a for a in judge(facts(optimizer="LBFGS", optimizer_launches=9.0)).advice)
+
+
+def test_a_cpu_run_says_what_the_cpu_does():
+    """Operators against everything between them, and that small operators want larger batches."""
+    verdict = judge(facts(vendor="cpu", measured=False, launches_known=False))
+    assert verdict.text == (
+        "This run used no GPU. Of the 560 µs of each step the CPU spends 54 % in 40 operators of 7.50 µs each, and "
+        "46 % outside them: Python, and whatever was not recorded."
+    )
+    assert "larger batch" in verdict.advice[0]
+
+
+def test_a_cpu_run_that_loads_data_most_of_the_time_is_input_bound():
+    """69 % in the DataLoader, 29 % in operators: the sentence blames loading, and advice about it comes first."""
+    verdict = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=690.0, operator_us=290.0, operators=2.0))
+    assert verdict.kind == "input-bound"
+    assert verdict.text == (
+        "Loading data is the limit, on a run without a GPU: 690 µs of the 1.00 ms of each step (69 %) pass in the "
+        "DataLoader. The CPU spends 29 % in 2 operators of 145 µs each, and 2 % outside both: Python, and whatever was "
+        "not recorded."
+    )
+    assert verdict.advice == ["Load in the background: DataLoader(..., num_workers=4, persistent_workers=True)."]
+    assert verdict.not_the_cause == []
+
+
+@pytest.mark.parametrize(
+    ("loading_us", "operator_us", "kind"),
+    [(200.0, 199.0, "input-bound"), (199.0, 100.0, "cpu"), (300.0, 300.0, "cpu"), (300.0, 600.0, "cpu")],
+)
+def test_loading_names_a_cpu_run_from_a_fifth_of_the_step_and_above_the_operators(loading_us, operator_us, kind):
+    """Both limits, from both sides."""
+    changes = {"step_us": 1000.0, "dataloader_us": loading_us, "operator_us": operator_us}
+    assert judge(facts(**NO_GPU, **changes)).kind == kind
+
+
+def test_a_cpu_run_names_the_loader_beside_the_operators_from_one_percent_on():
+    """10 % of loading is named and is not part of the rest; 0.5 % is not worth a word."""
+    told = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=100.0, operator_us=600.0, operators=2.0))
+    assert "60 % in 2 operators of 300 µs each, 10 % in the DataLoader, and 30 % outside both: Python" in told.text
+    silent = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=5.0, operator_us=600.0, operators=2.0))
+    assert "DataLoader" not in silent.text
+
+
+def test_advice_of_a_cpu_run_is_sorted_by_share_and_blames_operators_from_half_the_step_on():
+    """Operators at 60 % before loading at 25 %; at 49 % nobody says that the time is in them."""
+    both = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=600.0, operators=2.0)).advice
+    assert ["in the operators themselves" in both[0], "num_workers" in both[1], len(both)] == [True, True, 2]
+    less = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=490.0, operators=2.0)).advice
+    assert less == ["Load in the background: DataLoader(..., num_workers=4, persistent_workers=True)."]
+
+
+def test_operators_that_the_dataloader_runs_are_loading_and_nothing_else():
+    """600 µs of loading with 500 µs of aten::stack inside, 300 µs of aten::mm after it, in a step of 1 ms."""
+    builder = (
+        TraceBuilder(gpu=None).step(0, 1000).dataloader(0, 600).op("aten::stack", 50, 500).op("aten::mm", 600, 300)
+    )
+    verdict = summarize(builder.trace()).verdict
+    assert verdict.kind == "input-bound"
+    assert "600 µs of the 1.00 ms of each step (60 %)" in verdict.text
+    assert "30 % in 1 operator of 300 µs, and 10 % outside both" in verdict.text
+
+
+def test_what_processes_exchange_without_a_gpu_is_part_of_the_answer():
+    """61 % in collectives stands first, is not part of "Python", and is what the first advice is about."""
+    run = facts(**NO_GPU, step_us=1000.0, communication_us=610.0, operator_us=150.0, operators=2.0)
+    verdict = judge(run)
+    assert verdict.text == (
+        "This run used no GPU. Of the 1.00 ms of each step the CPU spends 61 % exchanging data between processes, 15 % "
+        "in 2 operators of 75.0 µs each, and 24 % outside both: Python, and whatever was not recorded."
+    )
+    assert "no_sync()" in verdict.advice[0]
+    silent = judge(facts(**NO_GPU, step_us=1000.0, communication_us=850.0, operator_us=0.0, operators=0.0))
+    assert silent.text == (
+        "This run used no GPU. Of the 1.00 ms of a step it spends 85 % exchanging data between processes; outside it "
+        "no operator was recorded."
+    )
+
+
+def test_a_cpu_run_is_divided_once_for_answer_bar_and_table():
+    """100 µs: 20 in a collective (5 of aten::mm run meanwhile), 10 loading, 40 of aten::mm, the rest 30, a range."""
+    builder = TraceBuilder(gpu=None).step(0, 100).annotation("forward", 0, 100).annotation("gloo:all_reduce", 0, 20)
+    summary = summarize(builder.dataloader(20, 10).op("aten::mm", 15, 5).op("aten::mm", 30, 40).trace())
+    assert "20 % exchanging data between processes, 10 % in the DataLoader, and 30 % outside" in summary.verdict.text
+    assert "40 % in 1 operator of 40.0 µs" in summary.verdict.text
+    assert cpu_parts(summary) == [
+        ("in operators", 40.0), ("exchanging data", 20.0), ("loading data", 10.0), ("the rest: Python etc.", 30.0),
+    ]  # fmt: skip
+    assert next(table.rows for table in tables(summary) if table.title.startswith("Time")) == [
+        ("communication between processes", "20.0 µs", "20 %"),
+        ("CPU loading data (DataLoader)", "10.0 µs", "10 %"),
+        ("CPU in operators", "40.0 µs", "40 %"),
+        ("the rest: Python, named ranges", "30.0 µs", "30 %"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("threads", "said"),
+    [(1, []), (2, ["torch.set_num_threads(1) instead of 2"]), (None, ["torch.set_num_threads(1) may"])],
+)
+def test_one_thread_is_no_advice_where_one_thread_is_set(threads, said):
+    """Operators of 7.5 µs: fewer threads may help, unless there is but one."""
+    advice = judge(facts(**NO_GPU, threads=threads)).advice
+    assert [text.partition(" help")[0].removesuffix(" may") for text in advice if "set_num_threads" in text] == [
+        text.removesuffix(" may") for text in said
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, True),
+        ({"trains": False}, False),  # inference
+        ({"gpus": 2}, False),
+        ({"communication_us": 1.0}, False),
+        ({"kernel_sum_us": 19 * 6.0}, False),  # kernels of 6 µs
+        ({"step_us": 4000.0, "busy_us": 1001.0}, False),
+        ({"from_steps": False}, False),
+    ],
+)
+def test_the_cpu_is_an_alternative_only_to_training_with_next_to_no_gpu_work(changes, said):
+    """One GPU, a backward pass, kernels of 5 µs and 1 ms of GPU work a step at most."""
+    advice = judge(facts(**{"trains": True, **changes})).advice
+    assert any("larger batch" in text for text in advice)
+    assert any("faster on the CPU" in text for text in advice) is said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "num_workers=4"),
+        ({"cores": 16, "fetch_us": 5000.0}, "num_workers=4"),
+        ({"cores": 2, "fetch_us": 5000.0}, "num_workers=1"),
+        ({"cores": 1, "fetch_us": 5000.0}, "no core is free"),
+        ({"cores": 2, "fetch_us": 266.0}, "A fetch takes 266 µs"),
+    ],
+)
+def test_workers_are_advised_where_they_have_cores_and_something_to_do(changes, said):
+    """One core stays with the training; fetches below 1 ms are better not made at all."""
+    advice = judge(facts(input_us=400.0, dataloader_us=400.0, **changes)).advice
+    assert said in advice[0]
+    assert ("on the GPU" in advice[0]) is ("fetch takes" in said)
+
+
+def test_a_step_cut_short_is_said_where_it_halves_the_figures():
+    """One of 2 steps halves them; one of 20 is not worth a word."""
+    said = "1 of the 2 recorded steps was cut short and holds next to nothing"
+    text = judge(facts(steps=2, cut_steps=1)).text
+    assert said in text
+    assert "figures per step are up to 50 % below those of a whole step." in text
+    assert "cut short" not in judge(facts(steps=20, cut_steps=1)).text
+
+
+def test_a_trace_spent_in_few_long_calls_is_not_told_to_look_at_its_python():
+    """10 s, 9 of them in one cudaFree: start-up; a launch of 5 µs and a kernel are all the rest."""
+    builder = TraceBuilder().step(0, 10_000_000).call("cudaFree", 100, 9_000_000)
+    verdict = summarize(builder.launch(9_500_000, 5, kernel=("k", 9_500_010, 100)).trace()).verdict
+    assert verdict.kind == "host-bound"
+    assert verdict.advice == [
+        (
+            "90 % of the time passes inside calls to the GPU's software, most of it in calls of cudaFree of 9.00 s "
+            "each. The first calls of a process take so long: they start the GPU, load kernels and get memory. Record "
+            "later steps, after some that warm up."
+        ),
+    ]
+
+
+def test_operators_that_scatter_wildly_are_told_to_use_one_thread():
+    """Five steps with the same aten::mm: 1 ms once and 4 ms four times, 12 of 17 ms beyond the fastest: 71 %."""
+    builder = TraceBuilder(gpu=None)
+    for number, took in enumerate((4000, 4000, 1000, 4000, 4000)):
+        builder.step(number * 5000, 5000).op("aten::mm", number * 5000, took)
+    stages = analyse(builder.trace())
+    assert find_scatter(stages) == pytest.approx(12 / 17)
+    run = {**NO_GPU, "step_us": 5000.0, "operator_us": 3400.0, "operators": 1.0, "scatter": 12 / 17}
+    said = [any("set_num_threads" in text for text in judge(facts(**run, threads=n)).advice) for n in (2, 1, None)]
+    assert said == [True, False, False]
+    assert not any("set_num_threads" in a for a in judge(facts(**{**run, "scatter": 0.5}, threads=2)).advice)
+
+
+def test_scatter_is_not_known_of_few_steps_or_of_calls_that_differ():
+    """Four steps are too few; steps that call an operator once and twice have no same calls."""
+    few, uneven = TraceBuilder(gpu=None), TraceBuilder(gpu=None)
+    for number in range(4):
+        few.step(number * 100, 100).op("aten::mm", number * 100, 10)
+    for number in range(5):
+        uneven.step(number * 100, 100).op("aten::mm", number * 100, 10)
+    uneven.op("aten::mm", 50, 10)
+    assert [find_scatter(analyse(builder.trace())) for builder in (few, uneven)] == [None, None]

@@ -1,0 +1,117 @@
+"""The reader and the figures against the brute-force reference, on every real trace, to the nanosecond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stallscope.analysis.summary import summarize
+from stallscope.traces.model.trace import Trace
+from stallscope.traces.read.read import read
+from tests.conftest import NO_REAL_TRACES, real_trace_files, real_trace_ids
+from tests.reference import Reference, figures_of, load, nested_launches, rows_of
+
+COUNTS = ("kernel_launches", "graph_launches", "kernels", "memcpys", "memsets", "sync_calls")
+TIMES = ("sync_call", "gpu_busy", "gpu_idle", "kernel", "memcpy", "memset")
+ALL = {*COUNTS, *TIMES}
+OF_THE_DEVICE = {"kernels", "memcpys", "memsets", "gpu_busy", "gpu_idle", "kernel", "memcpy", "memset"}
+
+# Which figures are withheld (null) in which file; in every file not named here, none is.
+WITHHELD = {
+    "cpu/rank-34": ALL,  # no device
+    "cpu/rank_non_gpu": ALL,  # no device
+    "mtia/inference_rank_0": ALL,  # calls without CUDA names, device rows without a meaning known here
+    "a100/cupti_counters": OF_THE_DEVICE,  # 77 launches and not one kernel: the device was not recorded
+}
+
+
+@dataclass
+class Real:
+    """One real trace: as the package reads it, and as plain json does."""
+
+    name: str
+    path: Path
+    document: dict[str, Any]
+    trace: Trace
+
+
+@pytest.fixture(
+    scope="module",
+    params=real_trace_files() or [pytest.param(None, marks=pytest.mark.skip(reason=NO_REAL_TRACES))],
+    ids=real_trace_ids() or ["absent"],
+)
+def real(request) -> Real:
+    """Each real trace in turn, read once for all tests of this file."""
+    path = request.param
+    name = real_trace_ids()[real_trace_files().index(path)]
+    return Real(name, path, load(path), read(path))
+
+
+def test_figures(real: Real):
+    """Every figure, times the number of steps, is the reference's total; the withheld ones are null and named above."""
+    summary = summarize(real.trace, None)
+    expected = figures_of(real.document)
+    assert expected.steps == summary.steps.count
+    withheld = WITHHELD.get(real.name, set())
+
+    found = {key: getattr(summary.per_step, key) for key in COUNTS}
+    found |= {key: getattr(summary.per_step, f"{key}_us") for key in TIMES}
+    assert withheld == {key for key, value in found.items() if value is None}
+    for key in ALL - withheld:
+        assert getattr(expected, key) == total(found[key], expected, 1000 if key in TIMES else 1), key
+
+
+def total(per_step: float, expected: Reference, unit: int) -> int:
+    """The window's total of a per-step figure: a count, or ns of a figure in µs."""
+    return round(per_step * expected.steps * unit)
+
+
+def test_window(real: Real):
+    """The window is as long as the reference's."""
+    start, end = figures_of(real.document).window
+    assert end - start == round(summarize(real.trace, None).steps.window_us * 1000)
+
+
+def test_columns(real: Real):
+    """Counts and sums of every column are those of plain json: nothing lost, nothing twice, nothing rounded."""
+    rows = rows_of(real.document)
+    events = real.trace.events
+    assert len(real.document["traceEvents"]) == real.trace.event_count
+    assert len(rows) == len(events)
+    assert sum(row.start for row in rows) == exact_sum(events.ts_ns)
+    assert sum(row.end for row in rows) == exact_sum(events.end_ns)
+    assert sum(len(row.name) for row in rows) == sum(len(real.trace.strings[i]) for i in events.name.tolist())
+    told = [int(row.args["correlation"]) for row in rows if "correlation" in row.args]
+    assert len(told) == int(events.correlation.known.sum())
+    assert sum(told) == exact_sum(events.correlation.values)
+
+
+def test_device_columns(real: Real):
+    """Devices, streams, bytes and grids of kernels, copies and sets are those of plain json."""
+    work = real.trace.work
+    rows = [
+        row for row in rows_of(real.document) if row.cat.lower().removeprefix("gpu_") in {"kernel", "memcpy", "memset"}
+    ]
+    assert len(rows) == len(work)
+    assert sum(int(row.args["device"]) for row in rows) == exact_sum(work.device)
+    assert sum(int(row.args["stream"]) for row in rows) == exact_sum(work.stream)
+    assert sum(int(row.args.get("bytes", 0)) for row in rows) == exact_sum(work.bytes.values)
+    grids = [row.args["grid"] for row in rows if "grid" in row.args]
+    assert len(grids) == int(work.blocks.known.sum())
+    assert sum(int(x) * int(y) * int(z) for x, y, z in grids) == exact_sum(work.blocks.values)
+    occupancies = [float(row.args[key]) for row in rows if (key := "est. achieved occupancy %") in row.args]
+    assert pytest.approx(sum(occupancies)) == np.nansum(work.occupancy_percent)
+
+
+def exact_sum(column: np.ndarray) -> int:
+    """The sum of an integer column, beyond 64 bits if need be."""
+    return sum(column.tolist())
+
+
+def test_no_real_trace_nests_a_driver_launch_in_a_runtime_launch(real: Real):
+    """The counting rule for a launch recorded twice (runtime over driver) is not touched by any real file."""
+    assert nested_launches(real.document) == 0

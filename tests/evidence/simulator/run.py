@@ -1,0 +1,53 @@
+"""One process: steps timed without a profiler, then some recorded with one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.evidence.simulator.device import Job
+from tests.evidence.simulator.host import Host, Row
+from tests.evidence.simulator.machine import Machine
+from tests.evidence.simulator.noise import generator
+from tests.evidence.simulator.program import Loop
+
+SETTLE = 4  # steps that nobody times
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a profiler saw of a run: the host's rows, and the device's work."""
+
+    rows: list[Row]
+    jobs: list[Job]
+    capability: tuple[int, int]
+
+
+class Process:
+    """One run of a training loop on a machine; two processes of one seed do the same to the ns."""
+
+    def __init__(self, loop: Loop, machine: Machine, *seed: object) -> None:
+        self.host = Host(machine, loop, generator("process", *seed))
+        self.host.steps(SETTLE)
+
+    def step_ns(self, count: int) -> float:
+        """Mean step time over ``count`` steps, the device synchronized before and after them."""
+        self.host.synchronize()
+        opened = self.host.now
+        self.host.steps(count)
+        self.host.synchronize()
+        return (self.host.now - opened) / count
+
+    def record(self, count: int, warmup: int = 2) -> Recorded:
+        """Record ``count`` steps after ``warmup`` profiled ones; a synchronize opens and closes the record."""
+        host = self.host
+        host.profiled = host.device.profiled = True
+        host.steps(warmup)
+        host.synchronize()
+        host.recording = True
+        host.startle()
+        host.steps(count)
+        host.synchronize()
+        host.recording = host.profiled = host.device.profiled = False
+        recorded = Recorded(host.rows, host.jobs, host.machine.capability)
+        host.rows, host.jobs = [], []
+        return recorded

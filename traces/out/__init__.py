@@ -1,0 +1,1 @@
+"""Copies of a trace: with events of ours added, or with all names taken out."""

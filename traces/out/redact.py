@@ -1,0 +1,202 @@
+"""A copy of a trace that may be shown to others: nothing that names a person, a machine or a folder.
+
+Kept: every event with its phase, category, times, process, thread and stream numbers and ids; the names of operators,
+kernels, named ranges, modules and Python functions; all numbers among the arguments; shapes and types (unless they
+are to be dropped); device properties, rank and world size, versions of CUDA or ROCm, the recorded base time.
+
+Taken out: host name, trace name and id, user metadata, environment and job variables, package lists, process names,
+log lines, process group members; every text among the arguments but those in ``KEPT_TEXTS``. Of a path, wherever it
+stands (``/home/ann/work/net.py(6): f``), the file's own name stays and its folder becomes four letters or digits,
+equal for equal folders (``x4f1/net.py(6): f``); paths inside Python's own library and well-known packages stay, from
+the package on. A range that the script named itself keeps that name: look at them before sending the trace.
+
+Figures stay: numbers are copied as they are written. Entries that are no events at all are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from stallscope.traces.damaged.raw import RawEvents
+from stallscope.traces.describe.dialect import REDACTED
+from stallscope.traces.model.fields import MEMORY_EVENT
+
+Raw = msgspec.Raw
+Event = dict[str, Raw]
+
+KEPT_FIELDS: Final = ("ph", "cat", "name", "pid", "tid", "ts", "dur", "id", "s", "bp")
+KEPT_KEYS: Final = {
+    *("schemaVersion", "displayTimeUnit", "baseTimeNanoseconds", "simulated"),
+    *("record_shapes", "with_stack", "with_modules", "with_flops", "profile_memory"),
+    *("cupti_version", "cuda_runtime_version", "cuda_driver_version"),
+    *("roctracer_version", "rocprofiler-sdk_version", "hip_runtime_version", "hip_driver_version"),
+}
+# Of these two, the members named, and every number.
+KEPT_MEMBERS: Final = {"deviceProperties": {"name"}, "distributedInfo": {"backend", "rank", "world_size"}}
+KEPT_TEXTS: Final = {"cuda_sync_kind", "Collective name", "dtype", "Call stack", "Module Hierarchy", "kernel"}
+SHAPES: Final = {"Input Dims", "Input dims", "Input Strides", "Input type", "Output dims", "Output type"}
+PROCESS_LABEL: Final = re.compile(r'"(?:CPU|GPU \d+)"')
+NUMBER: Final = re.compile(r'-?[\d.][\d.eE+-]*|true|false|null|"(?:-?\d+(?:\.\d+)?|0x[\da-fA-F]+|-?inf|nan)"')
+NUMBERS: Final = re.compile(r"\[[\[\]\s\d.,eE+-]*\]")
+
+_ABSOLUTE: Final = re.compile(r"""(?<![\w.~])(?:[A-Za-z]:|~|\.{1,2})?[/\\]{1,2}(?:[^\s"'();,<>|=\[\]{}/\\]+[/\\])+""")
+_OF_A_FRAME: Final = re.compile(r"[^;]*[/\\](?=[^;/\\]*\(\d+\): )")
+_STAYS: Final = re.compile(r"(?:/site-packages/)?x[0-9a-f]{3}/")  # what a first look has left
+_PACKAGES: Final = re.compile(r".*[/\\](?:site|dist)-packages[/\\]")
+_STANDARD: Final = re.compile(r".*[/\\]lib(?:64)?[/\\](?=python\d[\d.]*[/\\])")
+_WELL_KNOWN: Final = {
+    *("torch", "torchvision", "torchaudio", "torchtext", "torchdata", "torchtune", "functorch", "triton", "numpy"),
+    *("scipy", "pandas", "sklearn", "PIL", "cv2", "transformers", "accelerate", "datasets", "tokenizers", "diffusers"),
+    *("peft", "timm", "einops", "huggingface_hub", "safetensors", "lightning", "pytorch_lightning", "torchmetrics"),
+    *("ignite", "fairscale", "apex", "deepspeed", "megatron", "vllm", "sglang", "flash_attn", "xformers"),
+    *("bitsandbytes", "hydra", "omegaconf", "tqdm", "tensorboard", "matplotlib", "ray"),
+}
+
+
+def redact(path: str | Path, *, drop_shapes: bool = False) -> Iterator[bytes]:
+    """The redacted trace as JSON text in pieces.
+
+    Raises (while iterating):
+        BadInput: ``path`` is no whole trace.
+
+    """
+    source = RawEvents(path, Event)
+    cleaner = Cleaner(drop_shapes=drop_shapes)
+    separator = b'{"traceEvents":[\n'
+    for events in source:
+        for event in events:
+            yield separator + msgspec.json.encode(cleaner.event(event))
+            separator = b",\n"
+    yield (separator if separator.startswith(b"{") else b"\n") + b"]"
+    for key, value in {REDACTED: Raw(b"1"), **cleaner.keys(source.keys)}.items():
+        yield b",\n" + msgspec.json.encode(key) + b":" + bytes(value)
+    yield b"}\n"
+
+
+class Cleaner:
+    """Cleans events and texts; what it has cleaned once it looks up."""
+
+    def __init__(self, *, drop_shapes: bool = False) -> None:
+        self._drop_shapes = drop_shapes
+        self._known: dict[bytes, Raw] = {}
+
+    def event(self, event: Event) -> Event:
+        """``event`` with the fields that may stay, its texts cleaned."""
+        kept: Event = {key: self._text(event[key]) for key in KEPT_FIELDS if key in event}
+        phase, category = bytes(event.get("ph", b"")), bytes(event.get("cat", b""))
+        if "name" in kept and (category == b'"Trace"' or phase == b'"i"'):
+            kept["name"] = _map_text(kept["name"], _without_title)
+        args = event.get("args")
+        if args is not None:
+            kept["args"] = self._args(kept, args)
+        return kept
+
+    def keys(self, keys: Event) -> Event:
+        """The top-level keys that may stay."""
+        made = {key: value for key, value in keys.items() if key in KEPT_KEYS and bytes(value)[:1] not in (b"{", b"[")}
+        told = {key: _only(keys[key], names) for key, names in KEPT_MEMBERS.items() if key in keys}
+        return {**told, **made}
+
+    def _args(self, event: Event, args: Raw) -> Raw:
+        try:
+            told = msgspec.json.decode(args, type=Event)
+        except msgspec.ValidationError:
+            return Raw(b"{}")
+        if bytes(event.get("ph", b"")) == b'"M"':
+            return Raw(msgspec.json.encode(self._name_given(bytes(event.get("name", b"")), told)))
+        return Raw(msgspec.json.encode({key: made for key, value in told.items() if (made := self._arg(key, value))}))
+
+    def _arg(self, key: str, value: Raw) -> Raw | None:
+        """One argument; None: it goes."""
+        if key in SHAPES:
+            return None if self._drop_shapes else value
+        if is_number(value) or NUMBERS.fullmatch(_ascii(value)):
+            return value
+        return self._text(value) if key in KEPT_TEXTS else None
+
+    def _name_given(self, kind: bytes, args: Event) -> Event:
+        """What a metadata event says: names of threads, labels such as "GPU 0", sort indices."""
+        kept = {key: value for key, value in args.items() if is_number(value)}
+        if kind == b'"thread_name"' and "name" in args:
+            kept["name"] = self._text(args["name"])
+        if kind == b'"process_labels"' and PROCESS_LABEL.fullmatch(_ascii(args.get("labels", Raw(b"")))):
+            kept["labels"] = args["labels"]
+        return kept
+
+    def _text(self, value: Raw) -> Raw:
+        """A JSON value as it is, but a text without the folders of the paths in it."""
+        text = bytes(value)
+        if b"/" not in text and b"\\" not in text:
+            return value
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = _map_text(value, without_folders)
+        return found
+
+
+def is_number(value: Raw) -> bool:
+    """Whether a JSON value is a number, true, false, null, or a text that spells a number."""
+    return NUMBER.fullmatch(_ascii(value)) is not None
+
+
+def without_folders(text: str) -> str:
+    """``text`` with the folder of each Python file and of each absolute path in it replaced by a token."""
+    text = _OF_A_FRAME.sub(lambda found: _folder(found[0]), text)
+    return _ABSOLUTE.sub(lambda found: _folder(found[0]), text)
+
+
+def _without_title(name: str) -> str:
+    """The name of a span or instant without the title that a job gave its trace: ``Iteration Start``."""
+    return name if name == MEMORY_EVENT else re.split(r"[:(]", name)[0].strip()
+
+
+def _folder(folder: str) -> str:
+    """What stands for a folder (given with its last separator)."""
+    if _STAYS.fullmatch(folder):
+        return folder
+    library = _STANDARD.match(folder)
+    installed = _PACKAGES.match(folder)
+    if installed:
+        package = folder[installed.end() :]
+        return "/site-packages/" + (package if not package or _is_known(package) else _token(package))
+    if library:
+        return "/lib/" + folder[library.end() :]
+    return folder if _is_known(folder) else _token(folder)
+
+
+def _is_known(folder: str) -> bool:
+    """Whether a relative folder lies in a well-known package or in Python's library."""
+    package = re.split(r"[/\\]", folder)[0]
+    return package in _WELL_KNOWN or package in sys.stdlib_module_names
+
+
+def _token(folder: str) -> str:
+    """Four characters that are the same for the same folder; many folders share them, so they cannot be looked up."""
+    return "x" + hashlib.blake2b(folder.encode("utf-8", "replace")).hexdigest()[:3] + "/"
+
+
+def _ascii(value: Raw) -> str:
+    return bytes(value).decode("latin-1")
+
+
+def _map_text(value: Raw, change: Callable[[str], str]) -> Raw:
+    told = msgspec.json.decode(value)
+    return Raw(msgspec.json.encode(change(told))) if isinstance(told, str) else value
+
+
+def _only(value: Raw, names: set[str]) -> Raw:
+    """An object, or each object of a list, with its numbers and the members named."""
+    try:
+        if bytes(value)[:1] == b"[":
+            return Raw(msgspec.json.encode([_only(each, names) for each in msgspec.json.decode(value, type=list[Raw])]))
+        told = msgspec.json.decode(value, type=Event)
+    except msgspec.ValidationError:
+        return Raw(b"null")
+    return Raw(msgspec.json.encode({key: each for key, each in told.items() if key in names or is_number(each)}))

@@ -1,0 +1,1 @@
+"""Blocks of text → a ``Trace``: every spelling, unit and missing field of the format ends here."""

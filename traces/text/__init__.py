@@ -1,0 +1,1 @@
+"""A file → blocks of its text, bounded, with what is damaged counted."""
