@@ -26,13 +26,15 @@ _here = _Path(__file__).parent
 if (_here / "traces").is_file():  # a link that git wrote as text
     __path__.append(str(_here.parent))
 
-__version__ = "0.1.0"
-
 __all__ = ["compare", "profile", "read", "summarize"]
 
 
 def __getattr__(name: str) -> Any:
     """The public functions, imported when first used: `import stallscope` itself loads nothing."""
+    if name == "__version__":
+        from stallscope.traces.model.version import version  # noqa: PLC0415
+
+        return version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "profile":

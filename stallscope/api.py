@@ -14,8 +14,9 @@ from stallscope.analysis.contract.rows import RankRow
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.fill.rank_conflicts import with_conflicts
 from stallscope.analysis.fill.ranks import are_of_one_job, row_of_manifest, row_of_summary
-from stallscope.analysis.summary import Stages, analyse, summary_of
+from stallscope.analysis.stages.stages import Stages, analyse
 from stallscope.analysis.summary import summarize as summarize_trace
+from stallscope.analysis.summary import summary_of
 from stallscope.traces.model.errors import BadInput, Refused
 from stallscope.traces.model.issues import Severity, TraceIssue
 from stallscope.traces.model.trace import Trace

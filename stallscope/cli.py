@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from stallscope import __version__
 from stallscope.commands.options import (
     CopiedTrace,
     CopyFile,
@@ -24,6 +23,7 @@ from stallscope.commands.options import (
 )
 from stallscope.outcome import exit_code
 from stallscope.profiling.record.plan import Depth
+from stallscope.traces.model.version import version
 
 if TYPE_CHECKING:
     from stallscope.traces.text.limits import Limits
@@ -46,7 +46,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"stallscope {__version__}")
+        typer.echo(f"stallscope {version()}")
         raise typer.Exit
 
 

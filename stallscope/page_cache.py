@@ -21,6 +21,7 @@ from typing import Final
 
 import stallscope
 from stallscope.traces.model.errors import StallscopeError
+from stallscope.traces.model.version import version
 from stallscope.traces.runs.runs import MANIFEST_NAME, find_runs
 
 FOLDER: Final = ".stallscope"
@@ -95,7 +96,7 @@ def _content(path: Path) -> bytes:
 @cache
 def _build() -> bytes:
     """The version and, for a checkout that is being worked on, when its files were changed."""
-    digest = hashlib.sha256(stallscope.__version__.encode())
+    digest = hashlib.sha256(version().encode())
     for folder in dict.fromkeys(Path(each).resolve() for each in stallscope.__path__):
         for part in ("", "analysis", "traces"):
             for file in sorted((folder / part).rglob("*") if part else folder.glob("*.py")):

@@ -10,14 +10,14 @@ work, the estimate for the machine this workload is known from; they are no meas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from tests import ROOT
 from tests.sample_simulator import Instruction, Launch, OnThread, Op, Simulator, Sync, Work, item, steps
 from tests.sample_trace import BASE_NS, trace_bytes
 
 STEPS, WARMUP, FIRST_STEP = 20, 5, 25
 START_NS = 3_600_000_000_000  # after BASE_NS
-SAMPLE = Path(__file__).parents[1] / "traces" / "samples" / f"iris_mlp_simulated.{BASE_NS + START_NS}.pt.trace.json.gz"
+SAMPLE = ROOT / "traces" / "samples" / f"iris_mlp_simulated.{BASE_NS + START_NS}.pt.trace.json.gz"
 
 ELEMENTWISE = "void at::native::vectorized_elementwise_kernel<4, at::native::{}>"
 GEMM = "ampere_sgemm_32x32_sliced1x4_{}"

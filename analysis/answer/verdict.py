@@ -27,17 +27,14 @@ Without a replay, or where it misses the measured time, by rule from plain share
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stallscope.analysis.answer import verdict_text
 from stallscope.analysis.answer.verdict_text import DOUBT, LARGE, REFUSE
 from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.contract.summary import Savings, Verdict
-from stallscope.analysis.replay.counterfactual import JOINT, PART
-
-if TYPE_CHECKING:
-    from stallscope.analysis.replay.counterfactual import Replayed
+from stallscope.analysis.replay.counterfactual import JOINT, PART, Replayed
 
 __all__ = ["DOUBT", "REFUSE", "judge"]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.replay.counterfactual import Replayed
 from stallscope.analysis.units import count, microseconds, percent
-
-if TYPE_CHECKING:
-    from stallscope.analysis.replay.counterfactual import Replayed
 
 REFUSE: Final = 0.10  # share of the window in waits that nothing recorded explains, or without device rows
 DOUBT: Final = 0.02

@@ -6,7 +6,6 @@ Nothing below 1 % of the step is advice, and no saving is promised: removing a w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,10 +13,8 @@ from stallscope.analysis.causes import scatter
 from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.causes.waits import spoken
 from stallscope.analysis.contract.summary import SyncSite
+from stallscope.analysis.replay.counterfactual import Replayed
 from stallscope.analysis.units import count, microseconds, percent
-
-if TYPE_CHECKING:
-    from stallscope.analysis.replay.counterfactual import Replayed
 
 MOST = 3  # pieces of advice
 WORTH = 0.01  # share of the step below which nothing is advice

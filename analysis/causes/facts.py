@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +13,10 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.contract.summary import Breakdown, MachineInfo, MemcpyRow, PerStep, SyncSite
 from stallscope.analysis.stages.activity import is_collective_range, is_dataloader
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import STALLS
-from stallscope.traces.model.trace import Category, Trace
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Trace
 
 CUT_SHORT = frozenset({"truncated_gzip", "gzip_crc", "truncated_json", "changed_while_reading"})
 FEW_LAUNCHES = 5  # below this a step is not launch-bound, whatever its kernels

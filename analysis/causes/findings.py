@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -26,13 +26,11 @@ from stallscope.analysis.columns.ranges import nest
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.contract.rows import CostFinding
 from stallscope.analysis.stages.memcpy import direction_and_memory
-from stallscope.analysis.stages.places import Place
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import STALLS, Site
+from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.units import count, microseconds
-from stallscope.traces.model.trace import Category
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
+from stallscope.traces.model.fields import Category
 
 OPTIMIZER_SHARE: Final = 0.05  # of the launches, from which the optimizer's are many
 HALF: Final = 0.5

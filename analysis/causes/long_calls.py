@@ -7,15 +7,13 @@ in calls of a millisecond or more each, is not slow for what Python does between
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from stallscope.analysis.contract.summary import Breakdown
-from stallscope.traces.model.trace import CALLS
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
+from stallscope.traces.model.fields import CALLS
 
 MOST: Final = 0.5  # share of the step in calls while the GPU does nothing
 LONG_NS: Final = 1_000_000  # one call, from which it is long

@@ -6,14 +6,12 @@ that takes. What the others take beyond it is *scatter*. Other processes on the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import percent
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
 
 FEWEST_STEPS: Final = 5  # below this the fastest call tells nothing
 WILD: Final = 0.6  # of the operators' time, from which it scatters wildly

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from stallscope.analysis.contract.compare import ForecastScore
 from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
-from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.fixes.constants import TABLE
 
 WHATIF_SCHEMA = "stallscope.whatif/1"
 SCORE_SCHEMA = "stallscope.score/1"
 
 
-class ConstantRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure that no trace holds and forecasts need."""
+UNMEASURED: Final = "not yet measured on hardware"
+MEASURED: Final = "measured on hardware"
+
+
+class Constant(msgspec.Struct, frozen=True):
+    """One figure: the value used, the bounds that sources and traces span, and where it comes from."""
 
     name: str
     value: float
@@ -22,7 +26,12 @@ class ConstantRow(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     unit: str
     source: str
-    measured: bool  # by this project, on hardware
+    measured: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Whether this project has measured it on hardware."""
+        return MEASURED if self.measured else UNMEASURED
 
 
 class Forecasts(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +43,7 @@ class Forecasts(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     forecast: ForecastBase | None
     what_if: list[WhatIf] | None
-    constants: list[ConstantRow]
+    constants: list[Constant]
 
 
 class ScoredPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,31 +63,3 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     median_error_percent: float | None  # of the absolute errors
     p90_error_percent: float | None
     inside_share: float | None  # of the pairs with a forecast: the measured step lay in its interval
-
-
-def forecasts_of(summary: Summary) -> Forecasts:
-    """What a summary says of the future."""
-    return Forecasts(
-        trace=summary.trace.path,
-        simulated=summary.trace.simulated,
-        verdict=summary.verdict.kind,
-        forecast=summary.forecast,
-        what_if=summary.what_if,
-        constants=constants(),
-    )
-
-
-def constants() -> list[ConstantRow]:
-    """The table of ``analysis/constants.py``."""
-    return [
-        ConstantRow(
-            name=each.name,
-            value=each.value,
-            low=each.low,
-            high=each.high,
-            unit=each.unit,
-            source=each.source,
-            measured=each.measured,
-        )
-        for each in TABLE
-    ]

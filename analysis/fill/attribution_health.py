@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from stallscope.analysis.contract.run import Attribution
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import percent
+from stallscope.traces.model.fields import CALLS, Category
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import CALLS, Category
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
 
 MOSTLY: Final = 0.9  # of the operators and calls, from which what is left out says little
 

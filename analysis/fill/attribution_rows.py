@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from stallscope.analysis.contract import rows as contract_rows
 from stallscope.analysis.stages.kernel_names import short_name
-from stallscope.analysis.stages.modules import NO_MODULE, ModuleTotals
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.where.modules import NO_MODULE, ModuleTotals
 
 
 def operators(stages: Stages) -> list[contract_rows.OperatorRow]:

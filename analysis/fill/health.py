@@ -15,7 +15,8 @@ from stallscope.traces.describe.details import Details
 from stallscope.traces.describe.dialect import find_dialect
 from stallscope.traces.describe.links import Links, Share, find_links
 from stallscope.traces.describe.validate import validate
-from stallscope.traces.model.trace import Category, Trace
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Trace
 
 HEALTH_SCHEMA = "stallscope.health/1"
 VALIDATOR = "rules of torch.profiler._trace_validator (torch 2.13), counted by Stallscope"

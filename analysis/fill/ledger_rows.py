@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +12,9 @@ from stallscope.analysis.stages.copy_sites import CopySite
 from stallscope.analysis.stages.idle import CAUSES, IdleCauses
 from stallscope.analysis.stages.launch_stats import LaunchCosts
 from stallscope.analysis.stages.memcpy import CopyGroup
-from stallscope.analysis.stages.places import NOWHERE
+from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.where.places import NOWHERE
 from stallscope.traces.model.trace import Ints
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
 
 
 def idle_causes(stages: Stages, devices: Sequence[IdleCauses]) -> contract.Idle:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stallscope.analysis.contract.summary import Memory
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 

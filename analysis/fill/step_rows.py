@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.stages.activity import DeviceTimes
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.utilization import find_filling
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
 
 
 def per_step(stages: Stages) -> contract.PerStep:

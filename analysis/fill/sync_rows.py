@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from stallscope.analysis.contract import summary as contract
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import STALLS, Site
-
-if TYPE_CHECKING:
-    from stallscope.analysis.stages.join import Joined
-    from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.where.joined import Joined
 
 WOULD = "would_synchronize"
 COPIES = ("to", "cuda", "xpu")  # calls that wait only if there is something to copy

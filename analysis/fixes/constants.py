@@ -9,28 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
-UNMEASURED: Final = "not yet measured on hardware"
-MEASURED: Final = "measured on hardware"
-
-
-class Constant(msgspec.Struct, frozen=True):
-    """One figure: the value used, the bounds that sources and traces span, and where it comes from."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    unit: str
-    source: str
-    measured: bool = False
-
-    @property
-    def mark(self) -> str:
-        """Whether this project has measured it on hardware."""
-        return MEASURED if self.measured else UNMEASURED
-
+from stallscope.analysis.contract.whatif import Constant
 
 GRAPH_LAUNCH: Final = Constant(
     "graph_launch", 12.0, 2.5, 60.0, "µs a graph",

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from stallscope.analysis.contract.forecast import StepRange
-from stallscope.analysis.fixes.constants import Constant
+from stallscope.analysis.contract.whatif import Constant
 from stallscope.analysis.fixes.names import TITLES, Wanted
 from stallscope.analysis.replay.graph import Graph
 from stallscope.traces.model.trace import Bools, Floats, Ints

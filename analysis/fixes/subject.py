@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 
+from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.columns.rows import named
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Tag, Work
 from stallscope.analysis.stages.memcpy import direction_and_memory
-from stallscope.traces.model.trace import Bools, Category, Ints
-
-if TYPE_CHECKING:
-    from stallscope.analysis.causes.facts import Facts
-    from stallscope.analysis.summary import Stages
-    from stallscope.traces.model.manifest import CpuRun
+from stallscope.analysis.stages.stages import Stages
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.manifest import CpuRun
+from stallscope.traces.model.trace import Bools, Ints
 
 _PRODUCTS: Final = re.compile(
     r"gemm|gemv|conv|cutlass|cudnn|xmma|wgrad|dgrad|winograd|fft|mma|s884|s1688|s16816|nccl|rccl|attention|flash|Cijk",

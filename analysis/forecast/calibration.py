@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from stallscope.analysis.contract.whatif import Constant
 from stallscope.analysis.fixes import constants
 from stallscope.analysis.fixes.subject import Subject
 from stallscope.traces.model.trace import Ints
@@ -98,7 +99,7 @@ def _made(
     return Calibration(recording, x, least, most, basis, factor, low, doubts)
 
 
-def _solve(step_of: StepOf, wanted: float, cost: constants.Constant) -> tuple[float, bool]:
+def _solve(step_of: StepOf, wanted: float, cost: Constant) -> tuple[float, bool]:
     """(x at which the replay takes ``wanted``, whether the step told): false position, the step falls with x."""
     low, high = -1.0, 2 * cost.high
     full, least = step_of(0.0), step_of(high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
@@ -12,11 +12,9 @@ from stallscope.analysis.fixes.names import Wanted
 from stallscope.analysis.fixes.subject import Subject
 from stallscope.analysis.forecast.whatif import Now, forecast, refusal
 from stallscope.analysis.replay.counterfactual import Replayed
+from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.model.manifest import Manifest
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
-    from stallscope.traces.model.trace import Trace
+from stallscope.traces.model.trace import Trace
 
 MOST_REPLAYED: Final = 120_000  # events of a trace of others that a plain summary replays
 MOST_FORECAST: Final = 30_000  # and of which it makes forecasts: these replay the steps some dozen times

@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.columns.rows import matches, named, rows_named
-from stallscope.analysis.stages.launches import pair
+from stallscope.analysis.stages.where.launches import pair
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, DEVICE_WORK, Bools, Category, Floats, Ints, Trace
+from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.trace import Bools, Floats, Ints, Trace
 
 KERNEL_DELAY_US: Final = 30  # documented as ns, compared with µs
 SHORT_US: Final = 50  # of a launch call: longer is a "runtime outlier"

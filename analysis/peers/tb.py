@@ -20,11 +20,12 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import named, rows_named
 from stallscope.analysis.stages.activity import is_collective_kernel, is_dataloader
-from stallscope.analysis.stages.launches import pair
-from stallscope.analysis.stages.steps import Window
 from stallscope.analysis.stages.utilization import find_filling
+from stallscope.analysis.stages.where.launches import pair
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import Category, Ints, Trace
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Ints, Trace
 
 TAIL: Final = 0.8
 ROLES: Final = ("kernel", "memcpy", "memset", "communication", "runtime", "dataloader", "cpu_op", "other")

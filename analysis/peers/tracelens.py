@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import named
-from stallscope.traces.model.trace import DEVICE_WORK, Category, Trace
+from stallscope.traces.model.fields import DEVICE_WORK, Category
+from stallscope.traces.model.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ collective kernels includes waiting for other ranks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -20,9 +20,7 @@ from stallscope.analysis.replay.graph import Graph, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import Program
 from stallscope.analysis.replay.trust import Trust, find_trust
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
 
 CLEAR: Final = 1.5  # times the second's saving: the first stands out
 PART: Final = 0.10  # saving that is worth naming

@@ -17,7 +17,7 @@ import numpy as np
 from stallscope.analysis.replay.graph import NEVER, Graph, Kind, Link, Tag
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import replay
-from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.model.trace import Bools, Ints
 
 LATENCIES: Final = {

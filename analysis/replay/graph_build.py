@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from msgspec.structs import replace
 
@@ -22,10 +20,8 @@ from stallscope.analysis.replay.graph_edges import (
     usual_call_ns,
 )
 from stallscope.analysis.replay.graph_host import Host, Parts, find_host
+from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.model.trace import Ints
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
 
 
 def build(stages: Stages) -> Graph | None:

@@ -19,10 +19,11 @@ import numpy as np
 from stallscope.analysis.columns.rows import grouped, named, numbered
 from stallscope.analysis.replay.graph import NEVER, Constants, Kind, Small, Work
 from stallscope.analysis.stages.activity import is_collective_kernel
-from stallscope.analysis.stages.launches import Launches, stream_numbers
 from stallscope.analysis.stages.memcpy import direction_and_memory
-from stallscope.analysis.stages.steps import Window
-from stallscope.traces.model.trace import Bools, Category, Ints, Trace
+from stallscope.analysis.stages.where.launches import Launches, stream_numbers
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 QUEUED_NS: Final = 15_000  # launched that long before the work before it ended: it was queued
 LONGEST_GAP_NS: Final = 10_000  # between queued kernels; what takes longer waits for something

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -13,12 +13,10 @@ from stallscope.analysis.replay.graph_device import ASSUMED_GAP_NS, Device
 from stallscope.analysis.replay.graph_host import Host
 from stallscope.analysis.replay.stream_waits import StreamWaits, find_stream_waits
 from stallscope.analysis.stages.awaited import ALL, SKEW_NS, scopes
-from stallscope.analysis.stages.launches import stream_numbers
 from stallscope.analysis.stages.memcpy import direction_and_memory
+from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.where.launches import stream_numbers
 from stallscope.traces.model.trace import Bools, Ints
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
 
 ENOUGH: Final = 3
 EARLY_NS: Final = 2_000  # work may start while the last blocks of what it waits for run out

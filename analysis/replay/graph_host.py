@@ -24,9 +24,10 @@ from stallscope.analysis.columns.rows import grouped, matches, rows_named
 from stallscope.analysis.replay.graph import Kind, Small, Tag
 from stallscope.analysis.replay.graph_device import Device
 from stallscope.analysis.stages.activity import is_dataloader
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, Bools, Category, Ints, Trace
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 MOST_THREADS: Final = 8  # that hand work to each other
 SHORTEST_WAIT_NS: Final = 5_000

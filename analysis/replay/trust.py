@@ -9,17 +9,15 @@ cannot be replayed leave 8 to 60 % unexplained, all others 1 % at most.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
 
 from stallscope.analysis.replay.graph import Graph
 from stallscope.analysis.replay.replay import Times
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import percent
-
-if TYPE_CHECKING:
-    from stallscope.analysis.summary import Stages
 
 Level = Literal["ok", "low confidence", "refused"]
 

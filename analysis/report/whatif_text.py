@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.contract.whatif import ScoredPair, Scores
-from stallscope.analysis.fixes.constants import TABLE, UNMEASURED
+from stallscope.analysis.contract.whatif import UNMEASURED, ScoredPair, Scores
+from stallscope.analysis.fixes.constants import TABLE
 from stallscope.analysis.report.header import SIMULATED
 from stallscope.analysis.report.markdown import escape
 from stallscope.analysis.report.markdown import table_lines as markdown_table

@@ -22,9 +22,10 @@ import numpy as np
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import matches, named, rows_named
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, DEVICE_WORK, Category, Ints, Trace
+from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.trace import Ints, Trace
 
 is_collective_kernel: Final = matches(re.compile(r"(nccl|rccl)|.*(nccl|rccl)(Dev)?Kernel", re.IGNORECASE))
 is_collective_range: Final = matches(re.compile(r"(nccl|gloo|mpi|ucc|hccl|xccl):\w"))

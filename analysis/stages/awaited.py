@@ -19,9 +19,10 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.columns.rows import grouped, named
-from stallscope.analysis.stages.launches import Launches, launched_at, stream_numbers
+from stallscope.analysis.stages.where.launches import Launches, launched_at, stream_numbers
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, Bools, Category, Ints, OptionalInts, Trace
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 
 SKEW_NS: Final = 20_000  # host and device clocks agree this well: a wait may seem to return before its work ended
 ENOUGH: Final = 5  # calls that had nothing to wait for, from which the cost of a call by itself is told

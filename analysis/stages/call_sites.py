@@ -11,22 +11,20 @@ own time in the backward pass is then the line's that called ``backward()``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stallscope.analysis.columns.ranges import nest, sums
 from stallscope.analysis.columns.rows import rows_named
-from stallscope.analysis.stages.backward import Backward, nearest
-from stallscope.analysis.stages.launches import Launches
-from stallscope.analysis.stages.operators import Operators
-from stallscope.analysis.stages.places import function_name, user_frame
-from stallscope.analysis.stages.steps import Window
-from stallscope.traces.model.trace import Bools, Category, Ints, Trace
-
-if TYPE_CHECKING:
-    from stallscope.analysis.stages.join import Joined
-    from stallscope.analysis.stages.site_names import SiteName
+from stallscope.analysis.stages.where.backward import Backward, nearest
+from stallscope.analysis.stages.where.frames import function_name, user_frame
+from stallscope.analysis.stages.where.joined import Joined
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.operators import Operators
+from stallscope.analysis.stages.where.site_names import SiteName
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 NO_CALL_SITE = "(no call site)"
 

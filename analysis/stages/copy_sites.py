@@ -15,13 +15,14 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import named, rows_named
-from stallscope.analysis.stages.launches import Launches
 from stallscope.analysis.stages.memcpy import Copies, direction_and_memory
-from stallscope.analysis.stages.operators import Operators
-from stallscope.analysis.stages.places import Place, Places
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.operators import Operators
+from stallscope.analysis.stages.where.places import Place, Places
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, Category, Ints, Trace
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Ints, Trace
 
 COPY: Final = "aten::copy_"
 Answer = int  # of whether non_blocking was asked for: 1 yes, 0 no, -1 the trace does not tell

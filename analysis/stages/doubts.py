@@ -14,11 +14,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from stallscope.analysis.columns import intervals
-from stallscope.analysis.stages.launches import Launches, stream_numbers
-from stallscope.analysis.stages.operators import Operators
+from stallscope.analysis.stages.where.launches import Launches, stream_numbers
+from stallscope.analysis.stages.where.operators import Operators
 from stallscope.analysis.units import percent
+from stallscope.traces.model.fields import Category
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import Category, Trace
+from stallscope.traces.model.trace import Trace
 
 ROUNDING_NS = 1_000  # whole µs until 2024; a double of absolute µs is off by a quarter of one
 MOST_OVERLAP = 1.05  # sum of a stream's kernel times ÷ their union

@@ -37,11 +37,12 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import NameTest, grouped, numbered, rows_named
 from stallscope.analysis.stages.activity import is_dataloader
-from stallscope.analysis.stages.launches import Launches
-from stallscope.analysis.stages.steps import Window
 from stallscope.analysis.stages.sync import LONG_WAIT_NS, long_waits_without_work
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields as names
-from stallscope.traces.model.trace import CALLS, Bools, Category, Ints, Trace
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 START_NS: Final = 20_000  # from a launch call's start to the work's start on an idle device, at most, usually
 MOST_THREADS: Final = 32  # launching threads told apart

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stallscope.analysis.columns.rows import grouped, named
-from stallscope.analysis.stages.launches import Launches
-from stallscope.analysis.stages.operators import Operators
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.operators import Operators
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import Bools, Category, Ints, OptionalInts, Trace
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 
 
 @dataclass(frozen=True, slots=True)

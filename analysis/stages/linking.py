@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from stallscope.analysis.columns.rows import rows_named
-from stallscope.analysis.stages.launches import Launches
+from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.units import microseconds
 from stallscope.traces.model import fields
+from stallscope.traces.model.fields import Category
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import Category, Ints, Trace
+from stallscope.traces.model.trace import Ints, Trace
 
 FEW = 0.01  # of the calls or device rows
 MOST = 0.5  # of the calls under correlations that others have too: nothing can be joined

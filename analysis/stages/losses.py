@@ -15,11 +15,12 @@ import numpy as np
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import matches, rows_named
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.analysis.units import percent
 from stallscope.traces.model import fields
+from stallscope.traces.model.fields import CALLS
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import CALLS, Bools, Ints, Trace
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 AT_AN_EDGE = 3  # launches in a row without work, at the head or the tail of the file
 ANYWHERE = 16  # the same elsewhere

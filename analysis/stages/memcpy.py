@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.columns.rows import matches, named, rows_named
-from stallscope.analysis.stages.launches import Launches
-from stallscope.analysis.stages.steps import Window
-from stallscope.traces.model.trace import CALLS, Bools, Category, Ints, Trace
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 _NAME: Final = re.compile(r"Memcpy\s+(\S+)\s*(?:\((.+?)\s*->\s*(.+?)\))?\s*$", re.IGNORECASE)
 _always_blocks: Final = matches(re.compile(r"hipMemcpyWithStream(_\w+)?$"))

@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.columns.rows import grouped
-from stallscope.analysis.stages.launches import Launches, stream_numbers
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.launches import Launches, stream_numbers
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
 DEEP: Final = 64  # launches

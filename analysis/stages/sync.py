@@ -35,14 +35,15 @@ from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.stages import awaited
 from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.awaited import Awaited
-from stallscope.analysis.stages.launches import Launches
 from stallscope.analysis.stages.memcpy import Copies
-from stallscope.analysis.stages.operators import Operators
-from stallscope.analysis.stages.places import Place, Places
 from stallscope.analysis.stages.queue import Queue
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.operators import Operators
+from stallscope.analysis.stages.where.places import Place, Places
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, Bools, Category, Ints, OptionalInts, Trace
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 
 LONG_WAIT_NS = 100_000  # returning from a wait, or a kernel's start, takes some 10 µs; an idle GPU this long does not
 STALLS: Final = ("synchronize", "copy")  # kinds that make up the sync stall

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stallscope.analysis.stages.steps import Window
-from stallscope.traces.model.trace import Category, Floats, Ints, Trace
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Floats, Ints, Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import numpy as np
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.stages.idle import ON_HOST, Gaps, Host, by_thread, endless, find_gaps
-from stallscope.analysis.stages.launches import Launches
-from stallscope.analysis.stages.steps import Window
 from stallscope.analysis.stages.sync import LONG_WAIT_NS
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
 

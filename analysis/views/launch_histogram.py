@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from stallscope.analysis.summary import Stages
-from stallscope.traces.model.trace import Category, Ints
+from stallscope.analysis.stages.stages import Stages
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Ints
 
 FIRST_NS: Final = 500  # upper end of the first class; each next one ends at twice that
 CLASSES: Final = 16  # the last holds all that is longer

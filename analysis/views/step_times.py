@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.trace import Bools, Ints
 
 FAR: Final = 0.2  # of the median: a step so far off it stands out

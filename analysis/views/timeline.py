@@ -14,11 +14,12 @@ import numpy as np
 
 from stallscope.analysis.columns.rows import grouped, named
 from stallscope.analysis.stages.activity import is_collective_kernel, is_dataloader
-from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.views.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.views.timeline_places import of_host, of_idle, of_work
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, DEVICE_WORK, Category, Ints, Trace
+from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.trace import Ints, Trace
 
 MOST = 20_000  # ranges of a step
 MOST_OF_OUTLIER = 5_000  # so that all outliers together make a page no larger than one step more would

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stallscope.analysis.causes.waits import spoken
-from stallscope.analysis.stages.places import Place
-from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.views.idle_spans import IdleSpans
 from stallscope.traces.model.trace import Ints
 

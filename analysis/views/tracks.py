@@ -18,13 +18,14 @@ from stallscope.analysis.columns.rows import grouped
 from stallscope.analysis.fill.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.replay.critical_path import find_critical_path
 from stallscope.analysis.stages.memcpy import direction_and_memory
-from stallscope.analysis.stages.places import Place
 from stallscope.analysis.stages.queue import depth_over_time
-from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.units import microseconds
 from stallscope.analysis.views.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.views.timeline_places import words
-from stallscope.traces.model.trace import CALLS, Category, Floats, Ints
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Floats, Ints
 
 IDLE_WORDS = {
     "sync": "idle: the CPU returns from waiting for the GPU",

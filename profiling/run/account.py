@@ -10,7 +10,6 @@ from types import ModuleType
 
 import msgspec
 
-from stallscope import __version__
 from stallscope.profiling.folder.export import worker_name
 from stallscope.profiling.folder.launch import Launch, find_launch
 from stallscope.profiling.machine import machine
@@ -23,6 +22,7 @@ from stallscope.profiling.run.options import Options
 from stallscope.profiling.watch.hooks import Hooks
 from stallscope.profiling.watch.steps import StepTracker
 from stallscope.traces.model.manifest import Finding, Machine, Manifest, Steps
+from stallscope.traces.model.version import version
 
 NO_MACHINE = Machine(os=sys.platform, python=sys.version.split()[0], cpu="unknown", cores=0, threads=None, torch=None)
 
@@ -80,7 +80,7 @@ class Account:
         options, marks = self.options, self.capture.marks if self.capture is not None else None
         command = [*(["-m"] if options.is_module else []), options.target, *options.args]
         manifest = Manifest(
-            stallscope=__version__,
+            stallscope=version(),
             created=self.created,
             command=[printable(each) for each in command],
             worker=self.worker,

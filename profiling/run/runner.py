@@ -27,7 +27,8 @@ from typing import Any
 from stallscope.traces.model.errors import BadInput
 
 STDERR = 2  # file descriptor
-OURS = str(Path(__file__).parent) + os.sep
+OURS = str(Path(__file__).parents[1]) + os.sep
+SCRIPTS = OURS + "workloads" + os.sep  # of the user's kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,4 +267,4 @@ def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith(OURS) and os.sep not in filename[len(OURS) :]
+    return filename.startswith(OURS) and not filename.startswith(SCRIPTS)

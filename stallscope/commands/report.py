@@ -18,7 +18,7 @@ from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.fill.memory import find_memory_over_time
 from stallscope.analysis.report.html import compare as html_compare
 from stallscope.analysis.report.html import summary as html
-from stallscope.analysis.summary import Stages
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.views.launch_histogram import find_launch_histogram
 from stallscope.analysis.views.step_times import find_step_times
 from stallscope.analysis.views.timeline import find_timelines

@@ -30,7 +30,7 @@ def print_forecasts(
     if form == "json":
         import msgspec
 
-        from stallscope.analysis.contract.whatif import forecasts_of
+        from stallscope.analysis.fill.forecasts import forecasts_of
         from stallscope.analysis.report.as_json import document
 
         plain = [msgspec.to_builtins(forecasts_of(each)) for each in summaries]
@@ -62,10 +62,10 @@ def print_constants(*, form: str, output: Path | None, force: bool) -> int:
     if form == "json":
         import msgspec
 
-        from stallscope.analysis.contract.whatif import constants
+        from stallscope.analysis.fixes.constants import TABLE
         from stallscope.analysis.report.as_json import document
 
-        rows = [msgspec.to_builtins(each) for each in constants()]
+        rows = [msgspec.to_builtins(each) for each in TABLE]
         emit(document([{"schema": "stallscope.constants/1", "constants": rows}], "", ""), output, force=force)
     else:
         emit(whatif_text.render_constants(style_of(output)), output, force=force)

@@ -17,13 +17,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from stallscope import __version__, api
+from stallscope import api
 from stallscope.analysis.contract.summary import Summary
 from stallscope.demo.results import Recorded, Repeat, Result, VariantResult
 from stallscope.demo.story import Variant, Workload
 from stallscope.profiling.machine.machine import collect, may_use_gpu
 from stallscope.traces.model.errors import BadInput, StallscopeError
 from stallscope.traces.model.manifest import Machine, Manifest
+from stallscope.traces.model.version import version
 from stallscope.traces.text.limits import machine_memory
 
 # Waiting threads of torch spin by default: on a busy machine that makes so small a training 25 times slower. Sleeping
@@ -67,7 +68,7 @@ def run_all(
     chosen, left_out = [v for v in variants if needs(v) <= gpus], [v.title for v in variants if needs(v) > gpus]
     before = load_average()
     empty = Result(
-        workload=workload.name, stallscope=__version__, command=command, quick=quick, repeats=0, load=None,
+        workload=workload.name, stallscope=version(), command=command, quick=quick, repeats=0, load=None,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), machine=nameless(machine),
         environment=added(), variants=[], not_measured=left_out, ram_bytes=machine_memory(), gpus_seen=gpus,
     )  # fmt: skip

@@ -6,8 +6,9 @@ import pytest
 
 from stallscope.analysis.report.header import header
 from stallscope.analysis.stages.activity import find_activity
-from stallscope.analysis.stages.steps import Window
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.analysis.summary import summarize
 from stallscope.traces.model.manifest import SCHEMA, Manifest
 from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps

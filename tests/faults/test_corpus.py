@@ -17,7 +17,7 @@ from stallscope import api
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import as_json, markdown, text
 from stallscope.analysis.report.style import Style
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
 from stallscope.traces.model.errors import BadInput, Refused
 from stallscope.traces.read.read import read
 from stallscope.traces.text import source

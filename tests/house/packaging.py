@@ -9,7 +9,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 SOURCES = ("analysis", "profiling", "stallscope", "traces")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 

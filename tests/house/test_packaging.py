@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stallscope import __version__
+from stallscope.traces.model.version import version
 from tests.builders import TraceBuilder
 from tests.house.packaging import ROOT, SOURCES, attempt, build, clone, copy_tree, environment, install, run
 
@@ -86,7 +86,7 @@ def test_the_links_of_the_facade_lead_to_the_folders() -> None:
 def test_the_wheel_holds_every_source_file_and_nothing_beside_stallscope(wheel: Path) -> None:
     """No top-level `profiling`, `analysis`, `traces` or `tests` may reach site-packages; no module may be missing."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"stallscope", f"stallscope-{__version__}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"stallscope", f"stallscope-{version()}.dist-info"}
     assert {name for name in names if name.endswith(".py")} == set(python_files().values())
     assert "stallscope/py.typed" in names
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 FOLDERS = ("profiling", "traces", "analysis", "stallscope")
 SOURCES = sorted(
     path

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from stallscope.traces.model.manifest import Manifest, Window
+from tests import ROOT
 
 TIMEOUT = 180
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -62,7 +63,7 @@ def profiled(*argv: str | Path, cwd: Path, stdin: str = "", options: tuple[str, 
 def run_many(*scripts: Path, cwd: Path, flags: tuple[str, ...] = ()) -> Ended:
     """Profile several scripts one after the other in one process, which imports torch once."""
     out, logdir = cwd / "out.json", cwd / "runs"
-    root = Path(__file__).parents[2]
+    root = ROOT
     return python(*flags, "-m", "tests.profiling.many", out, logdir, *scripts, cwd=root)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from stallscope import cli
 from stallscope.analysis.report.style import safe
+from tests import ROOT
 from tests.analysis.stages.test_join import Recorder, tables
 from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
@@ -121,7 +122,7 @@ def test_only_a_page_that_draws_with_the_library_carries_it(tmp_path: Path):
 
 def test_the_forecast_is_drawn(tmp_path: Path):
     """The sample of the Iris training: each fix of the ladder has its point and its row, the step now its line."""
-    sample = next((Path(__file__).parents[1] / "traces" / "samples").glob("iris*.json.gz"))
+    sample = next((ROOT / "traces" / "samples").glob("iris*.json.gz"))
     assert cli._execute(["report", str(sample), "-o", str(tmp_path / "report.html")]) == 0
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.tags.count("circle") == 6
@@ -227,7 +228,7 @@ def test_the_comparison_of_runs_whose_change_was_forecast(tmp_path: Path):
 
 def test_advice_has_its_code_as_code(tmp_path: Path):
     """The Iris sample: the statement stands on a line of its own, calls within the sentence; both are text."""
-    sample = next((Path(__file__).parents[1] / "traces" / "samples").glob("iris*.json.gz"))
+    sample = next((ROOT / "traces" / "samples").glob("iris*.json.gz"))
     assert cli._execute(["report", str(sample), "-o", str(tmp_path / "report.html")]) == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     statement = "model = torch.compile(model, mode=&quot;reduce-overhead&quot;)"
@@ -237,7 +238,7 @@ def test_advice_has_its_code_as_code(tmp_path: Path):
 
 def test_how_each_figure_is_defined(tmp_path: Path):
     """Every word that the README defines is defined on the page too, folded away on the screen."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     words = re.findall(r"\*([\w ]+)\*:", readme.partition("### The words")[2].partition("###")[0])
     page = Page(text := page_of(step("gemm"), tmp_path))
     assert len(words) > 5

@@ -29,6 +29,7 @@ from stallscope.traces.model import fields
 from stallscope.traces.model.trace import Trace
 from stallscope.traces.read.read import read
 from stallscope.traces.runs.runs import Run, Span, find_runs
+from tests import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.slow
 # (2**-10), and a duration is the difference of two sums, each rounded once.
 TOLERANCE_US = 0.003
 PATIENCE_S = 120  # the plugin parses each trace in a process of its own, which imports pandas
-SCRIPT = Path(__file__).resolve().parents[1] / "profiling" / "workloads" / "iris_mlp.py"
+SCRIPT = ROOT / "profiling" / "workloads" / "iris_mlp.py"
 ADDRESS = re.compile(r"TensorBoard \S+ at (http://\S+)")
 
 

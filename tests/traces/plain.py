@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stallscope.traces.model.trace import Category, Trace
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Trace
 
 
 def plain(value: Any) -> Any:

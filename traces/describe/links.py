@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from stallscope.traces.describe.details import Details, Row
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
 
 PROVED: Final = 0.99  # of the calls whose id names an operator must lie in it
 ROUNDING_NS: Final = 1000  # a range whose start and length were cut to whole µs may end so much before what it holds

@@ -7,8 +7,31 @@ Everything that a file spells is looked up here; nothing else in the package com
 from __future__ import annotations
 
 import re
+from enum import IntEnum
+from typing import Literal
 
-from stallscope.traces.model.trace import Category, Vendor
+Vendor = Literal["cuda", "rocm", "xpu", "mtia", "cpu"]
+
+
+class Category(IntEnum):
+    """What kind of activity a complete event is (Kineto's ``ActivityType``, spellings of all years merged)."""
+
+    CPU_OP = 0
+    ANNOTATION = 1  # user_annotation; in 2021 files the Operator rows of known annotation names
+    PYTHON = 2
+    RUNTIME = 3
+    DRIVER = 4
+    KERNEL = 5
+    MEMCPY = 6
+    MEMSET = 7
+    DEVICE_SYNC = 8  # cuda_sync rows: never device work
+    DEVICE_ANNOTATION = 9  # gpu_user_annotation: never device work
+    OVERHEAD = 10
+    OTHER = 11  # counted in ``Trace.unknown_categories``, kept out of every figure
+
+
+DEVICE_WORK = (Category.KERNEL, Category.MEMCPY, Category.MEMSET)
+CALLS = (Category.RUNTIME, Category.DRIVER)
 
 CATEGORIES: dict[str, Category] = {
     # since 2022

@@ -8,40 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stallscope.traces.model import interop
+from stallscope.traces.model.categories import categories
+from stallscope.traces.model.fields import Category, Vendor
 from stallscope.traces.model.issues import TraceIssue
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-Vendor = Literal["cuda", "rocm", "xpu", "mtia", "cpu"]
-
-
-class Category(IntEnum):
-    """What kind of activity a complete event is (Kineto's ``ActivityType``, spellings of all years merged)."""
-
-    CPU_OP = 0
-    ANNOTATION = 1  # user_annotation; in 2021 files the Operator rows of known annotation names
-    PYTHON = 2
-    RUNTIME = 3
-    DRIVER = 4
-    KERNEL = 5
-    MEMCPY = 6
-    MEMSET = 7
-    DEVICE_SYNC = 8  # cuda_sync rows: never device work
-    DEVICE_ANNOTATION = 9  # gpu_user_annotation: never device work
-    OVERHEAD = 10
-    OTHER = 11  # counted in ``Trace.unknown_categories``, kept out of every figure
-
-
-DEVICE_WORK = (Category.KERNEL, Category.MEMCPY, Category.MEMSET)
-CALLS = (Category.RUNTIME, Category.DRIVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +77,11 @@ class Events:
             BadInput: no category has that name.
 
         """
-        from stallscope.traces.model import interop as frames  # noqa: PLC0415 - it knows this module
+        return self._chosen(self.rows(*categories(category)))
 
-        return frames.select(self, self.rows(*frames.categories(category)))
+    def _chosen(self, rows: Ints) -> Events:
+        ids = OptionalInts(self.correlation.values[rows], self.correlation.known[rows])
+        return Events(self.ts_ns[rows], self.dur_ns[rows], self.category[rows], self.name[rows], self.thread[rows], ids)
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -242,9 +223,7 @@ class Trace:
             BadInput: pandas is not installed.
 
         """
-        from stallscope.traces.model import interop as frames  # noqa: PLC0415 - it knows this module
-
-        return frames.to_pandas(self)
+        return interop.to_pandas(self._table())
 
     def to_polars(self) -> Any:
         """The events as a ``polars.DataFrame``: the columns of ``to_pandas`` (Categorical, Int64 with nulls).
@@ -253,6 +232,37 @@ class Trace:
             BadInput: polars is not installed.
 
         """
-        from stallscope.traces.model import interop as frames  # noqa: PLC0415 - it knows this module
+        return interop.to_polars(self._table())
 
-        return frames.to_polars(self)
+    def _table(self) -> dict[str, interop.Column]:
+        """By name an array of all events, a masked one where values may be missing, or (codes, their texts)."""
+        events, work, size = self.events, self.work, len(self.events)
+        kinds = tuple(category.name.lower() for category in Category)
+        everywhere = np.ones(len(work), dtype=np.bool_)
+        return {
+            "ts_ns": events.ts_ns,
+            "dur_ns": events.dur_ns,
+            "category": (events.category.astype(np.int64), kinds),
+            "name": (events.name.astype(np.int64), self.strings),
+            "pid": _texts([thread.pid for thread in self.threads], events.thread),
+            "tid": _texts([thread.tid for thread in self.threads], events.thread),
+            "correlation": np.ma.MaskedArray(events.correlation.values, ~events.correlation.known),
+            "device": _spread(work.row, work.device, everywhere, size),
+            "stream": _spread(work.row, work.stream, everywhere, size),
+            "bytes": _spread(work.row, work.bytes.values, work.bytes.known, size),
+        }
+
+
+def _texts(texts: list[str], index: NDArray[np.int32]) -> tuple[Ints, tuple[str, ...]]:
+    """The distinct texts, and for each of ``index`` which one it has."""
+    distinct = {text: place for place, text in enumerate(sorted(set(texts)))}
+    places = np.array([distinct[text] for text in texts], np.int64)
+    return places[index], tuple(distinct)
+
+
+def _spread(rows: Ints, values: NDArray[Any], known: Bools, size: int) -> np.ma.MaskedArray[Any, Any]:
+    """A column over all ``size`` events from one over the device rows."""
+    spread, missing = np.zeros(size, np.int64), np.ones(size, np.bool_)
+    spread[rows] = values
+    missing[rows] = ~known
+    return np.ma.MaskedArray(spread, missing)

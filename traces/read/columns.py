@@ -16,17 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import (
-    Bools,
-    Category,
-    DeviceWork,
-    Events,
-    Ints,
-    MemorySamples,
-    OptionalInts,
-    Origins,
-    Thread,
-)
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Bools, DeviceWork, Events, Ints, MemorySamples, OptionalInts, Origins, Thread
 from stallscope.traces.read.decode import Args, Block
 from stallscope.traces.read.origins import OriginArrays, OriginStore
 from stallscope.traces.read.work import WorkArrays, WorkStore, ordinal

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from stallscope.traces.model import fields
+from stallscope.traces.model.fields import CALLS, Category
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import CALLS, Bools, Category
+from stallscope.traces.model.trace import Bools
 from stallscope.traces.read.columns import Columns
 from stallscope.traces.read.implausible import MOST_EXCLUDED, Excluded
 from stallscope.traces.text.damage import Damage

@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import CALLS, DEVICE_WORK, Bools, Category
+from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.trace import Bools
 from stallscope.traces.read.columns import Columns
 from stallscope.traces.text import times
 

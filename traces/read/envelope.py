@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stallscope.traces.model import fields
-from stallscope.traces.model.trace import Device, Vendor
+from stallscope.traces.model.fields import Vendor
+from stallscope.traces.model.trace import Device
 from stallscope.traces.text.values import integer
 
 # Keys that become fields of Trace, or say nothing.

@@ -13,7 +13,8 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from stallscope.traces.model.trace import Category, Ints, OptionalInts, Origins
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Ints, OptionalInts, Origins
 from stallscope.traces.read.decode import Args
 from stallscope.traces.text.values import NO_ID, integer
 

@@ -122,7 +122,7 @@ def table(shown: Table, *, is_open: bool) -> str:
 
 @cache
 def _asset(names: str) -> str:
-    folder = resources.files("stallscope.analysis.report").joinpath("web")
+    folder = resources.files("stallscope.analysis.report.html").joinpath("web")
     return "\n".join(folder.joinpath(*name.split("/")).read_text(encoding="utf-8") for name in names.split())
 
 

@@ -8,7 +8,8 @@ from stallscope.analysis.causes.scatter import find_scatter
 from stallscope.analysis.contract.summary import SyncSite
 from stallscope.analysis.report.bars import cpu_parts
 from stallscope.analysis.report.tables import tables
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.summary import summarize
 from tests.builders import TraceBuilder
 
 NO_GPU = {"vendor": "cpu", "measured": False, "launches_known": False, "launches": 0.0, "kernels": 0.0, "sites": []}

@@ -13,7 +13,8 @@ from stallscope.analysis.replay.graph import Graph, Kind, Tag
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import replay
 from stallscope.analysis.replay.trust import Trust, find_trust
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 from tests.analysis.answer.test_verdict import facts, item
 from tests.builders import TraceBuilder

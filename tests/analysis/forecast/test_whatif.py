@@ -10,7 +10,8 @@ import pytest
 
 from stallscope.analysis.contract.forecast import WhatIf
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.fixes.constants import TABLE, UNMEASURED
+from stallscope.analysis.contract.whatif import UNMEASURED
+from stallscope.analysis.fixes.constants import TABLE
 from stallscope.analysis.fixes.names import TITLES, Wanted, parse
 from stallscope.analysis.summary import summarize
 from stallscope.traces.model.manifest import CpuRun, Gpu, Machine, Manifest, Steps, Window

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stallscope.analysis.replay.critical_path import Stretch, find_critical_path, tiles
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files

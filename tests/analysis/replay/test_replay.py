@@ -6,7 +6,7 @@ import pytest
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import replay
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
 from tests.builders import TraceBuilder
 
 

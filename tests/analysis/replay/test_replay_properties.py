@@ -14,7 +14,7 @@ from stallscope.analysis.replay.counterfactual import NAMES, find_replayed
 from stallscope.analysis.replay.graph import NEVER, Constants, Edges, Graph, Kind, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import replay
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
 from stallscope.traces.read.read import read
 from tests.sample_simulator import Copy, Hardware, Instruction, Launch, OnThread, Op, Simulator, Sync, item, steps
 from tests.sample_simulator import Work as Busy

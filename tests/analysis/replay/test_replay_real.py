@@ -13,7 +13,7 @@ from stallscope.analysis.replay.counterfactual import Replayed, find_replayed
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import Times, replay
-from stallscope.analysis.summary import Stages, analyse
+from stallscope.analysis.stages.stages import Stages, analyse
 from stallscope.traces.read.read import read
 
 REFUSED = {

@@ -15,7 +15,7 @@ from stallscope.analysis.report.html.changes import change_bars, interval
 from stallscope.analysis.report.html.memory import memory_series
 from stallscope.analysis.report.html.page import prose
 from stallscope.analysis.report.html.series import placed, step_series
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.views.step_times import StepTimes, find_step_times
 from tests.analysis.comparing import run, runs, summary
 from tests.builders import TraceBuilder

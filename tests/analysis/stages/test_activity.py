@@ -1,7 +1,7 @@
 """Device times and the division of the step among classes."""
 
 from stallscope.analysis.stages.activity import Shares, find_activity, is_collective_kernel, is_collective_range
-from stallscope.analysis.stages.steps import find_window
+from stallscope.analysis.stages.where.steps import find_window
 from stallscope.analysis.summary import summarize
 from tests.builders import TraceBuilder
 

@@ -1,7 +1,8 @@
 """Work by the line or function that asked for it."""
 
 from stallscope.analysis.stages.call_sites import CallSiteTotals
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
 

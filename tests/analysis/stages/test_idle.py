@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.stages.idle import CAUSES, find_idle
-from stallscope.analysis.stages.launches import find_launches
-from stallscope.analysis.stages.steps import find_window
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.where.launches import find_launches
+from stallscope.analysis.stages.where.steps import find_window
+from stallscope.analysis.summary import summarize
 from tests.analysis.synthetic import three_steps
 from tests.builders import MAIN_THREAD, TraceBuilder
 

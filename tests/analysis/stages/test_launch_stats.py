@@ -2,7 +2,8 @@
 
 import pytest
 
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder

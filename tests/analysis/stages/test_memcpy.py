@@ -2,9 +2,9 @@
 
 import pytest
 
-from stallscope.analysis.stages.launches import find_launches
 from stallscope.analysis.stages.memcpy import direction_and_memory, find_copies
-from stallscope.analysis.stages.steps import find_window
+from stallscope.analysis.stages.where.launches import find_launches
+from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
 
 

@@ -1,9 +1,9 @@
 """The launch queue: its depth, and launches that wait for room in it."""
 
-from stallscope.analysis.stages.launches import find_launches
 from stallscope.analysis.stages.queue import find_queue
-from stallscope.analysis.stages.steps import find_window
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.where.launches import find_launches
+from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
 
 

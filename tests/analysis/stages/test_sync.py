@@ -3,8 +3,9 @@
 import pytest
 
 from stallscope.analysis.columns import intervals
+from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.sync import waits_without_work
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
 

@@ -3,8 +3,8 @@
 import pytest
 
 from stallscope.analysis.fill.memory import find_memory
-from stallscope.analysis.stages.steps import find_window
 from stallscope.analysis.stages.utilization import Filling, find_filling
+from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.views import timeline
 from stallscope.analysis.views.timeline import Lane, Timeline, find_timelines
 from stallscope.traces.read.read import read

@@ -7,7 +7,7 @@ import pytest
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.stages.idle import CAUSES
-from stallscope.analysis.summary import Stages, analyse
+from stallscope.analysis.stages.stages import Stages, analyse
 from stallscope.analysis.views.idle_spans import find_idle_spans
 from stallscope.analysis.views.tracks import Track, find_counters, find_tracks
 from stallscope.traces.read.read import read

@@ -6,9 +6,8 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
 
 # Printed by the child at its end: CPU seconds of the whole process and its peak resident memory in bytes (Linux).
 REPORT = """

@@ -8,10 +8,10 @@ from stallscope.analysis.report.env_text import describe_gpu, processor
 from stallscope.demo.catalog import WORKLOADS
 from stallscope.demo.page import load_line
 from stallscope.demo.results import Result, load
+from tests import ROOT
 from tests.evidence.claims.answers import Claim, Results
 from tests.evidence.claims.claims import CLAIMS
 
-ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "workloads"
 PAGE = ROOT / "docs" / "claims.md"
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import atheris
 
+from tests import ROOT
+
 with atheris.instrument_imports(include=["stallscope.traces"]):
     from tests.evidence.fuzz import targets
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:

@@ -20,12 +20,11 @@ from stallscope.analysis.fixes.names import NUMBERED, TITLES
 from stallscope.demo.catalog import WORKLOADS
 from stallscope.profiling.machine.machine import collect
 from stallscope.traces.model.manifest import GpuState
+from tests import ROOT
 from tests.evidence.gpu import bench, evidence, experiments, measuring, score
 from tests.evidence.gpu.clock import Clock
 from tests.evidence.gpu.pairs import SCHEMA, Evidence, Experiment, Part, PerStep, Variant, find_pairs, load, merged
 from tests.simulated_iris import SAMPLE
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_counts_of_a_gpu_trace() -> None:

@@ -8,11 +8,11 @@ falls, look for the cause on development pairs: `python -m tests.evidence.simula
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from stallscope.analysis.fixes.names import Wanted
+from tests import ROOT
 from tests.evidence.simulator.evaluate import NEVER, Scored, figures, manifest, score, summary_of
 from tests.evidence.simulator.kineto import trace_bytes
 from tests.evidence.simulator.machine import Machine
@@ -60,7 +60,7 @@ def test_intervals_say_how_sure_they_are(scored: list[Scored]) -> None:
 
 def test_the_readme_gives_the_figures_of_the_table() -> None:
     """Median, nine of ten and coverage in the README are those of `results/held-out.txt`, all pairs."""
-    root = Path(__file__).parents[2]
+    root = ROOT
     table = (root / "tests/evidence/simulator/results/held-out.txt").read_text(encoding="utf-8")
     (found,) = re.findall(r"^all +240 +\d+ +(\S+) % +(\S+) % +\S+ % +\S+ % of \d+ +(\S+) %$", table, re.MULTILINE)
     median, p90, inside = found

@@ -3,7 +3,6 @@
 import gzip
 import re
 import threading
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from stallscope.profiling.folder.export import WORK_THREAD, RunFolder, manifest_name, what_is_wrong, worker_name
 from stallscope.profiling.run.account import NO_MACHINE
 from stallscope.traces.model.manifest import Manifest, Steps, Window
+from tests import ROOT
 from tests.profiling.running import python
 
 
@@ -133,7 +133,7 @@ print(*sorted((path.name.split(".", 2)[-1], path.stat().st_size) for path in fol
 def test_a_file_size_limit_that_stops_compression(tmp_path):
     """A trace that fits while its compressed form does not (random bytes grow): the plain one stays."""
     pytest.importorskip("resource", reason="this platform has no file size limits")
-    done = python("-c", LIMITED, tmp_path, cwd=Path(__file__).parents[2])
+    done = python("-c", LIMITED, tmp_path, cwd=ROOT)
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"('pt.trace.json', 100000) {tmp_path / 'train'}: traces could not be compressed (File too large) "

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stallscope.profiling.words.sentences import USER_PROFILER
+from tests import ROOT
 from tests.profiling.running import (
     events,
     inside,
@@ -52,7 +53,7 @@ def script(folder, body, name="train.py"):
 
 def test_iris(tmp_path):
     """4000 epochs: stdout is python's byte for byte, 4000 steps are counted, and each recorded step is whole."""
-    iris = Path(__file__).parents[2] / "profiling" / "workloads" / "iris_mlp.py"
+    iris = ROOT / "profiling" / "workloads" / "iris_mlp.py"
     argv = (iris, "--epochs", "4000", "--device", "cpu")
     plain, ours = python(*argv, cwd=tmp_path), profiled(*argv, cwd=tmp_path, options=("--steps", "12"))
     assert (ours.code, ours.out) == (0, plain.out)

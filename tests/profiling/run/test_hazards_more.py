@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import textwrap
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +14,10 @@ import pytest
 from stallscope import api
 from stallscope.profiling.record.plan import Detail
 from stallscope.profiling.record.recorder import TorchRecorder, memory_peaks
+from tests import ROOT
 from tests.profiling.running import manifest, profiled, python, run_many, steps_in, timing_trace, window, write
 
-PROFILING = Path(__file__).resolve().parents[2] / "profiling"
+PROFILING = ROOT / "profiling"
 
 HEADER = """
     import os, sys, torch

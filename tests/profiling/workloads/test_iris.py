@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "profiling" / "workloads" / "iris_mlp.py"
+from tests import ROOT
+
+SCRIPT = ROOT / "profiling" / "workloads" / "iris_mlp.py"
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stallscope.traces.model.errors import BadInput
-from stallscope.traces.model.trace import Category
+from stallscope.traces.model.fields import Category
 from tests.builders import TraceBuilder
 
 

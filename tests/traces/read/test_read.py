@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from stallscope.traces.model.trace import Category, Device, Thread, Trace
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Device, Thread, Trace
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
 from tests.traces.plain import plain, rows

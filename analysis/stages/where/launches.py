@@ -12,10 +12,11 @@ import numpy as np
 
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import numbered, rows_named
-from stallscope.analysis.stages.steps import Window
+from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
+from stallscope.traces.model.fields import CALLS
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import CALLS, Ints, Trace
+from stallscope.traces.model.trace import Ints, Trace
 
 SILENT_VENDORS = ("cpu", "mtia", "xpu")  # their calls have names of their own, which no figure here knows
 

@@ -14,7 +14,6 @@ nodes of the backward pass). A mark of ``backward()`` takes in what other thread
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,62 +21,18 @@ import numpy as np
 from stallscope.analysis.columns.align import Pairs, align
 from stallscope.analysis.columns.ranges import CARRIED, Ranges, nest, ranges_of
 from stallscope.analysis.columns.rows import grouped, rows_named
-from stallscope.analysis.stages.places import function_name, user_frame
-from stallscope.analysis.stages.site_names import SiteName, module_names, site_names
-from stallscope.analysis.stages.steps import Window, find_window
+from stallscope.analysis.stages.where.frames import function_name, user_frame
+from stallscope.analysis.stages.where.joined import Joined
+from stallscope.analysis.stages.where.site_names import SiteName, module_names, site_names
+from stallscope.analysis.stages.where.steps import Window, find_window
 from stallscope.traces.model import fields
+from stallscope.traces.model.fields import CALLS, Category
 from stallscope.traces.model.manifest import Manifest
-from stallscope.traces.model.trace import CALLS, Bools, Category, Ints, Trace
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 MOST_THREADS: Final = 32  # beside the one with the steps
 ALIKE: Final = 0.25  # of the operators and calls of two threads, from which they may have one role
 BACKWARD: Final = "backward"  # kind of the call site at which autograd's threads work
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """What the attribution trace says of the timing trace."""
-
-    path: str  # of the attribution trace
-    steps: int  # that it holds
-    main: int  # thread of the timing trace that has the steps
-    sites: Ranges  # labels: index into ``site_names``
-    backward_sites: Ranges  # those of ``backward()`` alone
-    modules: Ranges  # labels: index into ``module_names``
-    functions: Ranges  # functions of the user's; labels: index into ``function_names``
-    site_names: tuple[SiteName, ...]
-    module_names: tuple[str, ...]
-    module_types: tuple[str, ...]  # class of each
-    function_names: tuple[str, ...]  # "helper (train.py:6)"
-    site_calls: Ints  # (s,) marks of each site in the attribution window, those inside another of its line left out
-    site_seen: Bools  # (s, steps) whether a site was marked in a step of the attribution window
-    matched: Bools  # (n,) which events of the timing trace have a counterpart
-
-    def site_of(self, trace: Trace, rows: Ints) -> Ints:
-        """Number of the call site around each event row, -1: none. What autograd's threads do is backward()'s."""
-        found = _labels(self.sites, self.sites.at(trace, rows))
-        missing = np.flatnonzero((found < 0) & (rows >= 0))
-        elsewhere = missing[trace.events.thread[rows[missing]] != self.main]
-        around = self.backward_sites.on_thread(trace, self.main, rows[elsewhere])
-        found[elsewhere] = _labels(self.backward_sites, around)
-        return found
-
-    def modules_of_sites(self) -> dict[int, set[str | None]]:
-        """The modules in which each site was called, by number."""
-        around = self.modules.around(self.sites)
-        found: dict[int, set[str | None]] = {}
-        names = (*self.module_names, None)
-        for number, label in zip(self.sites.labels.tolist(), _labels(self.modules, around).tolist(), strict=True):
-            found.setdefault(number, set()).add(names[label])
-        return found
-
-    def share(self, rows: Ints) -> float | None:
-        """Part of the event rows that have a counterpart; None of nothing."""
-        return float(self.matched[rows].mean()) if len(rows) else None
-
-
-def _labels(ranges: Ranges, positions: Ints) -> Ints:
-    return np.where(positions >= 0, np.append(ranges.labels, -1)[positions], -1)
 
 
 def join(trace: Trace, window: Window, attribution: Trace, manifest: Manifest) -> Joined | None:

@@ -14,9 +14,10 @@ import numpy as np
 from stallscope.analysis.columns import nesting
 from stallscope.analysis.columns.ranges import sums, sums_around
 from stallscope.analysis.columns.rows import numbered
-from stallscope.analysis.stages.launches import Launches
-from stallscope.analysis.stages.steps import Window
-from stallscope.traces.model.trace import CALLS, Bools, Category, Ints, Trace
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Steps and the window."""
 
-from stallscope.analysis.stages.steps import find_window
+from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
 
 

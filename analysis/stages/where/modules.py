@@ -13,20 +13,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.ranges import Ranges, nest, sums, sums_around
 from stallscope.analysis.columns.rows import grouped, matches, rows_named
-from stallscope.analysis.stages.backward import Backward
-from stallscope.analysis.stages.launches import Launches
-from stallscope.analysis.stages.steps import Window
-from stallscope.traces.model.trace import Bools, Category, Ints, Trace
-
-if TYPE_CHECKING:
-    from stallscope.analysis.stages.join import Joined
+from stallscope.analysis.stages.where.backward import Backward
+from stallscope.analysis.stages.where.joined import Joined
+from stallscope.analysis.stages.where.launches import Launches
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 NO_MODULE: Final = "(no module)"
 PREFIX: Final = "nn.Module: "

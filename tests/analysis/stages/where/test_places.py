@@ -2,8 +2,8 @@
 
 import pytest
 
-from stallscope.analysis.stages.places import user_frame
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.where.frames import user_frame
 from tests.builders import TraceBuilder
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from stallscope.analysis.stages.operators import find_kernels
-from stallscope.analysis.stages.steps import find_window
-from stallscope.analysis.summary import analyse
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.where.operators import find_kernels
+from stallscope.analysis.stages.where.steps import find_window
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files, real_trace_ids

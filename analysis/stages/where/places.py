@@ -8,34 +8,24 @@ the function is *defined*, so it tells the function, never the line of the call.
 from __future__ import annotations
 
 import itertools
-import re
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from stallscope.analysis.columns.ranges import nest
 from stallscope.analysis.columns.rows import numbered, rows_named
-from stallscope.analysis.stages.backward import Backward
-from stallscope.analysis.stages.modules import Modules
-from stallscope.analysis.stages.operators import Operators
-from stallscope.traces.model.trace import Bools, Category, Ints, Trace
-
-if TYPE_CHECKING:
-    from stallscope.analysis.stages.join import Joined
-    from stallscope.analysis.stages.site_names import SiteName
+from stallscope.analysis.stages.where.backward import Backward
+from stallscope.analysis.stages.where.frames import function_name, user_frame
+from stallscope.analysis.stages.where.joined import Joined
+from stallscope.analysis.stages.where.modules import Modules
+from stallscope.analysis.stages.where.operators import Operators
+from stallscope.analysis.stages.where.site_names import SiteName
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Bools, Ints, Trace
 
 DEEPEST: Final = 64  # operators around a call that are looked at
 CHAIN: Final = " < "  # aten::to < aten::_to_copy < aten::copy_: the outer operator first
-_FRAME: Final = re.compile(r"(?P<path>[^;]+)\((?P<line>\d{1,9})\): (?P<function>[^;]+)$")
-_PACKAGES: Final = re.compile(r".*/(?:site|dist)-packages/")
-_STANDARD: Final = re.compile(r".*/lib(?:64)?/python\d[.\d]*/(?!(?:site|dist)-packages/)")
-_DISGUISE: Final = "<stallscope>"  # a call that the marks make in the name of the line that made it
-_RECORDER: Final = re.compile(r"(?:.*/)?stallscope/profiling/(?!workloads/)")
-_NOT_THE_CAUSE: Final = frozenset(
-    {"torch", "numpy", "PIL", "scipy"}
-)  # packages that are called, and call nobody's code
 Chain = tuple[str | None, str | None]
 
 
@@ -164,30 +154,6 @@ def _functions(trace: Trace, rows: Ints) -> list[str | None]:
     labels = np.append(frames.labels, -1)[frames.at(trace, rows)].tolist()
     names = {i: function_name(trace.strings[i]) for i in set(labels) if i >= 0}
     return [names.get(i) for i in labels]
-
-
-def function_name(frame: str) -> str | None:
-    """``train.py(6): helper`` → ``helper (train.py:6)``; None where the frame is not the user's."""
-    found = user_frame(frame)
-    return None if found is None else f"{found[2]} ({found[0]}:{found[1]})"
-
-
-def user_frame(name: str) -> tuple[str, int, str] | None:
-    """(file, line, function) of a frame of the user's own code; None for PyTorch's, Python's and built-in ones.
-
-    ``train.py(6): helper`` → ("train.py", 6, "helper").
-    """
-    found = _FRAME.match(name.strip())
-    if found is None or name.startswith("<") or _STANDARD.match(found["path"]) or found["function"] == _DISGUISE:
-        return None
-    path = found["path"].replace("\\", "/")
-    installed = _PACKAGES.match(path)
-    path = path[installed.end() :] if installed else path
-    package, _, inside = path.partition("/")
-    standard = not inside and package.removesuffix(".py") in sys.stdlib_module_names
-    if _RECORDER.match(path) or package in _NOT_THE_CAUSE or standard or package in sys.stdlib_module_names:
-        return None
-    return path, int(found["line"]), found["function"]
 
 
 def _lines(trace: Trace, operators: Operators, parents: set[int]) -> dict[int, str]:

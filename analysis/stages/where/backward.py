@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stallscope.analysis.columns.ranges import Ranges
-from stallscope.analysis.stages.operators import Operators
+from stallscope.analysis.stages.where.operators import Operators
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
 

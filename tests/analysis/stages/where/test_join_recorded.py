@@ -11,9 +11,10 @@ import pytest
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import rows_named
 from stallscope.analysis.stages.activity import is_dataloader
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.summary import summarize
+from stallscope.traces.model.fields import Category
 from stallscope.traces.model.manifest import Manifest
-from stallscope.traces.model.trace import Category
 from stallscope.traces.read.read import read
 from tests.analysis.test_summary import manifest_of
 

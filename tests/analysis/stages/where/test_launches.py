@@ -2,8 +2,8 @@
 
 import pytest
 
-from stallscope.analysis.stages.launches import find_launches, launch_issues
-from stallscope.analysis.stages.steps import find_window
+from stallscope.analysis.stages.where.launches import find_launches, launch_issues
+from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
 
 

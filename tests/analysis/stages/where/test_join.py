@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from stallscope.analysis.report.ledger_tables import would_wait
-from stallscope.analysis.stages.steps import find_window
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.where.steps import find_window
+from stallscope.analysis.summary import summarize
 from stallscope.traces.model.manifest import Manifest
 from tests.analysis.test_summary import manifest_of
 from tests.builders import TraceBuilder

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from stallscope.analysis.stages.modules import ModuleTotals
-from stallscope.analysis.summary import analyse, summarize
+from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.where.modules import ModuleTotals
+from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files, real_trace_ids

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stallscope.analysis.stages.site_names import module_names, script_folder, site_names
+from stallscope.analysis.stages.where.site_names import module_names, script_folder, site_names
 from stallscope.traces.model.manifest import CallSite, Frame, NamedModule
 from tests.analysis.test_summary import manifest_of
 
