@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.analysis.stages.test_join import Recorder, frame, site
+from tests.analysis.stages.where.test_join import Recorder, frame, site
 from tests.analysis.test_summary import manifest_of, window
 
 NAMES = {

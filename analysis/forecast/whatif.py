@@ -13,8 +13,8 @@ The interval should hold the truth in four of five cases. Its halves are, each s
 *constants* and *recording* are how far the forecast moves when what no trace tells (``constants.py``) and what
 recording costs are at their bounds, times 0.65, for those bounds are taken to hold 95 % of all machines; *spread* is
 the uncertainty of the steps' mean from their interquartile range; *identity* the replay's own error with nothing
-changed; *prior* how far forecasts of this kind were off on simulated pairs (``tests/evidence/simulator``, its development half)
-and, for the optimizer (Daydream, USENIX ATC 2020) and compilers, in publications.
+changed; *prior* how far forecasts of this kind were off on simulated pairs (the development half of
+``tests/evidence/simulator``) and, for the optimizer (Daydream, USENIX ATC 2020) and compilers, in publications.
 
 Fixes are then added up in the order of their savings, each on top of those before it, the best of each family.
 """

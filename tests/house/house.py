@@ -1,4 +1,4 @@
-"""What the source looks like to ``ast`` alone: modules, who imports whom (lazily and for types too), cycles, folders."""
+"""The source as ``ast`` alone sees it: modules, who imports whom (lazily, and for types too), cycles, folders."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests import ROOT
 
+CONTRACT = "from stallscope.analysis.contract import summary"
+MACHINE = "from stallscope.profiling.machine import machine"
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command(['--no-logo', '--no-cache'])"
 
 pytest.importorskip("importlinter", reason="import-linter is not installed: pip install -e .[lint]")
@@ -51,23 +53,22 @@ def test_imports_point_one_way() -> None:
 @pytest.mark.parametrize(
     ("file", "line", "broken"),
     [
-        (
-            "profiling/machine.py",
-            "from stallscope.analysis.contract import summary as contract",
-            "stallscope.profiling.machine.machine ->",
-        ),
-        (
-            "analysis/contract.py",
-            "from stallscope.profiling.machine import machine",
-            "stallscope.analysis.contract.summary ->",
-        ),
-        ("analysis/contract.py", "import torch", "stallscope.analysis.contract.summary -> torch"),
-        (
-            "traces/issues.py",
-            "from stallscope.analysis.contract import summary as contract",
-            "stallscope.traces.model.issues ->",
-        ),
+        ("profiling/machine/machine.py", CONTRACT, "stallscope.profiling.machine.machine ->"),
+        ("analysis/contract/summary.py", MACHINE, "stallscope.analysis.contract.summary ->"),
+        ("analysis/contract/summary.py", "import torch", "stallscope.analysis.contract.summary -> torch"),
+        ("traces/model/issues.py", CONTRACT, "stallscope.traces.model.issues ->"),
         ("analysis/summary.py", "from stallscope.analysis.report import style", "stallscope.analysis.summary ->"),
+        (
+            "analysis/stages/idle.py",
+            "from stallscope.analysis.causes import facts",
+            "stallscope.analysis.stages.idle ->",
+        ),
+        ("traces/text/blocks.py", "from stallscope.traces.read import read", "stallscope.traces.text.blocks ->"),
+        (
+            "profiling/watch/steps.py",
+            "from stallscope.profiling.record import plan",
+            "stallscope.profiling.watch.steps ->",
+        ),
     ],
 )
 def test_a_planted_import_is_found(copy: Path, file: str, line: str, broken: str) -> None:

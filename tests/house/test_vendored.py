@@ -14,7 +14,7 @@ import pytest
 
 from tests.house.packaging import ROOT
 
-VENDOR = ROOT / "analysis" / "report" / "web" / "vendor"
+VENDOR = ROOT / "analysis" / "report" / "html" / "web" / "vendor"
 VENDORED = json.loads((VENDOR / "vendored.json").read_text(encoding="utf-8"))
 NPM = shutil.which("npm")
 

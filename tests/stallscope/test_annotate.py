@@ -14,7 +14,7 @@ import pytest
 from stallscope import cli
 from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
-from tests.analysis.stages.test_join import tables
+from tests.analysis.stages.where.test_join import tables
 from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_files, real_trace_ids

@@ -11,7 +11,7 @@ from stallscope import api
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import health_text
 from stallscope.analysis.report.style import Style
-from tests.analysis.stages.test_join import Recorder, tables
+from tests.analysis.stages.where.test_join import Recorder, tables
 from tests.analysis.test_summary import window
 
 SHORT = ("w.1.pt.trace.json.gz", "w.2.pt.trace.json.gz")

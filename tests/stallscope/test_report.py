@@ -17,7 +17,7 @@ import pytest
 from stallscope import cli
 from stallscope.analysis.report.style import safe
 from tests import ROOT
-from tests.analysis.stages.test_join import Recorder, tables
+from tests.analysis.stages.where.test_join import Recorder, tables
 from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
 from tests.conftest import real_trace_folder

@@ -29,6 +29,8 @@ NOTHING_TO_REPLAY = {
     "cpu/rank-34",
     "cpu/rank_non_gpu",
     "mtia/inference_rank_0",
+    "wild/a100_part_cpu",
+    "wild/rtx3090_empty",
 }
 NW0 = "kineto-2021/resnet50_num_workers_0/worker0.1623143089861"
 NW4 = "kineto-2021/resnet50_num_workers_4/worker0.1623212756351"

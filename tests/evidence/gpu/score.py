@@ -2,9 +2,9 @@
 
     python -m tests.evidence.gpu.score RESULTS [--json FILE]
 
-RESULTS is the folder with evidence.json and the tar files of ``tests.evidence.gpu.evidence``. Each pair's fix is forecast from
-the trace of its baseline and the baseline's unprofiled time, as `stallscope whatif` does; nothing of what was measured
-after the fix enters.
+RESULTS is the folder with evidence.json and the tar files of ``tests.evidence.gpu.evidence``. Each pair's fix is
+forecast from the trace of its baseline and the baseline's unprofiled time, as `stallscope whatif` does; nothing of
+what was measured after the fix enters.
 
 What is fitted on, and what is held out. The constants are fitted on the Iris network (E1, E3) and on the small MLP
 trained with Adam (E2) only. Held out, and thus the test of them, is all that may differ in kind: the MLP from 64 to

@@ -308,7 +308,7 @@ def check(experiment: Experiment, packed: set[str]) -> None:
 def test_the_commands_of_the_readme_fit_into_the_time_they_are_for() -> None:
     """Each names experiments and demos that there are, keeps within its limit, and both leave 180 s of 900 to start."""
     text = (ROOT / "tests/evidence/gpu/README.md").read_text(encoding="utf-8")
-    found = re.findall(r"tests\.gpu\.evidence \$OUT --budget (\d+) --only (\S+)", text)
+    found = re.findall(r"tests\.evidence\.gpu\.evidence \$OUT --budget (\d+) --only (\S+)", text)
     limits = [int(each) for each in re.findall(r"limit (?:of )?(\d+) s", text)]
     assert len(found) == len(limits) == 2
     assert all(int(budget) + 25 <= limit <= 600 for (budget, _), limit in zip(found, limits, strict=True))

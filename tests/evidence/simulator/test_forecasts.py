@@ -1,8 +1,8 @@
 """Forecasts from simulated traces against what the simulator then executes.
 
 The pairs are held out: nobody looks at them one by one, and no constant of the analysis is set on them. Where a figure
-falls, look for the cause on development pairs: `python -m tests.evidence.simulator`. The figures of all 240 pairs are in
-`results/held-out.txt`; here are the first 60, so the bounds of the interval are wider.
+falls, look for the cause on development pairs: `python -m tests.evidence.simulator`. The figures of all 240 pairs are
+in `results/held-out.txt`; here are the first 60, so the bounds of the interval are wider.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_a_trace_that_cannot_be_compressed_is_kept_as_it_is(tmp_path, monkeypatc
 LIMITED = """
 import os, pathlib, resource, sys
 from stallscope.profiling.folder import export
-from tests.profiling import test_export as ours
+from tests.profiling.folder import test_export as ours
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_010, resource.RLIM_INFINITY))
 folder = ours.run_folder(pathlib.Path(sys.argv[1]))
 plain = folder.new_trace()

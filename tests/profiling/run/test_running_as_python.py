@@ -126,7 +126,8 @@ def test_our_words_are_not_in_the_files_of_the_script(tmp_path):
 
 IMPATIENT = {
     "while it is explained": "import stallscope.api as module\nmodule.load_rank = interrupted",
-    "while it is written up": "from stallscope.profiling.folder import export\nexport.RunFolder.write_manifest = interrupted",
+    "while it is written up": "from stallscope.profiling.folder.export import RunFolder\n"
+    "RunFolder.write_manifest = interrupted",
 }
 
 
