@@ -1,0 +1,1 @@
+"""A path → runs, their workers (ranks), and the spans that each recorded."""
