@@ -1,4 +1,4 @@
-"""A summary as JSON: the contract ``stallscope.summary/1``; several as ``stallscope.commands.summary/1``."""
+"""A summary as JSON: the contract ``stallscope.summary/1``; several as ``stallscope.summaries/1``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INVISIBLE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff0-\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-SUMMARIES_SCHEMA = "stallscope.commands.summary/1"
+SUMMARIES_SCHEMA = "stallscope.summaries/1"
 
 
 def to_json(summaries: Summary | Sequence[Summary]) -> bytes:
