@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
+from stallscope.analysis.contract.idle import Idle
 from stallscope.analysis.contract.rows import (
     CallSiteRow,
     CostFinding,
@@ -188,20 +189,6 @@ class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
     dataloader: float | None
     cpu_op: float | None
     other: float | None
-
-
-class Idle(msgspec.Struct, frozen=True, kw_only=True):
-    """GPU idle time by cause; sums to ``gpu_idle_us``, which is withheld where part of it is ``unrecorded``."""
-
-    sync: float | None = None
-    dataloader: float | None = None
-    host_python: float | None = None
-    host_operator: float | None = None
-    launch: float | None = None
-    memcpy: float | None = None
-    stream_dependency: float | None = None
-    unrecorded: float | None = None
-    unexplained: float | None = None
 
 
 class Scaled(msgspec.Struct, frozen=True, kw_only=True):

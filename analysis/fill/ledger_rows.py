@@ -8,8 +8,9 @@ import numpy as np
 
 from stallscope.analysis.contract import rows as contract_rows
 from stallscope.analysis.contract import summary as contract
+from stallscope.analysis.contract.idle import IDLE_CAUSES, Idle
 from stallscope.analysis.stages.copy_sites import CopySite
-from stallscope.analysis.stages.idle import CAUSES, IdleCauses
+from stallscope.analysis.stages.idle import DeviceIdle
 from stallscope.analysis.stages.launch_stats import LaunchCosts
 from stallscope.analysis.stages.memcpy import CopyGroup
 from stallscope.analysis.stages.stages import Stages
@@ -17,12 +18,12 @@ from stallscope.analysis.stages.where.places import NOWHERE
 from stallscope.traces.model.trace import Ints
 
 
-def idle_causes(stages: Stages, devices: Sequence[IdleCauses]) -> contract.Idle:
+def idle_causes(stages: Stages, devices: Sequence[DeviceIdle]) -> Idle:
     """Idle time by cause, mean over the given devices."""
     if not stages.measured:
-        return contract.Idle()
-    totals = {name: sum(getattr(each, name) for each in devices) for name in CAUSES}
-    return contract.Idle(**{name: stages.us(ns / len(devices)) for name, ns in totals.items()})
+        return Idle()
+    totals = {cause.name: sum(device.ns(cause.name) for device in devices) for cause in IDLE_CAUSES}
+    return Idle(**{name: stages.us(ns / len(devices)) for name, ns in totals.items()})
 
 
 def memcpy(stages: Stages) -> list[contract.MemcpyRow] | None:

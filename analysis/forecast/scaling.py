@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from stallscope.analysis.contract.summary import Breakdown, Idle, PerStep, Scaled, Steps
+from stallscope.analysis.contract.idle import Idle
+from stallscope.analysis.contract.summary import Breakdown, PerStep, Scaled, Steps
 
 BELIEVED: Final = (0.4, 1.1)
 LEAST_FREE: Final = 0.1  # of the recorded step, in which the GPU does not work

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.rows import PeerRow
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.peers.hta import FULL_QUEUE, KERNEL_DELAY_US, HtaFigures, find_hta
@@ -103,14 +104,15 @@ def _hta_idle(found: HtaFigures, summary: Summary) -> Iterator[PeerRow]:
     streams = "other window (above); gaps of each stream are added up, also while another stream works; no waits"
     total = found.host_wait_us + found.kernel_wait_us + found.other_us
     idle = summary.idle_us
-    host = _total(summary, idle.sync, idle.dataloader, idle.host_python, idle.host_operator)
+    host = ("sync", "dataloader", "host_python", "host_operator")
+    others = [cause.name for cause in IDLE_CAUSES if cause.name not in (*host, "launch")]
+    ours, rest = (_total(summary, *(getattr(idle, name) for name in names)) for names in (host, others))
     late = "gaps after which the launch call came only when the stream had run dry; ours names what the host did then"
     short = f"gaps under {KERNEL_DELAY_US} µs (documented as ns) that were launched in time; ours is launch latency"
     other = "longer gaps that were launched in time; ours tells copies, other streams and lost stretches apart"
-    rest = _total(summary, idle.memcpy, idle.stream_dependency, idle.unrecorded, idle.unexplained)
     yield _row(HTA, "idle_by_stream_us", "idle, by stream", "us", total, _total(summary, summary.per_step.gpu_idle_us),
                streams)  # fmt: skip
-    yield _row(HTA, "host_wait_us", "of it host wait", "us", found.host_wait_us, host, late)
+    yield _row(HTA, "host_wait_us", "of it host wait", "us", found.host_wait_us, ours, late)
     yield _row(HTA, "kernel_wait_us", "of it kernel wait", "us", found.kernel_wait_us, _total(summary, idle.launch),
                short)  # fmt: skip
     yield _row(HTA, "other_us", "of it other", "us", found.other_us, rest, other)

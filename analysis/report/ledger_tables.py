@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stallscope.analysis.causes.waits import BY_CALL, CAUSES, spoken
+from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import CopySite, MemcpyRow, Summary, SyncSite
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
 from stallscope.analysis.units import count, microseconds, percent, quantity
@@ -35,22 +36,11 @@ SPOKEN = {
     "aten::nonzero": ".nonzero()",
     "aten::masked_select": "masked_select",
 }
-IDLE = (
-    ("dataloader", "the CPU loads data (DataLoader)"),
-    ("host_python", "Python between the operators"),
-    ("host_operator", "PyTorch operators at work on the CPU"),
-    ("launch", "a launch on its way to the GPU"),
-    ("memcpy", "a copy being started, or done by the CPU"),
-    ("sync", "the CPU returns from waiting for the GPU"),
-    ("stream_dependency", "the work waits for another stream or GPU"),
-    ("unrecorded", "not recorded: what the GPU did is unknown"),
-    ("unexplained", "nothing recorded explains it"),
-)
 
 
 def idle(summary: Summary) -> Table:
     """Why the GPU does nothing, most time first."""
-    causes = ((words, getattr(summary.idle_us, name)) for name, words in IDLE)
+    causes = ((cause.words, getattr(summary.idle_us, cause.name)) for cause in IDLE_CAUSES)
     found = sorted(((us, words) for words, us in causes if us), key=lambda each: (-each[0], each[1]))
     rows = [(words, microseconds(us), share(summary, us)) for us, words in found]
     note = "While no kernel, copy or fill runs: each instant by what the thread was doing that launches the next work."

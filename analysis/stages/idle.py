@@ -28,7 +28,8 @@ Every instant is given away once, so the causes of a device sum to its idle time
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,7 @@ import numpy as np
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import NameTest, grouped, numbered, rows_named
+from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.sync import LONG_WAIT_NS, long_waits_without_work
 from stallscope.analysis.stages.where.launches import Launches
@@ -47,35 +49,29 @@ from stallscope.traces.model.trace import Bools, Ints, Trace
 START_NS: Final = 20_000  # from a launch call's start to the work's start on an idle device, at most, usually
 MOST_THREADS: Final = 32  # launching threads told apart
 NEVER: Final = np.iinfo(np.int64).max
+ON_HOST: Final = ("unexplained", "sync", "memcpy", "dataloader", "launch", "host_operator")  # in order of rank
 
 
 @dataclass(frozen=True, slots=True)
-class IdleCauses:
-    """The idle time of one device in the window by cause, ns."""
+class DeviceIdle:
+    """The idle time of one device in the window: the stretches of each cause, no instant in two of them."""
 
     device: int
-    sync: int = 0
-    dataloader: int = 0
-    host_python: int = 0
-    host_operator: int = 0
-    launch: int = 0
-    memcpy: int = 0
-    stream_dependency: int = 0
-    unrecorded: int = 0
-    unexplained: int = 0
+    spans: dict[str, Intervals]  # by name of the cause, all of ``IDLE_CAUSES``
+
+    def ns(self, cause: str) -> int:
+        """How long the device idled for the cause of that name, ns."""
+        return intervals.total(self.spans[cause])
 
     @property
     def total(self) -> int:
-        """Sum of the causes."""
-        return sum(getattr(self, name) for name in CAUSES)
+        """Sum of the causes, ns."""
+        return sum(map(self.ns, self.spans))
 
     def conserved(self, window: Window, busy_ns: int) -> bool:
-        """Whether the causes sum to the idle time, to the nanosecond, and none is negative."""
-        return self.total + busy_ns == window.length and min(getattr(self, name) for name in CAUSES) >= 0
-
-
-CAUSES: Final = tuple(field.name for field in fields(IdleCauses) if field.name != "device")
-ON_HOST: Final = ("unexplained", "sync", "memcpy", "dataloader", "launch", "host_operator")  # in order of rank
+        """Whether the causes sum to the idle time, to the nanosecond, and no instant has two."""
+        together = intervals.join(*self.spans.values())
+        return self.total + busy_ns == window.length and intervals.total(together) == self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ class Gaps:
 
 def find_idle(
     trace: Trace, window: Window, launches: Launches, blocking: Ints, lost: Intervals | None = None
-) -> tuple[IdleCauses, ...]:
+) -> tuple[DeviceIdle, ...]:
     """The idle account of every device that worked in the window, by ordinal.
 
     ``blocking`` are the event rows of calls in which the host waited; ``lost`` the stretches without device rows.
@@ -104,33 +100,44 @@ def find_idle(
     lost = intervals.empty() if lost is None else lost
     devices = np.unique(trace.work.device[active]).tolist()
     if not devices:  # no device worked: one that was idle throughout
-        return (_account(0, host, endless(window, host), lost),)
-    return tuple(_account(d, host, find_gaps(trace, window, launches, d, host), lost) for d in devices)
+        return (_divide(0, host, _endless(window, host), lost),)
+    return tuple(_divide(d, host, _find_gaps(trace, window, launches, d, host), lost) for d in devices)
 
 
-def _account(device: int, host: Host, gaps: Gaps, lost: Intervals) -> IdleCauses:
-    """Divide the gaps of one device."""
-    known, launched = gaps.launch_start >= 0, np.clip(gaps.launch_start, gaps.starts, gaps.ends)
-    launched = np.where(known, launched, gaps.starts)
-    ready = np.clip(gaps.ready, launched, gaps.ends)
-    found = dict.fromkeys(CAUSES, 0)
-    starting = (ready - launched) - _measure(lost, launched, ready)
-    late = (gaps.ends - ready) - _measure(lost, ready, gaps.ends)
-    elsewhere = host.working_elsewhere(device, lost)
-    others = _measure(elsewhere, ready, gaps.ends)
+def _divide(device: int, host: Host, gaps: Gaps, lost: Intervals) -> DeviceIdle:
+    """Divide the gaps of one device among the causes."""
+    known = gaps.launch_start >= 0
+    launched = np.where(known, np.clip(gaps.launch_start, gaps.starts, gaps.ends), gaps.starts)
+    held = {cause.name: [intervals.empty()] for cause in IDLE_CAUSES}
+    for cause, stretches in _after_launch(device, host, gaps, launched):
+        held[cause].append(stretches)
+    for thread, mine in _by_thread(gaps.thread, np.flatnonzero(known & (launched > gaps.starts)), host.main):
+        for cause, stretches in host.divide(thread, intervals.union(gaps.starts[mine], launched[mine])):
+            held[cause].append(stretches)
+    spans = {cause: intervals.subtract(intervals.join(*parts), lost) for cause, parts in held.items()}
+    spans["unrecorded"] = intervals.intersect(intervals.union(gaps.starts, gaps.ends), lost)
+    return DeviceIdle(device, spans)
+
+
+def _after_launch(device: int, host: Host, gaps: Gaps, launched: Ints) -> Iterator[tuple[str, Intervals]]:
+    """The part of each gap in which the work that ends it had been launched, by cause; all of one without a launch."""
+    known, ready = gaps.launch_start >= 0, np.clip(gaps.ready, launched, gaps.ends)
     short = known & (gaps.ends - ready <= LONG_WAIT_NS)
-    found["stream_dependency"] = int(late[short & gaps.waits].sum() + others[~short].sum())
-    found["unexplained"] = int((late - others)[~short].sum())
-    for name, chosen in (("memcpy", gaps.is_copy), ("launch", ~gaps.is_copy)):
-        found[name] = int(starting[known & chosen].sum() + late[short & chosen & ~gaps.waits].sum())
-    found["unrecorded"] = int(_measure(lost, gaps.starts, gaps.ends).sum())
-    for thread, mine in by_thread(gaps.thread, np.flatnonzero(known & (launched > gaps.starts)), host.main):
-        for name, ns in host.divide(thread, gaps.starts[mine], launched[mine], lost).items():
-            found[name] += ns
-    return IdleCauses(device=device, **found)
+    late = _chosen(ready, gaps.ends, ~short)
+    elsewhere = intervals.intersect(late, host.working_elsewhere(device))
+    yield "stream_dependency", elsewhere
+    yield "unexplained", intervals.subtract(late, elsewhere)
+    yield "stream_dependency", _chosen(ready, gaps.ends, short & gaps.waits)
+    for cause, ended in (("memcpy", gaps.is_copy), ("launch", ~gaps.is_copy)):
+        yield cause, _chosen(launched, ready, known & ended)
+        yield cause, _chosen(ready, gaps.ends, short & ended & ~gaps.waits)
 
 
-def by_thread(thread: Ints, chosen: Ints, main: int) -> list[tuple[int, Ints]]:
+def _chosen(starts: Ints, ends: Ints, chosen: Bools) -> Intervals:
+    return intervals.union(starts[chosen], ends[chosen])
+
+
+def _by_thread(thread: Ints, chosen: Ints, main: int) -> list[tuple[int, Ints]]:
     """The chosen gaps by the thread that ended them; those of the threads with fewest as the main thread's."""
     groups = sorted(grouped(thread[chosen]), key=lambda group: (-len(group[1]), group[0]))
     kept = [(number, chosen[members]) for number, members in groups[:MOST_THREADS]]
@@ -138,19 +145,14 @@ def by_thread(thread: Ints, chosen: Ints, main: int) -> list[tuple[int, Ints]]:
     return [*kept, (main, np.concatenate(rest))] if rest else kept
 
 
-def _measure(held: Intervals, starts: Ints, ends: Ints) -> Ints:
-    """How much of each stretch the set holds."""
-    return intervals.covered_before(held, ends) - intervals.covered_before(held, starts)
-
-
-def endless(window: Window, host: Host) -> Gaps:
+def _endless(window: Window, host: Host) -> Gaps:
     """The whole window as one gap that nothing ends."""
     bounds = intervals.span(window.start, window.end)
     never, no = np.full(len(bounds), NEVER), np.zeros(len(bounds), dtype=np.bool_)
     return Gaps(bounds.starts, bounds.ends, never, never, np.full(len(bounds), host.main), no, no)
 
 
-def find_gaps(trace: Trace, window: Window, launches: Launches, device: int, host: Host) -> Gaps:
+def _find_gaps(trace: Trace, window: Window, launches: Launches, device: int, host: Host) -> Gaps:
     """The gaps of one device and what ended each."""
     work = np.flatnonzero(trace.work.device == device)  # ascending in time
     rows = trace.work.row[work]
@@ -205,13 +207,10 @@ class Host:
         self.main = int(np.bincount(events.thread[self._launching]).argmax()) if len(self._launching) else -1
         self._kinds = (waits, copies, fetches, started, np.concatenate((self._operators, calls)))
 
-    def working_elsewhere(self, device: int, lost: Intervals) -> Intervals:
-        """When another device worked, the lost stretches left out."""
+    def working_elsewhere(self, device: int) -> Intervals:
+        """When another device worked."""
         rows = self._trace.work.row[self._trace.work.device != device]
-        if not len(rows):
-            return intervals.empty()
-        found = intervals.union(self._trace.events.ts_ns[rows], self._trace.events.end_ns[rows])
-        return intervals.subtract(found, lost)
+        return intervals.union(self._trace.events.ts_ns[rows], self._trace.events.end_ns[rows])
 
     def waits_for_event(self, calls: Ints) -> Bools:
         """Whether a wait-event call came between each launch call and the one before it on its thread."""
@@ -227,29 +226,15 @@ class Host:
             found[here] = np.searchsorted(waits, calls[here]) > np.searchsorted(waits, since, side="right")
         return found
 
-    @property
-    def rest(self) -> str:
-        """The cause of time in which no thread was in anything that was recorded."""
-        return "host_python" if len(self._operators) else "unexplained"
+    def divide(self, thread: int, left: Intervals) -> Iterator[tuple[str, Intervals]]:
+        """The stretches before a launch by what ``thread`` was doing, else another that matters, by cause."""
+        for threads in ([thread], [other for other in self._threads if other != thread]):
+            for cause, doing in zip(ON_HOST, self._doing(threads), strict=True):
+                yield cause, intervals.intersect(left, doing)
+                left = intervals.subtract(left, doing)
+        yield "host_python" if len(self._operators) else "unexplained", left
 
-    def others(self, thread: int) -> list[int]:
-        """The threads that launch work, fetch data or hold the steps, but for ``thread``."""
-        return [other for other in self._threads if other != thread]
-
-    def divide(self, thread: int, starts: Ints, ends: Ints, lost: Intervals) -> dict[str, int]:
-        """The time of the stretches that nobody lost, by what ``thread``, else another thread, was doing."""
-        taken, held = lost, int(_measure(lost, starts, ends).sum())
-        found = dict.fromkeys((*ON_HOST, "host_python"), 0)
-        for threads in ([thread], self.others(thread)):
-            for name, doing in zip(ON_HOST, self.doing(threads), strict=True):
-                taken = intervals.join(taken, doing)
-                now = int(_measure(taken, starts, ends).sum())
-                found[name] += now - held
-                held = now
-        found[self.rest] += int((ends - starts).sum()) - held
-        return found
-
-    def doing(self, threads: list[int]) -> list[Intervals]:
+    def _doing(self, threads: list[int]) -> list[Intervals]:
         """When any of the threads was in each of the kinds of ``ON_HOST``."""
         covers = [self._cover(rows, threads) for rows in self._kinds]
         return [intervals.intersect(covers[0], self._hollow), *covers]

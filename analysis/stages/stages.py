@@ -8,7 +8,7 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.stages.activity import Activity, find_activity
 from stallscope.analysis.stages.call_sites import CallSites, find_call_sites
 from stallscope.analysis.stages.copy_sites import CopySite, find_copy_sites
-from stallscope.analysis.stages.idle import IdleCauses, find_idle
+from stallscope.analysis.stages.idle import DeviceIdle, find_idle
 from stallscope.analysis.stages.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.stages.linking import Linking, find_linking
 from stallscope.analysis.stages.losses import Losses, find_losses
@@ -48,7 +48,7 @@ class Stages:
     places: Places
     syncs: Syncs
     activity: Activity
-    idle: tuple[IdleCauses, ...]  # by device
+    idle: tuple[DeviceIdle, ...]  # by device
 
     @property
     def measured(self) -> bool:
@@ -75,7 +75,7 @@ class Stages:
 
     def _idle_conserved(self) -> bool:
         busy = {device.device: device.busy_ns for device in self.activity.devices}
-        return all(causes.conserved(self.window, busy.get(causes.device, 0)) for causes in self.idle)
+        return all(device.conserved(self.window, busy.get(device.device, 0)) for device in self.idle)
 
     def broken_laws(self) -> list[str]:
         """Names of the conservation laws that do not hold; [] for any trace, or we have a bug."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from stallscope.analysis.columns.rows import grouped, named
+from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.stages.activity import is_collective_kernel, is_dataloader
+from stallscope.analysis.stages.idle import DeviceIdle
 from stallscope.analysis.stages.stages import Stages
-from stallscope.analysis.views.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.views.timeline_places import of_host, of_idle, of_work
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
@@ -24,12 +25,11 @@ from stallscope.traces.model.trace import Ints, Trace
 MOST = 20_000  # ranges of a step
 MOST_OF_OUTLIER = 5_000  # so that all outliers together make a page no larger than one step more would
 DEEPEST = 12  # levels of a thread that are shown
-KINDS = (
+RANGES = (
     *("operator", "range", "dataloader", "call", "launch", "wait"),
     *("kernel", "communication", "memcpy", "memset"),
-    *("sync", "host_python", "host_operator", "stream_dependency", "unrecorded", "unexplained"),
 )
-_OF_CAUSE = {"dataloader": "dataloader", "launch": "launch", "memcpy": "memcpy"}
+KINDS = tuple(dict.fromkeys((*RANGES, *(cause.name for cause in IDLE_CAUSES))))  # some causes are drawn as a range is
 _OF_WORK = {Category.KERNEL: "kernel", Category.MEMCPY: "memcpy", Category.MEMSET: "memset"}
 
 
@@ -69,12 +69,7 @@ class Timeline:
 
 def find_timelines(stages: Stages, outliers: Sequence[int] = ()) -> tuple[Timeline, ...]:
     """The steps worth a look, each once: a median one first, the ``outliers`` (numbers from 1) last."""
-    idle: tuple[IdleSpans, ...] = ()
-    if stages.measured:
-        idle = find_idle_spans(
-            stages.trace, stages.window, stages.launches, stages.syncs.blocking, stages.losses.stretches
-        )
-    return tuple(_timeline(stages, idle, label, at) for label, at in _chosen(stages, outliers))
+    return tuple(_timeline(stages, label, at) for label, at in _chosen(stages, outliers))
 
 
 def _chosen(stages: Stages, outliers: Sequence[int]) -> list[tuple[str, int]]:
@@ -91,11 +86,11 @@ def _chosen(stages: Stages, outliers: Sequence[int]) -> list[tuple[str, int]]:
     return [(label, at) for at, label in once.items()]
 
 
-def _timeline(stages: Stages, idle: tuple[IdleSpans, ...], label: str, at: int) -> Timeline:
+def _timeline(stages: Stages, label: str, at: int) -> Timeline:
     start, end = int(stages.window.step_starts[at]), int(stages.window.step_ends[at])
     rows, left_out = _rows(stages.trace, start, end, MOST_OF_OUTLIER if label == "outlier" else MOST)
     lanes = (
-        *(_idle_lane(stages, spans, start, end) for spans in idle),
+        *(_idle_lane(stages, device, start, end) for device in stages.idle if stages.measured),
         *_threads(stages, rows, start, end),
         *_streams(stages, rows, start, end),
     )
@@ -112,24 +107,24 @@ def _rows(trace: Trace, start: int, end: int, most: int) -> tuple[Ints, int]:
     return np.sort(rows[longest]), max(0, len(rows) - most)
 
 
-def _idle_lane(stages: Stages, spans: IdleSpans, start: int, end: int) -> Lane:
+def _idle_lane(stages: Stages, idle: DeviceIdle, start: int, end: int) -> Lane:
     parts = [
         (max(s, start), min(e, end), cause)
-        for cause, held in spans.causes.items()
+        for cause, held in idle.spans.items()
         for s, e in zip(held.starts.tolist(), held.ends.tolist(), strict=True)
         if s < end and e > start
     ]
     parts.sort()
     causes = tuple(cause for _, _, cause in parts)
     return Lane(
-        f"GPU {spans.device} idles",
+        f"GPU {idle.device} idles",
         "idle",
         np.array([part[0] - start for part in parts], dtype=np.int64),
         np.array([part[1] - part[0] for part in parts], dtype=np.int64),
         causes,
-        tuple(_OF_CAUSE.get(cause, cause) for cause in causes),
+        causes,
         (0,) * len(parts),
-        of_idle(stages, spans, parts),
+        of_idle(stages, idle.device, parts),
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from stallscope.analysis.causes.waits import spoken
+from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.places import Place
-from stallscope.analysis.views.idle_spans import IdleSpans
 from stallscope.traces.model.trace import Ints
-
-ON_HOST = ("dataloader", "host_python", "host_operator", "launch", "memcpy")  # causes that end with a launch
 
 Part = tuple[int, int, str]  # start and end, ns on the trace's clock; cause
 
@@ -45,10 +43,10 @@ def _lines(stages: Stages, rows: Ints, calls: Ints, at: str) -> dict[int, str]:
     return {row: said[number] for row, number in zip(rows.tolist(), numbers, strict=True) if number >= 0}
 
 
-def of_idle(stages: Stages, spans: IdleSpans, parts: list[Part]) -> tuple[str, ...]:
-    """For each stretch the wait that it follows, or what starts the next work of the device; "" where unknown."""
+def of_idle(stages: Stages, device: int, parts: list[Part]) -> tuple[str, ...]:
+    """For each stretch of a device the wait that it follows, or what starts its next work; "" where unknown."""
     after = _waits_before(stages, parts)
-    calls = _next_calls(stages, spans.device, parts)
+    calls = _next_calls(stages, device, parts)
     rows = np.array(sorted({row for row in (*after, *calls) if row >= 0}), dtype=np.int64)
     said = {row: words(place) for row, place in zip(rows.tolist(), stages.places.of(rows), strict=True)}
     return tuple(
@@ -60,7 +58,7 @@ def of_idle(stages: Stages, spans: IdleSpans, parts: list[Part]) -> tuple[str, .
 def _idle_words(cause: str, wait: str, call: str) -> str:
     if cause == "sync" and wait:
         return f"After the wait at {wait}"
-    return f"Until the next work is started by {call}" if cause in ON_HOST and call else ""
+    return f"Until the next work is started by {call}" if BY_NAME[cause].ends_with_launch and call else ""
 
 
 def _waits_before(stages: Stages, parts: list[Part]) -> list[int]:

@@ -15,29 +15,18 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import grouped
+from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.fill.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.replay.critical_path import find_critical_path
+from stallscope.analysis.stages.idle import DeviceIdle
 from stallscope.analysis.stages.memcpy import direction_and_memory
 from stallscope.analysis.stages.queue import depth_over_time
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.units import microseconds
-from stallscope.analysis.views.idle_spans import IdleSpans, find_idle_spans
 from stallscope.analysis.views.timeline_places import words
 from stallscope.traces.model.fields import CALLS, Category
 from stallscope.traces.model.trace import Floats, Ints
-
-IDLE_WORDS = {
-    "sync": "idle: the CPU returns from waiting for the GPU",
-    "dataloader": "idle: the CPU loads data",
-    "host_python": "idle: Python between the operators",
-    "host_operator": "idle: PyTorch operators on the CPU",
-    "launch": "idle: a launch on its way",
-    "memcpy": "idle: a copy being started",
-    "stream_dependency": "idle: waiting for another stream or GPU",
-    "unrecorded": "not recorded",
-    "unexplained": "idle: unexplained",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,7 @@ def find_tracks(stages: Stages, kind: str, text: str, *, path: bool = True) -> t
     if path:
         found.append(_critical_path(stages))
     if stages.measured:
-        found += [_idle(spans) for spans in _idle_spans(stages)]
+        found += [_idle(device) for device in stages.idle]
     found += _waits(stages)
     return tuple(track for track in found if track.slices)
 
@@ -128,17 +117,13 @@ def _memory(each: MemoryOverTime) -> Counter:
     return Counter(name, "MB", times, np.maximum.reduceat(each.bytes, first) / 1e6)
 
 
-def _idle_spans(stages: Stages) -> tuple[IdleSpans, ...]:
-    return find_idle_spans(stages.trace, stages.window, stages.launches, stages.syncs.blocking, stages.losses.stretches)
-
-
-def _idle(spans: IdleSpans) -> Track:
+def _idle(device: DeviceIdle) -> Track:
     slices = [
-        Slice(start, end - start, IDLE_WORDS[cause], {"cause": cause})
-        for cause, held in spans.causes.items()
+        Slice(start, end - start, BY_NAME[cause].label, {"cause": cause})
+        for cause, held in device.spans.items()
         for start, end in zip(held.starts.tolist(), held.ends.tolist(), strict=True)
     ]
-    return Track(f"Why GPU {spans.device} idles", tuple(sorted(slices, key=lambda each: each.start_ns)))
+    return Track(f"Why GPU {device.device} idles", tuple(sorted(slices, key=lambda each: each.start_ns)))
 
 
 def _waits(stages: Stages) -> Iterator[Track]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from stallscope.analysis.compare.compare import RunFigures
 from stallscope.analysis.contract import summary as contract
+from stallscope.analysis.contract.idle import Idle
 from stallscope.traces.model import manifest
 
 GPU = "NVIDIA H100 80GB HBM3"
@@ -94,7 +95,7 @@ def summary(
         breakdown_us=contract.Breakdown(
             **{name: (breakdown or {}).get(name) for name in contract.Breakdown.__struct_fields__}
         ),
-        idle_us=contract.Idle(),
+        idle_us=Idle(),
         sync_sites=None,
         memcpy=None,
         operators=operators or [],

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from stallscope import cli
+from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.report.compare_text import COUNTS, TIMES
-from stallscope.analysis.report.ledger_tables import GROUPED, IDLE
+from stallscope.analysis.report.ledger_tables import GROUPED
 from stallscope.analysis.units import count, microseconds
 from tests.browser.board import PAGE, TAB, five_runs, open_tab, tables, tensorboard, unfold
 from tests.browser.chromium import LOCAL, MARKS, Browser, opened
@@ -84,7 +85,7 @@ def check_figures(shown: dict[str, list[list[str]]], summary: dict[str, Any]) ->
     if step["sync_stall_us"]:
         stall = ["CPU blocked in waits and blocking copies", "", microseconds(step["sync_stall_us"])]
         assert stall in rows("Launches and waits")
-    idle = {words: summary["idle_us"][name] for name, words in IDLE}
+    idle = {cause.words: summary["idle_us"][cause.name] for cause in IDLE_CAUSES}
     assert {row[0]: row[1] for row in rows("Why the GPU idles")} == {
         w: microseconds(us) for w, us in idle.items() if us
     }

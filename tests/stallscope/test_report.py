@@ -153,7 +153,7 @@ def test_lines_of_the_script_on_the_timeline(tmp_path: Path):
     assert said["aten::item"] == "At train.py:6 .item()"
     assert said["AddmmBackward0"] == "At train.py:41 .backward()"
     assert said["gemm"] == "Launched at train.py:40 model(...)"
-    assert said["CPU returns from a wait"] == "After the wait at train.py:6 .item(), aten::item"
+    assert said["the CPU returns from waiting for the GPU"] == "After the wait at train.py:6 .item(), aten::item"
 
 
 def test_kernel_time_against_launch_cost(tmp_path: Path):

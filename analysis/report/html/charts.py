@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stallscope.analysis.contract.forecast import StepRange, WhatIf
+from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report.bars import (
     EXCHANGES,
@@ -22,7 +23,7 @@ from stallscope.analysis.units import microseconds, percent
 
 WIDE, HIGH, LEFT = 1000, 26, 46  # user units of the step's bars
 ROW_WIDE, ROW_HIGH = 620, 22  # of a row with words beside it
-KIND_WORDS = {
+KIND_WORDS = {cause.name: cause.short for cause in IDLE_CAUSES} | {
     "operator": "PyTorch operator",
     "range": "named range",
     "dataloader": "loading data",
@@ -33,21 +34,6 @@ KIND_WORDS = {
     "communication": "communication",
     "memcpy": "copy",
     "memset": "memory fill",
-    "sync": "CPU returns from a wait",
-    "host_python": "Python between operators",
-    "host_operator": "operators on the CPU",
-    "stream_dependency": "waits for another stream",
-    "unrecorded": "not recorded",
-    "unexplained": "unexplained",
-}
-CAUSES = (
-    *("dataloader", "sync", "host_python", "host_operator", "launch", "memcpy"),
-    *("stream_dependency", "unrecorded", "unexplained"),
-)
-IDLE_WORDS = {
-    "dataloader": "idle: the CPU loads data",
-    "launch": "idle: a launch on its way",
-    "memcpy": "idle: a copy being started",
 }
 CPU_KINDS = {
     LAUNCHES: "launch",
@@ -87,11 +73,7 @@ def _gpu(summary: Summary) -> list[Part]:
     busy = summary.per_step.gpu_busy_us
     if busy is None:
         return []
-    idle = [
-        (IDLE_WORDS.get(cause, f"idle: {KIND_WORDS[cause]}"), cause, us)
-        for cause in CAUSES
-        if (us := getattr(summary.idle_us, cause))
-    ]
+    idle = [(cause.label, cause.name, us) for cause in IDLE_CAUSES if (us := getattr(summary.idle_us, cause.name))]
     return [("working", "working", busy), *sorted(idle, key=lambda part: -part[2])]
 
 

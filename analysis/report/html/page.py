@@ -18,9 +18,11 @@ from typing import Any
 
 import msgspec
 
+from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.table import Table
 
+STYLE = "report.css"
 UPLOT, UPLOT_STYLE, UPLOT_LICENCE = "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css", "vendor/LICENSE"
 SCRIPT = "page.js timeline.js charts.js"  # ours, run as one
 LONGEST = 1_200  # characters of a text: no sentence of ours has as many, a name may
@@ -46,7 +48,7 @@ _STATEMENT = re.compile(r"with |[\w.]+ \+?= ")
 
 def page(title: str, body: str, data: dict[str, Any] | None = None, series: Sequence[dict[str, Any]] = ()) -> str:
     """A page with ``body`` (HTML) and, where there are ``data``, the script that draws them; ``series``: its charts."""
-    styles, scripts = ["report.css"], []
+    styles, scripts = [STYLE], []
     if data is not None:
         scripts = [SCRIPT]
     if series:  # only a page that draws with the library carries it
@@ -66,7 +68,7 @@ def page(title: str, body: str, data: dict[str, Any] | None = None, series: Sequ
 
 def policy(*, scripts: bool) -> str:
     """A content security policy that holds for every page of ours: its styles and, with ``scripts``, its scripts."""
-    return _policy(["report.css", UPLOT_STYLE], [UPLOT, SCRIPT] if scripts else [])
+    return _policy([STYLE, UPLOT_STYLE], [UPLOT, SCRIPT] if scripts else [])
 
 
 def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
@@ -123,7 +125,17 @@ def table(shown: Table, *, is_open: bool) -> str:
 @cache
 def _asset(names: str) -> str:
     folder = resources.files("stallscope.analysis.report.html").joinpath("web")
-    return "\n".join(folder.joinpath(*name.split("/")).read_text(encoding="utf-8") for name in names.split())
+    text = "\n".join(folder.joinpath(*name.split("/")).read_text(encoding="utf-8") for name in names.split())
+    return text + _idle_colours() if names == STYLE else text
+
+
+def _idle_colours() -> str:
+    """The colours of the causes of idle time as CSS: a variable and a class for each."""
+    light = "".join(f"--{cause.name}: {cause.colour}; " for cause in IDLE_CAUSES)
+    dark = "".join(f"--{cause.name}: {cause.dark}; " for cause in IDLE_CAUSES if cause.dark)
+    classes = "".join(f".f-{cause.name} {{ fill: var(--{cause.name}); }}\n" for cause in IDLE_CAUSES)
+    by_night = "@media screen and (prefers-color-scheme: dark)"
+    return f":root {{ {light}}}\n{by_night} {{ html:not(.paper) {{ {dark}}} }}\n{classes}"
 
 
 def _hash(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.fill.memory import MemoryOverTime
 from stallscope.analysis.report import findings_text, ledger_tables
@@ -128,7 +129,7 @@ def _data(timelines: Sequence[Timeline]) -> dict[str, Any]:
 
 def _shown(group: str, name: str) -> str:
     """What is written on a range: an idle cause in words, any other name as it is."""
-    return KIND_WORDS[name] if group == "idle" else safe(name)[:LONGEST]
+    return BY_NAME[name].short if group == "idle" else safe(name)[:LONGEST]
 
 
 def _place(said: str) -> str:

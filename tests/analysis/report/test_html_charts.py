@@ -13,10 +13,11 @@ from stallscope.analysis.contract.compare import Change, Comparison, Interval
 from stallscope.analysis.fill.memory import MemoryOverTime
 from stallscope.analysis.report.html.changes import change_bars, interval
 from stallscope.analysis.report.html.memory import memory_series
-from stallscope.analysis.report.html.page import prose
+from stallscope.analysis.report.html.page import page, prose
 from stallscope.analysis.report.html.series import placed, step_series
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.views.step_times import StepTimes, find_step_times
+from stallscope.analysis.views.timeline import KINDS
 from tests.analysis.comparing import run, runs, summary
 from tests.builders import TraceBuilder
 
@@ -232,3 +233,12 @@ def test_code_in_a_sentence(text: str, code: list[str]):
     html = prose(text)
     assert re.findall(r"<code[^>]*>(.*?)</code>", html) == code
     assert unescape(re.sub("</?code[^>]*>", "", html)) == text
+
+
+# -- colours ----------------------------------------------------------------------------------------------------
+
+
+def test_all_that_is_drawn_has_a_colour():
+    """Each kind of range and cause of idle time has a variable for the script and a class for what is drawn here."""
+    style = page("", "").partition("<style>")[2]
+    assert [kind for kind in KINDS if f"--{kind}: #" not in style or f".f-{kind} {{ fill" not in style] == []

@@ -1,11 +1,14 @@
 """The idle account: each rule on a trace of a few events, and all of them against the rule applied µs by µs."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stallscope.analysis.columns import intervals
-from stallscope.analysis.stages.idle import CAUSES, find_idle
+from stallscope.analysis.contract.idle import IDLE_CAUSES, Idle
+from stallscope.analysis.stages.idle import find_idle
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.launches import find_launches
 from stallscope.analysis.stages.where.steps import find_window
@@ -21,7 +24,7 @@ def idle_of(builder):
     stages = analyse(builder.trace())
     assert stages.broken_laws() == []
     (found,) = stages.idle
-    return {name: getattr(found, name) / 1000 for name in CAUSES if getattr(found, name)}
+    return {name: found.ns(name) / 1000 for name in found.spans if found.ns(name)}
 
 
 def test_the_cross_check_trace():
@@ -81,7 +84,7 @@ def test_another_device_at_work_explains_a_long_delay():
     builder = TraceBuilder().step(0, 400).launch(0, 1, kernel=("a", 0, 100)).launch(5, 1, kernel=("b", 250, 150))
     builder.launch(7, 1, kernel=("c", 100, 120), device=1)
     first = analyse(builder.trace()).idle[0]
-    assert (first.stream_dependency, first.unexplained, first.total) == (120_000, 30_000, 150_000)
+    assert (first.ns("stream_dependency"), first.ns("unexplained"), first.total) == (120_000, 30_000, 150_000)
 
 
 def test_the_autograd_threads_first_launch_waited_for_the_main_thread():
@@ -116,7 +119,9 @@ def test_lost_stretches_are_unrecorded_whatever_the_host_did():
     window = find_window(trace)
     none = trace.events.rows()
     (found,) = find_idle(trace, window, find_launches(trace, window), none, intervals.span(30_000, 60_000))
-    assert (found.unrecorded, found.host_operator, found.host_python, found.launch) == (30_000, 10_000, 30_000, 10_000)
+    assert {name: found.ns(name) for name in found.spans if found.ns(name)} == {
+        "unrecorded": 30_000, "host_operator": 10_000, "host_python": 30_000, "launch": 10_000,
+    }  # fmt: skip
     assert found.conserved(window, 40_000)
 
 
@@ -130,15 +135,24 @@ def test_a_stretch_in_which_the_recorder_lost_kernels_is_unrecorded():
     stages = analyse(builder.trace())
     (found,) = stages.idle
     assert stages.broken_laws() == []
-    assert (found.unrecorded, found.total) == (400_000, 550_000)
+    assert (found.ns("unrecorded"), found.total) == (400_000, 550_000)
 
 
 def test_a_broken_account_is_not_conserved():
-    """The law can fail: one ns too much busy time."""
+    """The law can fail: one ns too much busy time, or an instant that two causes claim."""
     stages = analyse(three_steps().trace())
     (found,) = stages.idle
     assert found.conserved(stages.window, 906_000)
     assert not found.conserved(stages.window, 906_001)
+    shared = replace(found, spans=found.spans | {"launch": intervals.join(found.spans["launch"], found.spans["sync"])})
+    assert not shared.conserved(stages.window, 906_000 - found.ns("sync"))
+
+
+def test_the_table_of_causes_holds_those_of_the_contract():
+    """A cause without words and colour, or without a field in the JSON, would fail on a page or in a summary only."""
+    (found,) = analyse(three_steps().trace()).idle
+    names = [cause.name for cause in IDLE_CAUSES]
+    assert names == list(Idle.__struct_fields__) == list(found.spans)
 
 
 def test_a_device_that_never_worked_was_idle_for_the_hosts_reasons():
@@ -202,12 +216,17 @@ def test_the_account_is_that_of_the_rule_applied_to_each_instant(made, work):
     stages = analyse(builder.trace())
     assert stages.broken_laws() == []
     (found,) = stages.idle
-    assert {name: getattr(found, name) // 1000 for name in CAUSES} == instant_by_instant(host, kernels)
+    assert {name: instants(held) for name, held in found.spans.items()} == instant_by_instant(host, kernels)
+
+
+def instants(held):
+    """The µs that the stretches hold."""
+    return {t for start, end in zip(held.starts, held.ends, strict=True) for t in range(start // 1000, end // 1000)}
 
 
 def instant_by_instant(host, kernels):
-    """The rule of the module's docstring as one reads it: for each idle µs its cause."""
-    found = dict.fromkeys(CAUSES, 0)
+    """The rule of the module's docstring as one reads it: for each cause the idle µs that it has."""
+    found = {each.name: set() for each in IDLE_CAUSES}
     busy = {t for start, end, *_ in kernels for t in range(start, end)}
     if not any(start < END for start, *_ in kernels):  # no work in the window: its end is nobody's launch
         kernels = []
@@ -217,7 +236,8 @@ def instant_by_instant(host, kernels):
     launching = {MAIN_THREAD} | {tid for kind, _, _, tid in host if kind in ("launch", "fetch")}
     for gap in runs(set(range(END)) - busy):
         for t in gap:
-            found[cause(t, gap[0], gap[-1] + 1, host, kernels, long, launching, has_operators=has_operators)] += 1
+            why = cause(t, gap[0], gap[-1] + 1, host, kernels, long, launching, has_operators=has_operators)
+            found[why].add(t)
     return found
 
 

@@ -120,7 +120,7 @@
       return;
     }
     const { lane, i } = mark, kind = data.kinds[lane.k[i]];
-    const what = lane.g === "idle" ? `GPU idle: ${data.words[kind] ?? kind}` : `${data.names[lane.n[i]]} (${data.words[kind] ?? kind})`;
+    const what = lane.g === "idle" ? `GPU idle: ${data.names[lane.n[i]]}` : `${data.names[lane.n[i]]} (${data.words[kind] ?? kind})`;
     told.textContent = `${what}: ${time(lane.d[i])}, from ${time(lane.t[i])} to ${time(lane.t[i] + lane.d[i])} of the step. ${lane.name}.${lane.w[i] >= 0 ? ` ${data.names[lane.w[i]]}.` : ""}`;
   };
   const view = (a, b) => {
