@@ -3,31 +3,23 @@
 A cost is what a thing takes now, not what removing it saves: a wait may only move to the next place that waits. Of a
 wait it is the time the host is blocked; where the GPU is the limit, only the time the GPU idles after it. Of what the
 host does it is the GPU's idle time meanwhile. Nothing below 1 % of the step is a finding. Costs may overlap.
-
-Hidden waits are known by the operators around the call: ``aten::is_nonzero`` is ``if tensor``, ``aten::nonzero`` inside
-``aten::index`` a boolean mask; printing and ``.tolist()`` only where the trace holds Python frames, or an attribution
-window has told what was called.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import numpy as np
-
 from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.facts import Facts
-from stallscope.analysis.causes.waits import BY_CALL, CAUSES
+from stallscope.analysis.causes.wait_kinds import find_wait_kinds
+from stallscope.analysis.causes.waits import WAITS
 from stallscope.analysis.columns import intervals
-from stallscope.analysis.columns.ranges import nest
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.contract.rows import CostFinding
-from stallscope.analysis.stages.memcpy import direction_and_memory
 from stallscope.analysis.stages.stages import Stages
-from stallscope.analysis.stages.sync import STALLS, Site
+from stallscope.analysis.stages.sync import Site
 from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.units import count, microseconds
 from stallscope.traces.model.fields import Category
@@ -35,18 +27,8 @@ from stallscope.traces.model.fields import Category
 OPTIMIZER_SHARE: Final = 0.05  # of the launches, from which the optimizer's are many
 HALF: Final = 0.5
 MOVES: Final = " The wait may only move to the next place that waits."
-_SIZED: Final = frozenset(
-    {"aten::nonzero", "aten::masked_select", "aten::unique", "aten::_unique", "aten::_unique2", "aten::unique_dim"}
-)
 _STEPPED: Final = "Optimizer.step#"
 _ZEROED: Final = matches(re.compile(r"Optimizer\.zero_grad#"))
-_FRAMES: Final = {
-    "print": re.compile(r".*(_tensor\.py\(\d+\): (__format__|__repr__)|_tensor_str\.py\(\d+\): )"),
-    "tolist": re.compile(r"<built-in method tolist of Tensor"),
-    "numpy": re.compile(r"<built-in method numpy of Tensor"),
-    "cpu": re.compile(r"<built-in method cpu of Tensor"),
-    "tensor": re.compile(r"<built-in method (tensor|as_tensor) of type"),
-}
 
 
 def find_findings(stages: Stages, facts: Facts, kind: str) -> list[CostFinding]:
@@ -75,93 +57,17 @@ def _finding(name: str, title: str, cost_us: float, step_us: float, evidence: st
 
 def _waits(stages: Stages, facts: Facts, kind: str) -> Iterator[CostFinding]:
     """One finding for each kind of wait, all places of it together."""
-    causes, directions = _python_causes(stages), _directions(stages)
     groups: dict[str, list[Site]] = {}
-    for site in stages.syncs.sites:
-        if site.kind in STALLS and not site.by_profiler:
-            groups.setdefault(_cause(site, causes.get(site.place), _direction(site, directions)), []).append(site)
+    for site, name in find_wait_kinds(stages).items():
+        groups.setdefault(name, []).append(site)
     for name, sites in groups.items():
-        cause = CAUSES[name]
+        wait = WAITS[name]
         blocked = sum(site.blocked_ns for site in sites)
         idle = sum(site.idle_after_ns or 0 for site in sites)
         cost = idle if kind in advice.GPU_KINDS else blocked
         yield _finding(
-            f"wait_{name}", cause.title, stages.us(cost), facts.step_us, _evidence(stages, sites), cause.advice + MOVES
+            f"wait_{name}", wait.title, stages.us(cost), facts.step_us, _evidence(stages, sites), wait.advice + MOVES
         )
-
-
-def _cause(site: Site, by_frame: str | None, direction: str | None) -> str:
-    """Which of ``CAUSES`` a site is: the first rule that holds."""
-    chain = set((site.place.chain or "").split(" < "))
-    called = site.place.site.called if site.place.site else ""
-    if called in BY_CALL and not (BY_CALL[called] == "to_device" and direction == "DtoH"):
-        return BY_CALL[called]
-    rules = (
-        ("boolean_mask", "aten::nonzero" in chain and chain & {"aten::index", "aten::index_put_"}),
-        ("nonzero", chain & _SIZED),
-        ("print", by_frame == "print"),
-        ("tolist", by_frame == "tolist"),
-        ("if_tensor", "aten::is_nonzero" in chain),
-        ("item", chain & {"aten::item", "aten::_local_scalar_dense"}),
-        ("cudnn", any("cudnn" in name for name in chain)),
-        ("tensor_to_device", direction == "HtoD" and by_frame == "tensor"),
-        ("to_device", direction == "HtoD"),
-        ("to_host", direction == "DtoH" or by_frame in ("numpy", "cpu")),
-        ("synchronize", site.operator is None and site.kind == "synchronize"),
-    )
-    return next((name for name, holds in rules if holds), "other_wait")
-
-
-def _directions(stages: Stages) -> dict[tuple[Place, str], str]:
-    """For each place that waits, and kind of call there, whether its copies go to the device or to the host.
-
-    A Synchronize call waits for a copy made at the same place; where these go both ways nothing is said of it.
-    """
-    trace, operators = stages.trace, stages.operators
-    copies = trace.events.category[trace.work.row] == Category.MEMCPY
-    calls, rows = stages.launches.work_call[copies], trace.work.row[copies]
-    waits = np.isin(calls, stages.syncs.blocking)
-    around = np.setdiff1d(operators.parent[stages.syncs.blocking], [-1])
-    near = np.flatnonzero((calls >= 0) & (waits | np.isin(operators.parent[calls], around)))
-    found: dict[tuple[Place, str], Counter[str]] = {}
-    for place, at in zip(stages.places.of(calls[near]), near.tolist(), strict=True):
-        way = direction_and_memory(trace.name_of(int(rows[at])))[0]
-        for kind in ("synchronize", "copy") if waits[at] else ("synchronize",):
-            found.setdefault((place, kind), Counter())[way] += 1
-    return {key: _most(ways) for key, ways in found.items() if len(ways) == 1 or key[1] == "copy"}
-
-
-def _most(counted: Counter[str]) -> str:
-    """The most frequent; among equals the first in order of text."""
-    return min(counted, key=lambda name: (-counted[name], name))
-
-
-def _direction(site: Site, directions: dict[tuple[Place, str], str]) -> str | None:
-    told = next(
-        (way for way in ("HtoD", "DtoH") if site.kind == "synchronize" and way in (site.waited_for or "")), None
-    )
-    return told or directions.get((site.place, site.kind))
-
-
-def _python_causes(stages: Stages) -> dict[Place, str]:
-    """For each place that waits what Python called there, by most of its calls, where the trace holds frames."""
-    trace, rows = stages.trace, stages.syncs.blocking
-    kinds = {
-        name: kind
-        for name in set(trace.events.name[trace.origins.python_row].tolist())
-        for kind, pattern in _FRAMES.items()
-        if pattern.match(trace.strings[name])
-    }
-    frames = trace.origins.python_row[np.isin(trace.events.name[trace.origins.python_row], list(kinds))]
-    if not len(frames) or not len(rows):
-        return {}
-    ranges = nest(trace, frames)
-    counts: dict[Place, Counter[str]] = {}
-    for place, position in zip(stages.places.of(rows), ranges.at(trace, rows).tolist(), strict=True):
-        if position >= 0:
-            kind = kinds[int(ranges.labels[position])]
-            counts.setdefault(place, Counter())[kind] += 1
-    return {place: _most(seen) for place, seen in counts.items()}
 
 
 def _evidence(stages: Stages, sites: list[Site]) -> str:

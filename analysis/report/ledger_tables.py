@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.causes.waits import BY_CALL, CAUSES, spoken
+from stallscope.analysis.causes.waits import SPOKEN, advice_for_call, spoken
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import CopySite, MemcpyRow, Summary, SyncSite
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
@@ -13,10 +13,6 @@ WORTH = 0.01  # share of the step from which a wait gets a sentence
 MOSTLY = 0.5
 CALLERS = 3  # lines named of those that call a helper
 ENOUGH = 5  # steps, from which on a number of calls is a rate
-ADVICE_BY_CALL: dict[str, str] = {
-    "unique": "Take it once, before the loop; or count on the GPU into a fixed size: "
-    "torch.zeros(n, device=ids.device).index_add_(0, ids, weights).",
-}
 STALLS = ("synchronize", "copy")
 GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
@@ -28,14 +24,6 @@ WAYS = (
     ("DtoD", "DtoD: within the memory of a GPU."),
     ("PtoP", "PtoP: from GPU to GPU."),
 )
-SPOKEN = {
-    "aten::item": ".item()",
-    "aten::is_nonzero": "a test such as `if tensor:`",
-    "aten::to": ".to()",
-    "aten::cpu": ".cpu()",
-    "aten::nonzero": ".nonzero()",
-    "aten::masked_select": "masked_select",
-}
 
 
 def idle(summary: Summary) -> Table:
@@ -143,7 +131,7 @@ def would_wait(summary: Summary) -> list[str]:
     said: dict[str, str | None] = {}
     sentences = []
     for site in listed[:TOP]:
-        advice = would_advice(site.called or "")
+        advice = advice_for_call(site.called)
         callers = f", called from {', '.join(site.callers[:CALLERS])}" if site.callers else ""
         text = f"{site.call_site} {spoken(site.called or '')}{callers}{_how_often(site, steps)}: {site.note}."
         sentences.append(f"{text} Advice as for {said[advice]}." if advice in said else f"{text} {advice}")
@@ -157,12 +145,6 @@ def would_wait(summary: Summary) -> list[str]:
             "100 steps) may be missing here, and would wait too."
         )
     return sentences
-
-
-def would_advice(called: str) -> str:
-    """What to do about a line that would wait, by what it calls."""
-    cause = CAUSES.get(BY_CALL.get(called, ""))
-    return ADVICE_BY_CALL.get(called) or (cause or CAUSES["other_wait"]).advice
 
 
 def _how_often(site: SyncSite, steps: int | None) -> str:
