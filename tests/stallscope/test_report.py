@@ -237,9 +237,9 @@ def test_advice_has_its_code_as_code(tmp_path: Path):
 
 
 def test_how_each_figure_is_defined(tmp_path: Path):
-    """Every word that the README defines is defined on the page too, folded away on the screen."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    words = re.findall(r"\*([\w ]+)\*:", readme.partition("### The words")[2].partition("###")[0])
+    """Every word that `docs/reference.md` defines is defined on the page too, folded away on the screen."""
+    reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    words = re.findall(r"\*([\w ]+)\*:", reference.partition("## The words")[2].partition("##")[0])
     page = Page(text := page_of(step("gemm"), tmp_path))
     assert len(words) > 5
     assert [word for word in words if f"<dt>{word}</dt>" not in text] == []

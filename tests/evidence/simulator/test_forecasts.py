@@ -58,13 +58,13 @@ def test_intervals_say_how_sure_they_are(scored: list[Scored]) -> None:
     assert 0.70 <= found.inside <= 0.95
 
 
-def test_the_readme_gives_the_figures_of_the_table() -> None:
-    """Median, nine of ten and coverage in the README are those of `results/held-out.txt`, all pairs."""
+def test_the_docs_give_the_figures_of_the_table() -> None:
+    """Median, nine of ten and coverage in `docs/method.md` are those of `results/held-out.txt`, all pairs."""
     root = ROOT
     table = (root / "tests/evidence/simulator/results/held-out.txt").read_text(encoding="utf-8")
     (found,) = re.findall(r"^all +240 +\d+ +(\S+) % +(\S+) % +\S+ % +\S+ % of \d+ +(\S+) %$", table, re.MULTILINE)
     median, p90, inside = found
-    told = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    told = " ".join((root / "docs/method.md").read_text(encoding="utf-8").split())
     assert f"within {median} %, nine of ten within {p90} %, the truth in the interval for {float(inside):.0f} %" in told
 
 
