@@ -15,8 +15,8 @@ from typing import Final
 
 from stallscope.analysis.contract.compare import ArgumentChange
 from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.fixes.reads import READ
 
-READ: Final = "aten::item"
 FEWER: Final = 0.6  # of what there was: enough fewer to be a change and no chance
 _COMPILED: Final = re.compile(r"Torch-Compiled Region|CompiledFunction|## Call CompiledFxGraph|CompiledFxGraph")
 _EVERY: Final = re.compile(r"every|interval|freq|period", re.IGNORECASE)

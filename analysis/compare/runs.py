@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.fill.run_facts import ROUNDS
-from stallscope.traces.model.manifest import Manifest
+from stallscope.traces.model.manifest import ROUNDS, Manifest
 
 FEWEST_SAMPLES = 4  # below this a run has no two halves to set side by side
 

@@ -19,10 +19,10 @@ from stallscope.analysis.contract.compare import (
     PerStepChange,
     Statistics,
 )
+from stallscope.analysis.fixes.reads import READ
 from stallscope.analysis.units import microseconds
 
 ONE_RUN = "one run each; noise floor = drift between windows"
-READ = "aten::item"  # reads one value back to the host; a wait wherever the device is not the CPU
 COUNTED = {  # exact figures worth a sentence
     "sync_calls": "synchronizing calls",
     "kernel_launches": "kernel launches",

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from stallscope.analysis.contract.rows import RankRow
 from stallscope.analysis.contract.summary import Summary
-from stallscope.traces.model.manifest import Manifest, Window
+from stallscope.traces.model.manifest import ROUNDS, Manifest, Window
 
 NS_PER_US = 1000
-ROUNDS = ("full", "short")  # the better first
 
 
 @dataclass(frozen=True, slots=True)

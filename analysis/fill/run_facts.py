@@ -10,11 +10,9 @@ import numpy as np
 from stallscope.analysis.contract import run as contract_run
 from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.stages.periodic import find_periodic
-from stallscope.traces.model.manifest import Manifest
+from stallscope.traces.model.manifest import ROUNDS, Manifest
 from stallscope.traces.model.manifest import Window as RecordedWindow
 from stallscope.traces.model.trace import Trace
-
-ROUNDS = ("full", "short")  # the last complete round counts
 
 
 def find_trace_info(trace: Trace) -> contract.TraceInfo:

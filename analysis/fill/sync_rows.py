@@ -12,9 +12,9 @@ from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import STALLS, Site
 from stallscope.analysis.stages.where.joined import Joined
+from stallscope.traces.model.manifest import IF_COPIED
 
 WOULD = "would_synchronize"
-COPIES = ("to", "cuda", "xpu")  # calls that wait only if there is something to copy
 WAIT = "wait"  # a line's waits for the device are one row, whatever calls they are made of
 
 
@@ -106,7 +106,7 @@ def _by_line(place: str) -> tuple[str, int, str]:
 
 
 def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | None]]) -> contract.SyncSite:
-    sure = [number for number in numbers if joined.site_names[number].called not in COPIES]
+    sure = [number for number in numbers if joined.site_names[number].called not in IF_COPIED]
     most = max(sure or numbers, key=lambda number: (int(joined.site_calls[number]), -number))
     name = joined.site_names[most]
     callers = [joined.site_names[number].callers[:1] for number in numbers]

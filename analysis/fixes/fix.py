@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -14,6 +15,8 @@ from stallscope.analysis.contract.whatif import Constant
 from stallscope.analysis.fixes.names import TITLES, Wanted
 from stallscope.analysis.replay.graph import Graph
 from stallscope.traces.model.trace import Bools, Floats, Ints
+
+EIGHTY: Final = 1.282  # standard deviations that hold 80 % of a normal distribution
 
 
 class Bound(Enum):

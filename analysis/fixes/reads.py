@@ -12,7 +12,7 @@ from stallscope.analysis.replay.graph import Graph
 from stallscope.analysis.units import count, microseconds
 
 AT_ONCE = 100  # steps whose losses are read together
-READ = "aten::item"
+READ = "aten::item"  # reads one value back to the host; a wait wherever the device is not the CPU
 PRIOR = 0.025
 
 

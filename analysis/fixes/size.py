@@ -10,7 +10,7 @@ from math import ceil, log2, sqrt
 import numpy as np
 
 from stallscope.analysis.contract.forecast import StepRange
-from stallscope.analysis.fixes.fix import Bound, Fix, cannot, lasting, scaled
+from stallscope.analysis.fixes.fix import EIGHTY, Bound, Fix, cannot, lasting, scaled
 from stallscope.analysis.fixes.names import Wanted
 from stallscope.analysis.fixes.subject import Subject
 from stallscope.analysis.replay.graph import Graph, Kind
@@ -21,7 +21,6 @@ from stallscope.traces.model.trace import Bools, Ints
 LARGEST = 1024.0  # times the batch: how far the search for the limit goes
 SUGGESTED = 64.0  # times the batch that is forecast, at most
 BATCH_PRIOR, MODULE_PRIOR = 0.10, 0.10
-EIGHTY = 1.282  # standard deviations that hold 80 % of a normal distribution
 FULL = 100.0  # percent
 BLOCKS = 2.0  # of a matrix product, that an SM holds at a time
 _NUMBERS = re.compile(r"\d+")

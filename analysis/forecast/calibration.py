@@ -22,11 +22,11 @@ import numpy as np
 from stallscope.analysis.contract.whatif import Constant
 from stallscope.analysis.fixes import constants
 from stallscope.analysis.fixes.subject import Subject
+from stallscope.analysis.replay.trust import PLAUSIBLE
 from stallscope.traces.model.trace import Ints
 
 UNPROFILED: Final = "unprofiled"
 PROFILED: Final = "profiled time"
-PLAUSIBLE: Final = (0.4, 1.1)  # host's time without ÷ under the profiler; outside, the two windows saw different things
 SHORTEST: Final = 0.25  # of a node's time: recording is never all of it
 SENSITIVE: Final = 0.05  # of the step: what recording at its dearest must change for its cost to be solvable
 CLOSE: Final = 0.002  # of the step: solved

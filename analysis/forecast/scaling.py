@@ -21,8 +21,8 @@ import msgspec
 
 from stallscope.analysis.contract.idle import Idle
 from stallscope.analysis.contract.summary import Breakdown, PerStep, Scaled, Steps
+from stallscope.analysis.replay.trust import PLAUSIBLE
 
-BELIEVED: Final = (0.4, 1.1)
 LEAST_FREE: Final = 0.1  # of the recorded step, in which the GPU does not work
 WORKING: Final = ("kernel", "memcpy", "memset", "communication")
 HOSTS: Final = ("runtime", "dataloader", "cpu_op", "other")
@@ -38,7 +38,7 @@ def scale(steps: Steps, per_step: PerStep, breakdown: Breakdown, idle: Idle) -> 
     if free <= LEAST_FREE * recorded:
         return None
     factor = (unprofiled.mean - working) / free
-    if not BELIEVED[0] <= factor <= BELIEVED[1]:
+    if not PLAUSIBLE[0] <= factor <= PLAUSIBLE[1]:
         return None
     parts = {name: _times(getattr(breakdown, name), factor) for name in HOSTS}
     gpu_idle = None if per_step.gpu_idle_us is None else unprofiled.mean - (per_step.gpu_busy_us or 0.0)

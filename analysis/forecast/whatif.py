@@ -30,7 +30,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
-from stallscope.analysis.fixes.fix import Bound, Fix
+from stallscope.analysis.fixes.fix import EIGHTY, Bound, Fix
 from stallscope.analysis.fixes.graphs import compile_reduce_overhead, cuda_graph
 from stallscope.analysis.fixes.input import dataloader_workers, pinned_memory
 from stallscope.analysis.fixes.names import Wanted, standard
@@ -56,7 +56,6 @@ FIXES: Final[dict[str, Callable[[Subject, Wanted], Fix]]] = {
     "cpu": cpu,
     "fewer_launches": fewer_launches,
 }
-EIGHTY: Final = 1.282  # standard deviations that hold 80 % of a normal distribution
 QUARTILES: Final = 1.349  # standard deviations between the quartiles of a normal distribution
 NARROWER: Final = 1.282 / 1.960  # from bounds that hold 95 % to such as hold 80 %
 

@@ -20,18 +20,18 @@ from stallscope.analysis.columns.rows import grouped, named, numbered
 from stallscope.analysis.replay.graph import NEVER, Constants, Kind, Small, Work
 from stallscope.analysis.stages.activity import is_collective_kernel
 from stallscope.analysis.stages.memcpy import direction_and_memory
+from stallscope.analysis.stages.sync import LONG_WAIT_NS
 from stallscope.analysis.stages.where.launches import Launches, stream_numbers
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.fields import Category
-from stallscope.traces.model.trace import Bools, Ints, Trace
+from stallscope.traces.model.trace import ROUNDING_NS, Bools, Ints, Trace
 
 QUEUED_NS: Final = 15_000  # launched that long before the work before it ended: it was queued
 LONGEST_GAP_NS: Final = 10_000  # between queued kernels; what takes longer waits for something
-OVERLAP_NS: Final = -1_000  # times are whole µs in old files: this is no overlap
+OVERLAP_NS: Final = -ROUNDING_NS  # this is no overlap
 LATE_NS: Final = 10_000
 NEAR_NS: Final = 12_000
 SLACK_NS: Final = 2_000  # work may start while the last blocks of what it waits for run out
-LONG_NS: Final = 100_000
 NEAR_LONG_NS: Final = 40_000
 SLOW: Final = 3  # times the usual call
 ENOUGH: Final = 3  # samples of a latency
@@ -191,8 +191,8 @@ def _latency(rows: _Rows, first: Bools, idle: Bools, *, from_start: bool = False
     ``from_start``: copies, whose call may end with the copy. Without an idle stream the quickest start counts.
     """
     if idle.sum() < ENOUGH:
-        quickest = int((rows.start - rows.call_start)[first].min()) if first.any() else LONG_NS
-        return (quickest, False) if quickest < LONG_NS else None
+        quickest = int((rows.start - rows.call_start)[first].min()) if first.any() else LONG_WAIT_NS
+        return (quickest, False) if quickest < LONG_WAIT_NS else None
     since_start, since_end = (rows.start - rows.call_start)[idle], (rows.start - rows.call_end)[idle]
     spread = [float(np.median(np.abs(each - np.median(each)))) for each in (since_start, since_end)]
     if from_start or spread[0] <= spread[1]:
@@ -247,7 +247,7 @@ def _waits(trace: Trace, rows: _Rows, latency: Ints, from_end: Bools, gap: Ints,
         by_end = mine[np.argsort(rows.end[mine], kind="stable")]
         place = np.searchsorted(rows.end[by_end], rows.start[waited] + SLACK_NS, side="right") - 1
         found = by_end[np.maximum(place, 0)]
-        near = np.where(delay[waited] > LONG_NS, NEAR_LONG_NS, NEAR_NS)
+        near = np.where(delay[waited] > LONG_WAIT_NS, NEAR_LONG_NS, NEAR_NS)
         explained = (place >= 0) & (rows.start[waited] - rows.end[found] <= near)
         explained &= (rows.stream[found] != rows.stream[waited]) & (rows.start[found] < rows.start[waited])
         other[waited[explained]] = found[explained]

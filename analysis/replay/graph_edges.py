@@ -9,7 +9,7 @@ import numpy as np
 
 from stallscope.analysis.columns.rows import grouped
 from stallscope.analysis.replay.graph import Edges, Kind, Link
-from stallscope.analysis.replay.graph_device import ASSUMED_GAP_NS, Device
+from stallscope.analysis.replay.graph_device import ASSUMED_GAP_NS, ENOUGH, SLACK_NS, Device
 from stallscope.analysis.replay.graph_host import Host
 from stallscope.analysis.replay.stream_waits import StreamWaits, find_stream_waits
 from stallscope.analysis.stages.awaited import ALL, SKEW_NS, scopes
@@ -18,8 +18,6 @@ from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.launches import stream_numbers
 from stallscope.traces.model.trace import Bools, Ints
 
-ENOUGH: Final = 3
-EARLY_NS: Final = 2_000  # work may start while the last blocks of what it waits for run out
 LOCKED: Final = 3
 LOCK_NS: Final = 5_000
 SHORTEST_UPLOAD_NS: Final = 5_000
@@ -93,7 +91,7 @@ def stream_waits(stages: Stages, host: Host, device: Device) -> Edges:
     source, target = columns[:, 0], columns[:, 1]
     usual = ASSUMED_GAP_NS if device.gap_ns is None else max(0, device.gap_ns)
     lag = np.minimum(usual, device.start[target] - device.end[source])
-    kept = lag > -EARLY_NS  # else it started while the other was at work: it did not wait
+    kept = lag > -SLACK_NS  # else it started while the other was at work: it did not wait
     shift = len(host.start)
     return edges_of(shift + source[kept], shift + target[kept], Link.EVENT, lag=lag[kept])
 

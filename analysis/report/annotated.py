@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from stallscope.analysis.views.tracks import Counter, Slice, Track
+from stallscope.traces.model.fields import OUR_CATEGORY
 from stallscope.traces.model.trace import Trace
 
-CATEGORY: Final = "stallscope"
 PROCESS: Final = "Stallscope"
 FIRST_PID: Final = 700_000_000  # beyond the numbers that systems give to processes
 
@@ -47,14 +47,14 @@ def _slice(pid: int, tid: int, each: Slice) -> bytes:
 
 def _meta(pid: int, kind: str, tid: int = 0, **told: Any) -> bytes:
     return msgspec.json.encode(
-        {"ph": "M", "cat": CATEGORY, "name": kind, "pid": pid, "tid": tid, "ts": 0, "args": told}
+        {"ph": "M", "cat": OUR_CATEGORY, "name": kind, "pid": pid, "tid": tid, "ts": 0, "args": told}
     )
 
 
 def _event(
     phase: str, pid: int, tid: int, name: str, ts_ns: int, told: dict[str, Any], dur_ns: int | None = None
 ) -> bytes:
-    event = {"ph": phase, "cat": CATEGORY, "name": name, "pid": pid, "tid": tid, "ts": _us(ts_ns), "args": told}
+    event = {"ph": phase, "cat": OUR_CATEGORY, "name": name, "pid": pid, "tid": tid, "ts": _us(ts_ns), "args": told}
     return msgspec.json.encode(event if dur_ns is None else {**event, "dur": _us(dur_ns)})
 
 

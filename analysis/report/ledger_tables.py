@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from stallscope.analysis.causes.advice import WORTH
 from stallscope.analysis.causes.waits import SPOKEN, advice_for_call, spoken
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import CopySite, MemcpyRow, Summary, SyncSite
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
+from stallscope.analysis.stages.sync import STALLS
 from stallscope.analysis.units import count, microseconds, percent, quantity
 
 WOULD_WAIT = "Lines that would make the CPU wait, were the tensors on a GPU"
-WORTH = 0.01  # share of the step from which a wait gets a sentence
 MOSTLY = 0.5
 CALLERS = 3  # lines named of those that call a helper
 ENOUGH = 5  # steps, from which on a number of calls is a rate
-STALLS = ("synchronize", "copy")
 GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
     "graph_launch": ("(graphs)", "graph launch"),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 
+from stallscope.analysis.causes.advice import GPU_KINDS
 from stallscope.analysis.causes.waits import spoken
 from stallscope.analysis.contract.rows import ModuleRow
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.report.table import TOP, Row, Table, scope, share
+from stallscope.analysis.stages.where.modules import NO_MODULE
 from stallscope.analysis.units import count, microseconds
 
-NO_MODULE = "(no module)"
 PLACES = 8  # rows of the table of places
 _DEFINED = "The lines are where the functions are defined: the trace does not tell the lines of the calls."
 _INSTANCE = re.compile(r"_\d+$")  # the number at the end of Linear_3
 FEW = 4  # modules that are told one by one
 _NUMBERED = re.compile(r"(?<![^.])\d+(?![^.])")  # the number in layers.3.attn
-GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 
 
 def tables(summary: Summary) -> list[Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stallscope.analysis.causes.advice import WORTH
 from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.forecast.calibration import PROFILED
@@ -10,7 +11,6 @@ from stallscope.analysis.units import microseconds, percent
 
 APART = ("larger_batch", "cpu", "fewer_launches")  # not to be added to the others: shown after them
 SHOWN = 6  # fixes in a summary; `whatif` has them all
-WORTH = 0.01  # of the step: a smaller saving is not shown in a summary
 
 
 def ladder(summary: Summary, *, every: bool = True) -> Table | None:

@@ -19,9 +19,8 @@ from stallscope.analysis.stages.where.operators import Operators
 from stallscope.analysis.units import percent
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import Trace
+from stallscope.traces.model.trace import ROUNDING_NS, Trace
 
-ROUNDING_NS = 1_000  # whole µs until 2024; a double of absolute µs is off by a quarter of one
 MOST_OVERLAP = 1.05  # sum of a stream's kernel times ÷ their union
 FEW_LAUNCHES = 0.01  # of all launches, on threads without operators
 

@@ -8,9 +8,8 @@ from types import CodeType, FrameType
 from typing import Any
 
 from stallscope.profiling.mark.function_mode import is_disguise
-from stallscope.profiling.mark.synchronizing import COPIES
 from stallscope.profiling.mark.usercode import UserCode, module_of
-from stallscope.traces.model.manifest import CallSite, Frame
+from stallscope.traces.model.manifest import IF_COPIED, CallSite, Frame
 
 MAX_FRAMES = 64  # of the user's, kept per site
 MAX_STACKS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
@@ -94,7 +93,7 @@ class CallSites:
         own_file = os.path.basename(caller.f_code.co_filename)  # noqa: PTH119
         counter = own_module.startswith("torch.optim") and own_file not in ON_THE_DEVICE
         # optimizers count their steps in host memory; what torch itself copies is where it should be on one GPU
-        return not waits or counter or kind in COPIES
+        return not waits or counter or kind in IF_COPIED
 
     def _ours(self, chain: list[FrameType]) -> bool:
         """Whether the call is one that the recording itself makes, when it waits for the device."""

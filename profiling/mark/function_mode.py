@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Protocol
 
+from stallscope.traces.model.fields import DISGUISE
+
 MAX_CALLERS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
-NAME = "<stallscope>"
 FAST_PATHS = ("MultiheadAttention", "TransformerEncoder", "TransformerEncoderLayer")
 
 Caller = Callable[[Any, Any, Any], Any]
@@ -203,8 +204,8 @@ def _disguised(frame: FrameType) -> Caller:
     code = frame.f_code
     disguise = _CALL.__code__.replace(
         co_filename=code.co_filename,
-        co_name=NAME,  # a profiler of the script's own must not take it for a call of the script's function
-        co_qualname=NAME,
+        co_name=DISGUISE,  # a profiler of the script's own must not take it for a call of the script's function
+        co_qualname=DISGUISE,
         co_firstlineno=frame.f_lineno or code.co_firstlineno,
     )
     return FunctionType(disguise, frame.f_globals)

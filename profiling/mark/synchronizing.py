@@ -4,8 +4,8 @@ A rule looks at a call's arguments and answers: None, of no interest (``x.to(tor
 wherever the tensor is on a GPU; False, it does not, or nobody can tell. On a run that uses a GPU the tensors' devices
 decide. On a CPU run every tensor is on the CPU, so what is said is what the call is made for: ``item`` and ``cpu`` read
 a tensor back, hence True; ``x.to(device)`` copies to the GPU or from it, and the host waits unless ``non_blocking``:
-hence True, though it may also find that there is nothing to copy, which the summary says of these calls (``COPIES``);
-``x.to(other_tensor)`` mostly does, hence False.
+hence True, though it may also find that there is nothing to copy, which the summary says of these calls
+(``IF_COPIED``); ``x.to(other_tensor)`` mostly does, hence False.
 
 Waiting was read off torch's sources: a copy between host and device waits for its stream unless it is ``non_blocking``
 (torch pins the memory that such a copy to the host writes to); a result whose size depends on values (``nonzero``,
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from stallscope.traces.model.manifest import IF_COPIED
 
 Arguments = Sequence[Any]
 Keywords = dict[str, Any]
@@ -33,7 +35,6 @@ FUNCTIONS = (  # the same as functions of torch
     *("is_nonzero", "equal", "allclose", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select"),
     *("bincount", "inverse", "cholesky", "combinations"),
 )
-COPIES = ("to", "cuda", "xpu")  # which wait only if there is something to copy
 LINALG = ("cholesky", "eigh", "eigvalsh", "inv", "ldl_factor", "lu_factor", "solve", "svd")  # whether it worked
 SIZED = ("arange", "empty", "eye", "full", "ones", "rand", "randint", "randn", "randperm", "zeros")
 SHAPING = ("expand", "narrow", "repeat", "reshape", "select", "view")
@@ -98,7 +99,7 @@ def calls(torch: Any) -> dict[Any, Call]:
         (torch.Tensor, SHAPING, _shaped),
         (torch.Tensor, ("numpy", "__array__"), _numpy),
         (torch.Tensor, ("to",), _to),
-        (torch.Tensor, COPIES[1:], _to_gpu),
+        (torch.Tensor, IF_COPIED[1:], _to_gpu),
         (torch.Tensor, ("copy_",), _copy),
         (torch.Tensor, ("__getitem__", "__setitem__"), _index),
     ):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stallscope.traces.describe.details import Details
+from stallscope.traces.model.fields import OUR_CATEGORY
 from stallscope.traces.model.trace import Trace
 
 Years = Literal["2021", "2022 to 2024", "2024 and later"]
@@ -30,7 +31,7 @@ ABSOLUTE_NS: Final = 10**18  # 2001: nobody traces for so long, and no base time
 
 # Kineto indents by two, then four blanks; torch 2.13 writes one key a line, older ones several.
 _KINETO: Final = re.compile(r'\{\s*\n {4}"ph": "X",\s*"cat": "[^"]*",\s*"name": "')
-_OURS: Final = '"cat":"stallscope"'
+_OURS: Final = f'"cat":"{OUR_CATEGORY}"'
 _PYTHON: Final = re.compile(r'\{"ph":"X","cat":"[^"]*","name":".*"args":\{"[^"]*": ', re.DOTALL)
 
 

@@ -19,9 +19,9 @@ from typing import Final, Literal
 from stallscope.traces.describe.details import Details, Row
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.trace import ROUNDING_NS
 
 PROVED: Final = 0.99  # of the calls whose id names an operator must lie in it
-ROUNDING_NS: Final = 1000  # a range whose start and length were cut to whole µs may end so much before what it holds
 _MOVES_DATA: Final = re.compile(r"(?:cuda|cu|hip)Mem(?:cpy|set)")
 
 Proof = Literal["proved", "misleading", "absent"]

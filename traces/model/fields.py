@@ -33,6 +33,7 @@ class Category(IntEnum):
 DEVICE_WORK = (Category.KERNEL, Category.MEMCPY, Category.MEMSET)
 CALLS = (Category.RUNTIME, Category.DRIVER)
 
+OUR_CATEGORY = "stallscope"  # of what `stallscope annotate` paints in
 CATEGORIES: dict[str, Category] = {
     # since 2022
     "cpu_op": Category.CPU_OP,
@@ -73,7 +74,7 @@ CATEGORIES: dict[str, Category] = {
     "mtia_counters": Category.OTHER,
     "mtia_insight": Category.OTHER,
     "xpu_scope_profiler": Category.OTHER,
-    "stallscope": Category.OTHER,  # what `stallscope annotate` painted in
+    OUR_CATEGORY: Category.OTHER,
 }
 
 OPERATOR_2021 = "Operator"
@@ -82,6 +83,8 @@ MARK_PREFIX = "stallscope."  # ranges that an attribution window puts around cal
 BEYOND_MARKS = MARK_PREFIX[:-1] + chr(ord(MARK_PREFIX[-1]) + 1)  # what comes after them in order of text
 SITE_MARK = "stallscope.site#"  # followed by a number in ``Manifest.call_sites``
 MODULE_MARK = "stallscope.module#"  # followed by a number in ``Manifest.modules``
+DISGUISE = "<stallscope>"  # function of a call that the marks make in the name of the line that made it
+INSTALLED = re.compile(r".*[/\\](?:site|dist)-packages[/\\]")  # the folder of packages, before a package's own path
 PROFILER_STEP = re.compile(r"ProfilerStep#(\d+)")
 
 MEMORY_EVENT = "[memory]"

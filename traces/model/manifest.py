@@ -8,6 +8,8 @@ from __future__ import annotations
 import msgspec
 
 SCHEMA = "stallscope.manifest/1"
+ROUNDS = ("full", "short")  # of windows; the better first
+IF_COPIED = ("to", "cuda", "xpu")  # call sites of these kinds wait only if there is something to copy
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):

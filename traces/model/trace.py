@@ -18,6 +18,8 @@ from stallscope.traces.model.categories import categories
 from stallscope.traces.model.fields import Category, Vendor
 from stallscope.traces.model.issues import TraceIssue
 
+ROUNDING_NS = 1_000  # files until 2024 hold whole µs, later ones doubles: a range may seem to end that much too late
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -26,7 +26,7 @@ import msgspec
 
 from stallscope.traces.damaged.raw import RawEvents
 from stallscope.traces.describe.dialect import REDACTED
-from stallscope.traces.model.fields import MEMORY_EVENT
+from stallscope.traces.model.fields import INSTALLED, MEMORY_EVENT
 
 Raw = msgspec.Raw
 Event = dict[str, Raw]
@@ -49,7 +49,6 @@ NUMBERS: Final = re.compile(r"\[[\[\]\s\d.,eE+-]*\]")
 _ABSOLUTE: Final = re.compile(r"""(?<![\w.~])(?:[A-Za-z]:|~|\.{1,2})?[/\\]{1,2}(?:[^\s"'();,<>|=\[\]{}/\\]+[/\\])+""")
 _OF_A_FRAME: Final = re.compile(r"[^;]*[/\\](?=[^;/\\]*\(\d+\): )")
 _STAYS: Final = re.compile(r"(?:/site-packages/)?x[0-9a-f]{3}/")  # what a first look has left
-_PACKAGES: Final = re.compile(r".*[/\\](?:site|dist)-packages[/\\]")
 _STANDARD: Final = re.compile(r".*[/\\]lib(?:64)?[/\\](?=python\d[\d.]*[/\\])")
 _WELL_KNOWN: Final = {
     *("torch", "torchvision", "torchaudio", "torchtext", "torchdata", "torchtune", "functorch", "triton", "numpy"),
@@ -162,7 +161,7 @@ def _folder(folder: str) -> str:
     if _STAYS.fullmatch(folder):
         return folder
     library = _STANDARD.match(folder)
-    installed = _PACKAGES.match(folder)
+    installed = INSTALLED.match(folder)
     if installed:
         package = folder[installed.end() :]
         return "/site-packages/" + (package if not package or _is_known(package) else _token(package))

@@ -18,12 +18,11 @@ import msgspec
 
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.manifest import SCHEMA, Manifest
+from stallscope.traces.model.manifest import ROUNDS, SCHEMA, Manifest
 from stallscope.traces.text.source import check_file
 
 TRACE_NAME = re.compile(r"(?P<worker>.+?)(?:\.(?P<ns>\d+))?\.pt\.trace\.json(?:\.gz)?")
 MANIFEST_NAME = re.compile(r"stallscope(?:\..+)?\.json")
-ROUNDS = ("full", "short")  # the better first
 WHY_NO_TRACE = ("recorder_failed", "too_short", "not_recorded")  # findings of a run without any
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stallscope.analysis.contract.rows import ModuleRow
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report.html.page import escape
-from stallscope.analysis.report.tables import NO_MODULE
+from stallscope.analysis.stages.where.modules import NO_MODULE
 from stallscope.analysis.units import count, microseconds
 
 DEEPEST = 40

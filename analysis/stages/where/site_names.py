@@ -11,11 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from stallscope.traces.model.fields import INSTALLED
 from stallscope.traces.model.manifest import CallSite, Manifest, NamedModule
-
-_PACKAGES: Final = re.compile(r".*/(?:site|dist)-packages/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def short_path(path: str, folder: str | None) -> str:
     path = _slashes(path)
     if folder is not None and path.startswith(folder + "/"):
         return path[len(folder) + 1 :]
-    installed = _PACKAGES.match(path)
+    installed = INSTALLED.match(path)
     return path[installed.end() :] if installed else path
 
 

@@ -16,9 +16,8 @@ from stallscope.analysis.columns.intervals import Intervals
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import Bools, Ints, Trace
+from stallscope.traces.model.trace import ROUNDING_NS, Bools, Ints, Trace
 
-ROUNDING_NS = 1_000  # until 2024 times are whole µs, so a step may seem to end that much after the next begins
 CUT_TIME = 0.25  # a first or last step shorter than this share of the other steps' median …
 CUT_ROWS = 0.5  # … and holding fewer operators and calls than this share of theirs was cut short by the recorder
 
