@@ -17,7 +17,7 @@ import numpy as np
 from stallscope.analysis.columns.ranges import nest, sums
 from stallscope.analysis.columns.rows import rows_named
 from stallscope.analysis.stages.where.backward import Backward, nearest
-from stallscope.analysis.stages.where.frames import function_name, user_frame
+from stallscope.analysis.stages.where.frames import function_name, user_frame, user_line
 from stallscope.analysis.stages.where.joined import Joined
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.operators import Operators
@@ -68,7 +68,7 @@ def find_call_sites(
 ) -> CallSites:
     """Give device work, launches and operator time to places: those of ``joined``, else of the trace."""
     labels, home, told = _places(trace, operators, launches, backward, joined)
-    are_calls = any(_line(stack) is not None for stack in trace.origins.stacks)
+    are_calls = any(user_line(stack) is not None for stack in trace.origins.stacks)
     if not labels:
         return CallSites(are_calls=False, totals=())
     place, is_backward, caller = home
@@ -116,7 +116,7 @@ Home = tuple[Ints, Bools, Ints]  # (n + 1,) place of each event row, the last sl
 
 def _by_stacks(trace: Trace, operators: Operators, backward: Backward) -> tuple[list[str], Home]:
     """The places by the call stacks of operators."""
-    lines = [_line(stack) for stack in trace.origins.stacks]
+    lines = [user_line(stack) for stack in trace.origins.stacks]
     labels = sorted({line for line in lines if line is not None})
     number = {line: i for i, line in enumerate(labels)}
     size = len(trace.events)
@@ -127,12 +127,6 @@ def _by_stacks(trace: Trace, operators: Operators, backward: Backward) -> tuple[
     is_backward: Bools = (forward >= 0) & ((told < 0) | (trace.events.ts_ns[node] > trace.events.ts_ns[told]))
     place = at[np.where(is_backward, told[forward], told)]
     return labels, (place, is_backward, place)
-
-
-def _line(stack: str) -> str | None:
-    """``train.py:47`` of the innermost frame of the user's; innermost frames come first."""
-    found = next((frame for part in stack.split(";") if (frame := user_frame(part)) is not None), None)
-    return None if found is None else f"{found[0]}:{found[1]}"
 
 
 def site_by_line(joined: Joined) -> dict[str, SiteName]:

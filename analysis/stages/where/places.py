@@ -16,7 +16,7 @@ import numpy as np
 from stallscope.analysis.columns.ranges import nest
 from stallscope.analysis.columns.rows import numbered, rows_named
 from stallscope.analysis.stages.where.backward import Backward
-from stallscope.analysis.stages.where.frames import function_name, user_frame
+from stallscope.analysis.stages.where.frames import function_name, user_frame, user_line
 from stallscope.analysis.stages.where.joined import Joined
 from stallscope.analysis.stages.where.modules import Modules
 from stallscope.analysis.stages.where.operators import Operators
@@ -166,16 +166,7 @@ def _lines(trace: Trace, operators: Operators, parents: set[int]) -> dict[int, s
             if row < 0 or row in stack_of:
                 break
             row = int(operators.parent[row])
-        line = _line(trace.origins.stacks[stack_of[row]]) if row in stack_of else None
+        line = user_line(trace.origins.stacks[stack_of[row]]) if row in stack_of else None
         if line is not None:
             found[parent] = line
     return found
-
-
-def _line(stack: str) -> str | None:
-    """``train.py:47``: the innermost frame of the user's in a stack whose innermost frame comes first."""
-    for frame in stack.split(";"):
-        found = user_frame(frame)
-        if found is not None:
-            return f"{found[0]}:{found[1]}"
-    return None
