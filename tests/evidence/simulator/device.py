@@ -13,7 +13,7 @@ from typing import Literal
 
 from tests.evidence.simulator.machine import Machine
 from tests.evidence.simulator.noise import MS, Drift, Jitter
-from tests.evidence.simulator.program import Kernel
+from tests.evidence.simulator.program import STREAMS_OF_A_DEVICE, Kernel
 
 JobKind = Literal["kernel", "copy", "graph", "record", "wait"]
 
@@ -62,7 +62,8 @@ class Device:
         self.streams: dict[int, Stream] = {}
         self._agenda: list[tuple[int, int, int]] = []
         self._count = 0
-        self._engines = {"HtoD": 0, "DtoH": 0}
+        self.free = False  # kernels and the gaps between them take no time
+        self._engines: dict[tuple[int, str], int] = {}  # of a device and a direction: busy until
         self._waiting: dict[int, list[int]] = {}  # id of a record not yet reached, to the streams that wait
         self._jitter = Jitter(made, machine.device_jitter)
         self._drift = Drift(made, machine.clock_drift, 400 * MS)
@@ -132,6 +133,7 @@ class Device:
         if stream.running is not None:
             stream.running, stream.free_at = None, now
             gap = self.machine.kernel_gap_us + (self.machine.profiler.kernel_gap_us if self.profiled else 0.0)
+            gap = 0.0 if self.free else gap
             if stream.queue:
                 self._look(stream, max(stream.queue[0].arrival, now + int(1000 * gap * self._jitter())))
             return now
@@ -150,8 +152,8 @@ class Device:
             if awaited is not None and awaited.end is None:
                 self._waiting.setdefault(id(awaited), []).append(stream.number)
                 return False
-        elif job.kind == "copy" and self._engines[job.engine] > now:
-            self._look(stream, self._engines[job.engine])
+        elif job.kind == "copy" and self._engines.get(engine(job), 0) > now:
+            self._look(stream, self._engines[engine(job)])
             return True
         stream.queue.popleft()
         job.start = job.end = now
@@ -167,7 +169,7 @@ class Device:
         stream.running = job
         if job.kind == "copy":
             job.end = now + int(job.ns * self._jitter())
-            self._engines[job.engine] = job.end
+            self._engines[engine(job)] = job.end
         elif job.kind == "kernel":
             job.end = now + self._duration(stream, job.ns, now)
         else:
@@ -187,6 +189,8 @@ class Device:
     def _duration(self, stream: Stream, ns: float, now: int, *, warm: bool = False) -> int:
         """How long a kernel of nominal ``ns`` runs: clock, jitter, a cold start, a neighbour on another stream."""
         machine = self.machine
+        if not ns:
+            return 0
         factor = self._speed(now) * self._jitter()
         if len(self.streams) > 1 and self._neighbour(stream):
             factor *= 1 + machine.overlap_share
@@ -195,7 +199,12 @@ class Device:
         return max(300, int(ns * factor + cold))
 
     def _neighbour(self, stream: Stream) -> bool:
-        others = (other.running for other in self.streams.values() if other is not stream)
+        device = stream.number // STREAMS_OF_A_DEVICE
+        others = (
+            other.running
+            for other in self.streams.values()
+            if other is not stream and other.number // STREAMS_OF_A_DEVICE == device
+        )
         return any(running is not None and running.kind != "copy" for running in others)
 
     def _speed(self, now: int) -> float:
@@ -207,3 +216,8 @@ class Device:
             self._clock = self._drift.at(now) * (1 + self.machine.hot_share * self._warmth)
             self._clock_until, self._busy = now + MS, 0
         return self._clock
+
+
+def engine(job: Job) -> tuple[int, str]:
+    """The copy engine that carries out ``job``: each device has one for each direction."""
+    return job.stream // STREAMS_OF_A_DEVICE, job.engine

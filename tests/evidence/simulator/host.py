@@ -37,6 +37,8 @@ class Row:
     backward: bool = False
     stream: int = -1
     recorded: int = -1  # waits for an event: the correlation of its record
+    inputs: str = ""  # of an operator, where shapes are recorded
+    parent: int | None = None  # of a Python function: the number of the one that called it
 
 
 class Host:
@@ -45,12 +47,17 @@ class Host:
     def __init__(self, machine: Machine, loop: p.Loop, made: random.Random) -> None:
         self.machine, self.loop = machine, loop
         self.now = 1_000_000
-        self.profiled = self.recording = False
+        self.profiled = self.recording = self.stacks = False
+        self.marks = True  # the script calls the profiler's ``step()``
+        self.free: frozenset[str] = frozenset()  # kinds of work that cost nothing: see `Free`
         self.rows: list[Row] = []
         self.jobs: list[Job] = []
         self.device = Device(machine, made)
         self.step = 0
         self._thread, self._ranges = MAIN, [0]
+        self._frames: list[int] = []
+        self._kind = "host"
+        self._hidden = False  # the thread's operators go unrecorded
         self._numbers = self._correlations = self._calls = 0
         self._events: dict[int, Job] = {}
         self._jitter = Jitter(made, machine.host_jitter)
@@ -69,7 +76,7 @@ class Host:
         """Run the loop's next ``count`` steps, each a ``ProfilerStep#`` range while recording."""
         for _ in range(count):
             self._batch_size()
-            if self.profiled:
+            if self.profiled and self.marks:
                 self._op(p.Op(f"ProfilerStep#{self.step}", self.loop.step, category="user_annotation"))
             else:
                 self.run(self.loop.step)
@@ -97,6 +104,8 @@ class Host:
 
     def _spend(self, us: float) -> None:
         """The host computes for ``us`` of a reference host's time."""
+        if self._kind in self.free:
+            return
         if self.now >= self._pace_until:
             self._pace = self._run * self._drift.at(self.now)
             if self.workers is not None:
@@ -116,8 +125,9 @@ class Host:
         self._spend(work.us)
 
     def _op(self, op: p.Op) -> None:
-        row = None
-        if self.profiled:
+        outer, row = self._kind, None
+        self._kind = "reads" if op.name in READS else outer
+        if self.profiled and not (self._hidden and op.category == "cpu_op"):
             profiler = self.machine.profiler
             cost = profiler.op_us if op.category == "cpu_op" else profiler.annotation_us
             self._spend(cost * 0.4)
@@ -133,14 +143,16 @@ class Host:
             row.end = self.now
             self._ranges.pop()
             self._spend(cost * 0.15)
+        self._kind = outer
 
     def _open(self, op: p.Op) -> Row:
         self._numbers += 1
         tape = op.backward if op.backward is not None else op.forward
         row = Row(
-            op.category, op.name, self.now, thread=self._thread, number=self._numbers, backward=op.backward is not None
+            op.category, op.name.replace("{step}", str(self.step)), self.now, thread=self._thread, number=self._numbers, backward=op.backward is not None
         )
         row.sequence = None if tape is None else 10_000 * (self.step + 1) + tape
+        row.inputs = op.inputs
         self._ranges.append(self._numbers)
         if self.recording:
             self.rows.append(row)
@@ -158,7 +170,8 @@ class Host:
         self._hand_over(MAIN, ranges)
 
     def _hand_over(self, thread: str, ranges: list[int]) -> None:
-        self.now += int(1000 * self.machine.hand_over_us * self._wakes())
+        if "host" not in self.free:
+            self.now += int(1000 * self.machine.hand_over_us * self._wakes())
         self._thread, self._ranges = thread, ranges
 
     # --- the device ---------------------------------------------------------------------------------
@@ -185,7 +198,7 @@ class Host:
 
     def _submit(self, job: Job) -> None:
         job.correlation, job.external = self._correlations, self._ranges[-1] or None
-        if self.recording:
+        if self.profiled:
             self.jobs.append(job)
         self.device.submit(job)
 
@@ -206,13 +219,17 @@ class Host:
         free = self.device.room(self.machine.queue_depth)
         if free is not None:
             self.now = max(self.now, free + int(1000 * self.machine.queue_resume_us * self._wakes()))
+        if self.machine.blocking and "sync" not in self.free:
+            self.now = max(self.now, self.device.finish(job) + int(1000 * self.machine.sync_return_us * self._wakes()))
         self._recorder(self.machine.profiler.call_us * 0.5)
 
     def _launch(self, launch: p.Launch) -> None:
         begin = self._begin_call()
         kernel = launch.kernel
         arrival = self._arrival(launch.stream)
-        job = Job("kernel", launch.stream, arrival, 1000 * kernel.us * self.device.batch, kernel.name, kernel)
+        kind = "communication" if kernel.name.startswith("nccl") else "compute"
+        ns = 0.0 if kind in self.free else 1000 * kernel.us * self.device.batch
+        job = Job("kernel", launch.stream, arrival, ns, kernel.name, kernel)
         self._enqueue(job, self.machine.launch_us)
         self._call("cudaLaunchKernel", begin)
 
@@ -228,18 +245,19 @@ class Host:
     def _copy(self, copy: p.Copy) -> None:
         begin, machine = self._begin_call(), self.machine
         kind = "Pinned" if copy.pinned else "Pageable"
-        ways = f"{kind} -> Device" if copy.direction == "HtoD" else f"Device -> {kind}"
+        ways = {"HtoD": f"{kind} -> Device", "DtoH": f"Device -> {kind}", "PtoP": "Device -> Device"}[copy.direction]
         name = f"Memcpy {copy.direction} ({ways})"
         rate = machine.pinned_rate if copy.pinned else machine.pageable_rate
         if not copy.pinned and self.workers is not None:
             rate /= self.workers.crowding(self.now)  # the host's memory is busy with the workers' batches
-        ns = 1000 * (machine.copy_setup_us + copy.bytes / rate)
+        ns = 0.0 if "copy" in self.free else 1000 * (machine.copy_setup_us + copy.bytes / rate)
         staged = not copy.pinned and copy.direction == "HtoD" and copy.bytes <= SMALL_COPY
         if staged:
             self._spend(copy.bytes / machine.host_copy_rate)
         job = Job("copy", copy.stream, self._arrival(copy.stream), ns, name, bytes=copy.bytes, engine=copy.direction)
         self._enqueue(job, machine.launch_us * 1.2)
-        if not copy.pinned and not staged:
+        waits = "staging" if copy.direction == "HtoD" else "sync"
+        if not copy.pinned and not staged and waits not in self.free:
             self._stage(job, copy)
         self._call("cudaMemcpyAsync", begin)
 
@@ -252,6 +270,8 @@ class Host:
         self.now = max(self.now, end + after)
 
     def _wait(self, wait: p.Wait) -> None:
+        if "sync" in self.free:
+            return
         begin = self._begin_call()
         last = self.device.drained(wait.stream)
         self._spend(self.machine.sync_us / self.machine.host_scale**0.5)
@@ -293,7 +313,12 @@ class Host:
         assert loader is not None
         kind = "_MultiProcessingDataLoaderIter" if self.workers is not None else "_SingleProcessDataLoaderIter"
         op = p.Op(f"enumerate(DataLoader)#{kind}.__next__", (Batch(),), category="user_annotation")
+        outer, self._kind = self._kind, "input"
+        if loader.epoch and self.workers is not None and self.step % loader.epoch == loader.first % loader.epoch:
+            self._spend(0.05 * loader.start_us * loader.workers)  # the new processes are forked one after another
+            self.workers.restart(self.now)
         self._op(op)
+        self._kind = outer
 
     def _make(self, loader: p.Loader, us: float) -> None:
         """Read and collate: Python, and small operators on the host's memory."""
@@ -306,13 +331,16 @@ class Host:
     def _batch(self, _: Batch) -> None:
         loader = self.loop.loader
         assert loader is not None
+        if loader.body:
+            self.run(loader.body)
+            return
         if self.workers is None:
             self._make(loader, loader.batch_us * self._batches())
             if loader.pin_memory:
                 self.now += pin_ns(loader, self.machine)
             return
         ready = self.workers.take()
-        if ready > self.now:
+        if ready > self.now and "input" not in self.free:
             self.now = ready + int(40_000 * self._wakes())
         self._spend(self.machine.next_us * self._batches())
         self.workers.request(self.now)
@@ -322,6 +350,8 @@ class Host:
 class Batch:
     """What happens inside the loader's ``__next__``."""
 
+
+READS = frozenset({"aten::item", "aten::is_nonzero", "aten::nonzero", "aten::to", "aten::masked_select"})
 
 HANDLERS: dict[type, Callable[[Host, object], None]] = {
     p.Work: Host._work,

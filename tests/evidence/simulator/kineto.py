@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 from tests.evidence.simulator.device import Job
 from tests.evidence.simulator.host import AUTOGRAD, MAIN, Row
-from tests.evidence.simulator.program import Kernel
+from tests.evidence.simulator.program import STREAMS_OF_A_DEVICE, Kernel
 from tests.evidence.simulator.run import Recorded
 
 PID, SMS = 5151, 80
@@ -17,8 +19,9 @@ BASE_NS = 1_775_078_550_000_000_000
 CBID = {
     "cudaLaunchKernel": 211, "cudaMemcpyAsync": 41, "cudaStreamSynchronize": 131, "cudaDeviceSynchronize": 165,
     "cudaGraphLaunch": 311, "cudaEventRecord": 135, "cudaStreamWaitEvent": 147,
+    "cudaMalloc": 20, "cudaFree": 22, "cudaMemcpyPeerAsync": 255,
 }  # fmt: skip
-FLOWS = frozenset(CBID) - {"cudaEventRecord", "cudaStreamWaitEvent"}
+FLOWS = frozenset(CBID) - {"cudaEventRecord", "cudaStreamWaitEvent", "cudaMalloc", "cudaFree"}
 DEVICE = {
     "id": 0, "name": "NVIDIA, simulated", "totalGlobalMem": 12_884_901_888, "maxThreadsPerBlock": 1024,
     "maxThreadsPerMultiprocessor": 1536, "regsPerBlock": 65536, "warpSize": 32, "sharedMemPerBlock": 49152,
@@ -36,31 +39,54 @@ HEAD = {
 }
 
 
-def trace_bytes(recorded: Recorded, *, sync_rows: bool = True) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What kind of recording this is: of which vendor's devices, and with what in it."""
+
+    device: dict[str, Any] = field(default_factory=dict)  # properties that differ from `DEVICE`
+    devices: int = 1
+    rocm: bool = False
+    sync_rows: bool = True
+    shapes: bool = False
+    shift_ns: int = 0  # how much later the device's clock is than the host's
+    head: dict[str, Any] = field(default_factory=dict)  # more of the file's metadata
+
+
+PLAIN = Style()
+ROCM_HEAD = {"roctracer_version": 4_001, "hip_runtime_version": 60_443_483, "hip_driver_version": 60_443_483}
+
+
+def trace_bytes(recorded: Recorded, *, sync_rows: bool = True, style: Style = PLAIN) -> bytes:
     """The whole file; without ``sync_rows`` as a profiler writes it that was not asked for them."""
     major, minor = recorded.capability
-    properties = [{**DEVICE, "computeMajor": major, "computeMinor": minor}]
-    head = json.dumps({"schemaVersion": 1, "deviceProperties": properties, **HEAD})[:-1]
-    lines = ",\n".join(events(recorded, sync_rows=sync_rows))
+    one = {**DEVICE, "computeMajor": major, "computeMinor": minor, **style.device}
+    properties = [{**one, "id": number} for number in range(style.devices)]
+    about = {key: value for key, value in HEAD.items() if not (style.rocm and key.startswith("cu"))}
+    about |= {**(ROCM_HEAD if style.rocm else {}), **style.head}
+    head = json.dumps({"schemaVersion": 1, "deviceProperties": properties, **about})[:-1]
+    lines = ",\n".join(events(recorded, sync_rows=sync_rows and style.sync_rows, style=style))
     return f'{head}, "traceEvents": [\n{lines}\n]}}\n'.encode("ascii")
 
 
-def events(recorded: Recorded, *, sync_rows: bool) -> Iterator[str]:
+def events(recorded: Recorded, *, sync_rows: bool, style: Style = PLAIN) -> Iterator[str]:
     """Every event as a line of JSON."""
-    yield from names(recorded)
+    yield from names(recorded, style)
+    modules = {job.correlation for job in recorded.jobs if style.rocm and job.name.startswith("Cijk_")}
     for row in recorded.rows:
         if row.category == "cuda_runtime":
-            yield call(row)
+            yield call(row, rocm=style.rocm, module=row.correlation in modules)
             shape = '"ph": "s"' if row.name in FLOWS else '"ph": "f", "bp": "e"'
-            yield flow(shape, row.correlation, PID, THREADS[row.thread or MAIN], row.begin)
+            yield flow(shape, row.correlation, PID, thread_id(row), row.begin)
+        elif row.category == "python_function":
+            yield function(row)
         elif row.category != "cuda_sync":
-            yield range_row(row)
-        elif sync_rows:
+            yield range_row(row, shapes=style.shapes)
+        elif sync_rows and not style.rocm:
             yield wait(row)
     yield from forward_backward(recorded.rows)
     for job in recorded.jobs:
-        yield from device_rows(job)
-    yield from device_annotations(recorded)
+        yield from device_rows(job, style)
+    yield from device_annotations(recorded, style)
     yield from profiler_rows(recorded)
 
 
@@ -82,56 +108,92 @@ def flow(shape: str, number: int, pid: int, tid: int, at: int, kind: str = "ac2g
     return f'{{{shape}, "id": {number}, "pid": {pid}, "tid": {tid}, "ts": {us(at)}, "cat": "{kind}", "name": "{kind}"}}'
 
 
-def range_row(row: Row) -> str:
+def thread_id(row: Row) -> int:
+    """The number of the thread on which a row lies."""
+    thread = row.thread or MAIN
+    return THREADS[thread] if thread in THREADS else PID + 200 + sum(thread.encode()) % 100
+
+
+def placed(stream: int, style: Style) -> tuple[int, int]:
+    """Process and thread of a stream's row. ROCm counts the host's agents too, and its streams from 0."""
+    device, number = divmod(stream, STREAMS_OF_A_DEVICE)
+    return (device + 2, {7: 0, 20: 1}.get(number, 2)) if style.rocm else (device, number)
+
+
+def function(row: Row) -> str:
+    """A Python function."""
+    parent = "null" if row.parent is None else str(row.parent)
+    args = f'"Python parent id": {parent}, "Python id": {row.number}, "Ev Idx": {row.number}'
+    if row.name.startswith("nn.Module: "):
+        args += f', "Python module id": {row.name.rpartition("_")[2]}'
+    return complete("python_function", row.name, PID, thread_id(row), row.begin, row.end, args)
+
+
+def range_row(row: Row, *, shapes: bool = False) -> str:
     """An operator or an annotation."""
     args = f'"External id": {row.number}, "Record function id": 0, "Ev Idx": {row.number}'
     if row.sequence is not None:
         args += f', "Sequence number": {row.sequence}, "Fwd thread id": {int(row.backward)}'
-    return complete(row.category, row.name, PID, THREADS[row.thread or MAIN], row.begin, row.end, args)
+    if shapes and row.inputs:
+        args += f", {row.inputs}"
+    return complete(row.category, row.name, PID, thread_id(row), row.begin, row.end, args)
 
 
-def call(row: Row) -> str:
-    """A runtime call."""
+def call(row: Row, *, rocm: bool = False, module: bool = False) -> str:
+    """A runtime call; on ROCm under its name there."""
     link = "" if row.external is None else f'"External id": {row.external}, '
-    args = f'{link}"cbid": {CBID[row.name]}, "correlation": {row.correlation}'
-    return complete("cuda_runtime", row.name, PID, THREADS[row.thread or MAIN], row.begin, row.end, args)
+    name, number = row.name, f'"cbid": {CBID.get(row.name, 0)}'
+    if rocm:
+        name, number = row.name.replace("cuda", "hip", 1), '"cid": 0'
+        name = "hipExtModuleLaunchKernel" if module else name
+    args = f'{link}{number}, "correlation": {row.correlation}'
+    return complete("cuda_runtime", name, PID, thread_id(row), row.begin, row.end, args)
 
 
 def wait(row: Row) -> str:
     """What CUPTI says a synchronize call or a stream's wait was for."""
-    args = f'"cuda_sync_kind": "{row.name}", "stream": {row.stream}, "correlation": {row.correlation}, "device": 0'
+    stream = row.stream % STREAMS_OF_A_DEVICE if row.stream >= 0 else -1
+    args = f'"cuda_sync_kind": "{row.name}", "stream": {stream}, "correlation": {row.correlation}, "device": 0'
     if row.name == "Stream Wait Event":
         args += (
-            f', "wait_on_stream": {row.stream}, "wait_on_cuda_event_id": 1, '
+            f', "wait_on_stream": {stream}, "wait_on_cuda_event_id": 1, '
             f'"wait_on_cuda_event_record_corr_id": {row.recorded}'
         )
-    return complete("cuda_sync", row.name, 0, row.stream, row.begin, row.end, f'{args}, "context": 1')
+    device, number = divmod(row.stream, STREAMS_OF_A_DEVICE) if row.stream >= 0 else (0, -1)
+    return complete("cuda_sync", row.name, device, number, row.begin, row.end, f'{args}, "context": 1')
 
 
-def device_rows(job: Job) -> Iterator[str]:
+def device_rows(job: Job, style: Style = PLAIN) -> Iterator[str]:
     """The kernels or the copy of one submission; events and waits leave no row of their own."""
     if job.start is None or job.end is None or job.kind in ("record", "wait"):
         return
     link = "" if job.external is None else f'"External id": {job.external}, '
-    where = f'{link}"device": 0, "context": 1, "stream": {job.stream}, "correlation": {job.correlation}'
+    (device, stream), late = placed(job.stream, style), style.shift_ns
+    where = f'{link}"device": {device}, "context": 1, "stream": {stream}, "correlation": {job.correlation}'
     if job.kind == "copy":
         rate = job.bytes / max(1, job.end - job.start)
         args = f'{where}, "bytes": {job.bytes}, "memory bandwidth (GB/s)": {rate:.6f}'
-        yield complete("gpu_memcpy", job.name, 0, job.stream, job.start, job.end, args)
+        name = job.name.replace("Pageable", "Host").replace("Pinned", "Host") if style.rocm else job.name
+        yield complete("gpu_memcpy", name, device, stream, job.start + late, job.end + late, args)
     parts = job.parts or ([(job.kernel, job.start, job.end)] if job.kernel else [])
     for kernel, begin, end in parts:
-        yield complete("kernel", kernel.name, 0, job.stream, begin, end, f"{where}, {shape(kernel)}")
-    yield flow('"ph": "f", "bp": "e"', job.correlation, 0, job.stream, job.start)
+        about = f"{where}, {kernel.more}" if kernel.more else where
+        yield complete(
+            "kernel", kernel.name, device, stream, begin + late, end + late, f"{about}, {shape(kernel, style)}"
+        )
+    yield flow('"ph": "f", "bp": "e"', job.correlation, device, stream, job.start + late)
 
 
-def shape(kernel: Kernel) -> str:
+def shape(kernel: Kernel, style: Style = PLAIN) -> str:
     """A kernel's launch shape and the share of the device that it fills."""
-    blocks = prod(kernel.grid)
+    if style.rocm:
+        return '"kind": "Dispatch Kernel"'
+    blocks, sms = prod(kernel.grid), style.device.get("numSms", SMS)
     warps = blocks * -(-prod(kernel.block) // 32)
     return (
-        f'"queued": 0, "registers per thread": 32, "shared memory": 0, "blocks per SM": {blocks / SMS:.6f}, '
-        f'"warps per SM": {warps / SMS:.6f}, "grid": {list(kernel.grid)}, "block": {list(kernel.block)}, '
-        f'"est. achieved occupancy %": {round(100 * min(1.0, warps / SMS / 48))}'
+        f'"queued": 0, "registers per thread": 32, "shared memory": 0, "blocks per SM": {blocks / sms:.6f}, '
+        f'"warps per SM": {warps / sms:.6f}, "grid": {list(kernel.grid)}, "block": {list(kernel.block)}, '
+        f'"est. achieved occupancy %": {round(100 * min(1.0, warps / sms / 48))}'
     )
 
 
@@ -141,15 +203,15 @@ def forward_backward(rows: list[Row]) -> Iterator[str]:
     for number, row in enumerate(rows):
         if row.backward and row.sequence in written and not row.name.startswith("autograd::engine"):
             origin = written[row.sequence]
-            yield flow('"ph": "s"', number + 1, PID, THREADS[origin.thread or MAIN], origin.begin, "fwdbwd")
-            yield flow('"ph": "f", "bp": "e"', number + 1, PID, THREADS[row.thread or MAIN], row.begin, "fwdbwd")
+            yield flow('"ph": "s"', number + 1, PID, thread_id(origin), origin.begin, "fwdbwd")
+            yield flow('"ph": "f", "bp": "e"', number + 1, PID, thread_id(row), row.begin, "fwdbwd")
 
 
-def device_annotations(recorded: Recorded) -> Iterator[str]:
+def device_annotations(recorded: Recorded, style: Style = PLAIN) -> Iterator[str]:
     """``gpu_user_annotation``: for each annotation, its device work on each stream, from first start to last end."""
     annotations = [row for row in recorded.rows if row.category == "user_annotation"]
-    jobs = [job for job in recorded.jobs if job.kind in ("kernel", "copy", "graph")]
     begun = {row.correlation: row.begin for row in recorded.rows if row.category == "cuda_runtime"}
+    jobs = [job for job in recorded.jobs if job.kind in ("kernel", "copy", "graph") and job.correlation in begun]
     at = 0
     for row in annotations:  # in the order of time, as the jobs are
         while at < len(jobs) and begun[jobs[at].correlation] < row.begin:
@@ -162,21 +224,22 @@ def device_annotations(recorded: Recorded) -> Iterator[str]:
             reach[job.stream] = (first, max(last, job.end or 0))
             number += 1
         for stream, (first, last) in reach.items():
-            args = f'"External id": {row.number}'
-            yield complete("gpu_user_annotation", row.name, 0, stream, first, last, args)
+            args, (device, tid) = f'"External id": {row.number}', placed(stream, style)
+            begin, end = first + style.shift_ns, last + style.shift_ns
+            yield complete("gpu_user_annotation", row.name, device, tid, begin, end, args)
 
 
-def names(recorded: Recorded) -> Iterator[str]:
+def names(recorded: Recorded, style: Style = PLAIN) -> Iterator[str]:
     """The names of processes, threads and streams."""
     start = us(recorded.rows[0].begin)
-    pids = ((PID, "CPU"), (0, "GPU 0"))
+    streams = {placed(job.stream, style): None for job in recorded.jobs}
+    pids = ((PID, "CPU"), *((pid, f"GPU {pid}") for pid in sorted({pid for pid, _ in streams} or {0})))
     for pid, label in pids:
         for kind, args in (("process_name", '"name": "python3"'), ("process_labels", f'"labels": "{label}"')):
             yield f'{{"name": "{kind}", "ph": "M", "ts": {start}, "pid": {pid}, "tid": 0, "args": {{{args}}}}}'
-    threads = {row.thread: None for row in recorded.rows if row.thread is not None}
-    streams = {job.stream: None for job in recorded.jobs}
-    rows = [(PID, THREADS[thread], f"thread {THREADS[thread]} (python3)") for thread in threads]
-    for pid, tid, name in [*rows, *((0, stream, f"stream {stream} ") for stream in streams)]:
+    threads = {thread_id(row): None for row in recorded.rows if row.thread is not None}
+    rows = [(PID, thread, f"thread {thread} (python3)") for thread in threads]
+    for pid, tid, name in [*rows, *((pid, stream, f"stream {stream} ") for pid, stream in streams)]:
         args = f'"name": "{name}"'
         yield f'{{"name": "thread_name", "ph": "M", "ts": {start}, "pid": {pid}, "tid": {tid}, "args": {{{args}}}}}'
 

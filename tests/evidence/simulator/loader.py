@@ -26,6 +26,15 @@ class Workers:
         for _ in range(PREFETCH * loader.workers):
             self.request(now)
 
+    def restart(self, now: int) -> None:
+        """End all workers and start others: each imports, then makes its first batch."""
+        begun = now + int(1000 * self._loader.start_us * self._machine.host_scale)
+        self._free = [begun] * self._loader.workers
+        self._since = [now] * self._loader.workers
+        del self._ready[self._taken :]
+        for _ in range(PREFETCH * self._loader.workers):
+            self.request(now)
+
     def request(self, now: int) -> None:
         """Ask the next worker in turn for a batch."""
         worker = len(self._ready) % self._loader.workers

@@ -19,6 +19,7 @@ class Profiler:
     buffer_every_calls: int = 6_000  # an activity buffer is requested
     buffer_us: float = 300.0
     first_us: float = 500.0  # the first recorded step is slower
+    frame_us: float = 0.8  # a Python function, where stacks are recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Machine:
     memory_share: float = 0.02  # how much slower the host gets per busy worker
     wake_jitter: float = 0.25  # of everything that waits for a wake-up: returns from waits, hand-overs, launches
     pinned_scalar: bool = False  # `.item()` goes through pinned memory
+    blocking: bool = False  # every launch and copy returns when its work has ended
+    rocm: bool = False  # copies that the host waits for are one call
 
 
 BUSES = (  # PCIe 3, 4 and 5, and devices that came with them

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 COMPUTE_STREAM, SIDE_STREAM = 7, 20
+STREAMS_OF_A_DEVICE = 100  # stream 107 is stream 7 of the second device
 
 Category = Literal["cpu_op", "user_annotation"]
-Direction = Literal["HtoD", "DtoH"]
+Direction = Literal["HtoD", "DtoH", "PtoP"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Kernel:
     us: float
     grid: tuple[int, int, int] = (1, 1, 1)
     block: tuple[int, int, int] = (128, 1, 1)
+    more: str = ""  # what its row says beside: of a collective, its group
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Op:
     """A named range with ``before`` and ``after`` µs of its own host work around ``body``.
 
     ``forward`` and ``backward`` are positions in the step's autograd tape: the operator that wrote an entry, and the
-    node that consumes it.
+    node that consumes it. ``{step}`` in a name is the number of the step; ``inputs`` are what a recording with
+    shapes adds to the row.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Op:
     category: Category = "cpu_op"
     forward: int | None = None
     backward: int | None = None
+    inputs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,61 @@ class Every:
     body: tuple[Instruction, ...]
 
 
-Instruction = Work | Launch | Op | Copy | Wait | Record | Await | Backward | Fetch | Replay | Every
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A runtime call of the allocator: ``us`` of its own; one that ``drains`` first waits for the whole device."""
+
+    name: str
+    us: float
+    drains: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A copy that the host waits for: two calls on CUDA, one call that blocks on ROCm."""
+
+    direction: Direction
+    bytes: int
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A Python function: a row only where stacks are recorded, and then it costs a little."""
+
+    name: str
+    body: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another Python thread of the process runs ``body`` while this one waits; its operators may go unrecorded."""
+
+    thread: str
+    body: tuple[Instruction, ...]
+    operators: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """The body, ``each`` times more in every step than in the one before."""
+
+    each: float
+    body: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sometimes:
+    """The body, in the steps of these numbers."""
+
+    steps: frozenset[int]
+    body: tuple[Instruction, ...]
+
+
+Instruction = (
+    Work | Launch | Op | Copy | Wait | Record | Await | Backward | Fetch | Replay | Every
+    | Call | Transfer | Frame | Elsewhere | Growing | Sometimes
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +183,10 @@ class Loader:
     workers: int = 0
     pin_memory: bool = False
     operators: int = 0  # that making a batch calls, a profiled process records and a worker does not
+    body: tuple[Instruction, ...] = ()  # of ``__next__`` in the training process, in place of host time
+    epoch: int = 0  # batches until the workers end and are started anew; 0: never
+    first: int = 0  # the step in which an epoch begins
+    start_us: float = 0.0  # of each worker, to start and to import
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +221,7 @@ def kernels_in(body: tuple[Instruction, ...]) -> list[Kernel]:
                 found.append(kernel)
             case Replay(kernels):
                 found.extend(kernels)
-            case Op() | Backward() | Every():
+            case Op() | Backward() | Every() | Frame() | Elsewhere():
                 found.extend(kernels_in(each.body))
             case _:
                 pass
@@ -179,6 +241,10 @@ def host_us(body: tuple[Instruction, ...], per_call: float = 4.5) -> float:
                 total += 30.0 + host_us(each.body, per_call)
             case Every():
                 total += host_us(each.body, per_call) / each.k
+            case Frame() | Elsewhere():
+                total += host_us(each.body, per_call)
+            case Growing() | Sometimes():
+                pass
             case Fetch():
                 pass
             case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.evidence.simulator import calls  # noqa: F401 - its handlers join those of the host
 from tests.evidence.simulator.device import Job
 from tests.evidence.simulator.host import Host, Row
 from tests.evidence.simulator.machine import Machine
@@ -37,12 +38,19 @@ class Process:
         self.host.synchronize()
         return (self.host.now - opened) / count
 
-    def record(self, count: int, warmup: int = 2) -> Recorded:
-        """Record ``count`` steps after ``warmup`` profiled ones; a synchronize opens and closes the record."""
+    def record(self, count: int, warmup: int = 2, *, opened: bool = True) -> Recorded:
+        """Record ``count`` steps after ``warmup`` profiled ones; a synchronize closes the record.
+
+        Where it is not ``opened`` by one, work of the warm-up that starts later than the record does is in it, and
+        the calls that launched it are not.
+        """
         host = self.host
         host.profiled = host.device.profiled = True
         host.steps(warmup)
-        host.synchronize()
+        if opened:
+            host.synchronize()
+        host.device.advance(host.now)
+        host.jobs = [job for job in host.jobs if job.start is None]
         host.recording = True
         host.startle()
         host.steps(count)
