@@ -1,4 +1,4 @@
-"""More of what a host does: calls of the allocator, copies it waits for, Python functions, threads, what not every step does.
+"""More of what a host does: the allocator, copies it waits for, Python functions, threads, what not every step does.
 
 `run.py` imports this: the handlers join those of `host.py`.
 """
@@ -34,8 +34,9 @@ def transfer(host: Host, instruction: p.Transfer) -> None:
     begin, machine = host._begin_call(), host.machine
     rate = machine.pinned_rate if copy.pinned else machine.pageable_rate
     ns = 0.0 if "copy" in host.free else 1000 * (machine.copy_setup_us + copy.bytes / rate)
-    ways = "Host -> Device" if copy.direction == "HtoD" else "Device -> Host"
-    name = f"Memcpy {copy.direction} ({ways})"
+    name = "Memcpy HtoD (Host -> Device)" if copy.direction == "HtoD" else "Memcpy DtoH (Device -> Host)"
+    if copy.pinned and copy.direction == "DtoH":
+        name = "Memcpy DtoD (Device -> Device)"  # as ROCm's recorder takes the pinned scalar for the device's
     job = Job("copy", copy.stream, host._arrival(copy.stream), ns, name, bytes=copy.bytes, engine=copy.direction)
     host._enqueue(job, machine.launch_us * 1.2)
     if "sync" not in host.free:

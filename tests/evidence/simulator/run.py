@@ -26,8 +26,9 @@ class Recorded:
 class Process:
     """One run of a training loop on a machine; two processes of one seed do the same to the ns."""
 
-    def __init__(self, loop: Loop, machine: Machine, *seed: object) -> None:
+    def __init__(self, loop: Loop, machine: Machine, *seed: object, free: frozenset[str] = frozenset()) -> None:
         self.host = Host(machine, loop, generator("process", *seed))
+        self.host.free, self.host.device.free = free, "compute" in free
         self.host.steps(SETTLE)
 
     def step_ns(self, count: int) -> float:
@@ -38,6 +39,12 @@ class Process:
         self.host.synchronize()
         return (self.host.now - opened) / count
 
+    def profiled_ns(self, count: int, warmup: int = 2) -> float:
+        """Mean step time over ``count`` steps under the profiler, those that `record` would record."""
+        self.host.profiled = self.host.device.profiled = True
+        self.host.steps(warmup)
+        return self.step_ns(count)
+
     def record(self, count: int, warmup: int = 2, *, opened: bool = True) -> Recorded:
         """Record ``count`` steps after ``warmup`` profiled ones; a synchronize closes the record.
 
@@ -45,6 +52,8 @@ class Process:
         the calls that launched it are not.
         """
         host = self.host
+        if not opened:
+            host.synchronize()  # work launched before the profiler was there would run unseen
         host.profiled = host.device.profiled = True
         host.steps(warmup)
         if opened:

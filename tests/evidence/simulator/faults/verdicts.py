@@ -1,0 +1,90 @@
+"""The verdict that is true of a run: the machine itself executes it with one kind of work free, and says what is saved.
+
+The rule is the one of the design: what saves at least 20 % and 1.5 times the second is what the step is bound by; else
+two are mixed, from 10 % and 25 % together; else it is balanced. Near a limit both sides of it are right.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from tests.evidence.simulator.faults.fault import Fault
+from tests.evidence.simulator.faults.plan import Plan, loop, step_us
+from tests.evidence.simulator.program import kernels_in
+
+BOUND, MIXED, JOINT, LEAD = 0.20, 0.10, 0.25, 1.5
+DOUBT = 0.03  # of a step: savings are told apart no better
+CLASSES = ("host", "sync", "input", "copy", "communication", "compute")
+# kinds of work that the design gives to no class by name: each may go with either
+EITHER = {"reads": ("host", "sync"), "allocator": ("host", "sync"), "staging": ("copy", "sync")}
+
+Kinds = frozenset[str]
+
+
+def verdicts(plan: Plan, seed: str, steps: int, fault: Fault) -> frozenset[str]:
+    """Every verdict that may be said of the plan's run."""
+    known: dict[Kinds, float] = {}
+
+    def step(free: Kinds) -> float:
+        if free not in known:
+            known[free] = step_us(plan, seed, steps, free)
+        return known[free]
+
+    whole = step(frozenset())
+    matter = [kind for kind in EITHER if 1 - step(frozenset({kind})) / whole > 0.01]
+    found: set[str] = set()
+    for sides in itertools.product(*(EITHER[kind] for kind in matter)):
+        kinds = {name: frozenset({name}) for name in CLASSES}
+        for kind, side in zip(matter, sides, strict=True):
+            kinds[side] |= {kind}
+        found |= set(judged(kinds, lambda free: 1 - step(free) / whole))
+    return frozenset(name for kind in found for name in spoken(kind, plan, step(HOST_ONLY), fault))
+
+
+HOST_ONLY = frozenset({"compute", "sync", "staging", "copy", "input", "communication"})
+
+
+def judged(kinds: dict[str, Kinds], saving: Callable[[Kinds], float]) -> Iterator[str]:
+    """Every verdict that the rule gives where each saving is a little more or less than it is."""
+    saves = {name: saving(kinds[name]) for name in CLASSES}
+    most = sorted(CLASSES, key=lambda name: -saves[name])[:3]
+    pairs = {frozenset(pair): saving(kinds[pair[0]] | kinds[pair[1]]) for pair in near_pairs(most, saves)}
+    for more in itertools.product((-DOUBT, 0.0, DOUBT), repeat=3):
+        near = {name: saves[name] + change for name, change in zip(most, more, strict=True)}
+        one, other, _ = sorted(near, key=lambda name: -near[name])
+        joint = pairs.get(frozenset((one, other)), 0.0)
+        for doubt in (-DOUBT, 0.0, DOUBT):
+            yield verdict(one, other, near, joint + doubt)
+
+
+def near_pairs(most: list[str], saves: dict[str, float]) -> Iterator[tuple[str, str]]:
+    """Pairs that may be the first two, where a saving is a little more or less than it is."""
+    for one, other in itertools.combinations(most, 2):
+        if min(saves[one], saves[other]) > saves[most[1]] - 2 * DOUBT:
+            yield one, other
+
+
+def verdict(one: str, other: str, near: dict[str, float], joint: float) -> str:
+    """The rule."""
+    if near[one] >= BOUND and near[one] >= LEAD * near[other]:
+        return f"{one}-bound"
+    if near[one] >= MIXED and joint >= JOINT:
+        return f"mixed({one}, {other})"
+    return "balanced"
+
+
+def spoken(kind: str, plan: Plan, host_us: float, fault: Fault) -> tuple[str, ...]:
+    """The verdict's names: either order of two, and launch-bound where kernels are shorter than what starts them."""
+    if kind.startswith("mixed("):
+        one, other = kind.removeprefix("mixed(").removesuffix(")").split(", ")
+        return (kind, f"mixed({other}, {one})")
+    if kind != "host-bound" or fault.no_launching:
+        return (kind,)
+    kernels = kernels_in(loop(plan).step)
+    if not kernels:
+        return (kind,)
+    mean, launch = sum(kernel.us for kernel in kernels) / len(kernels), host_us / len(kernels)
+    if mean < launch / 1.3:
+        return ("launch-bound",)
+    return ("host-bound",) if mean > launch * 1.3 else ("host-bound", "launch-bound")
