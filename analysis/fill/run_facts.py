@@ -14,6 +14,11 @@ from stallscope.traces.model.manifest import ROUNDS, Manifest
 from stallscope.traces.model.manifest import Window as RecordedWindow
 from stallscope.traces.model.trace import Trace
 
+ENDED_EARLY = (
+    "the run was ended from outside (SIGTERM, SIGKILL, os._exit), or has not ended yet: what follows its last complete "
+    "window is not known"
+)
+
 
 def find_trace_info(trace: Trace) -> contract.TraceInfo:
     """Which file this is and what it was recorded on."""
@@ -66,6 +71,8 @@ def find_run_findings(manifest: Manifest | None) -> list[contract.Finding]:
     if manifest is None:
         return []
     found = {each.name: each.text for each in (*manifest.machine.findings, *manifest.findings)}
+    if not manifest.complete:
+        found["ended_early"] = ENDED_EARLY
     return [contract.Finding(name=name, text=text) for name, text in found.items()]
 
 

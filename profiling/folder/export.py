@@ -68,12 +68,12 @@ class RunFolder:
         self._shut = False  # said already
         self._mended = 0  # traces that were no valid JSON
         self._damage = Damage()  # what was wrong with them
-        self.kept: Callable[[], None] = lambda: None  # called when a trace is there, on the thread that wrote it
-        self._abandoned = False  # the process ends now: what is being compressed stays plain
         self._logdir, self._name, self._launch = logdir, name, launch
         self._manifest, self._complete = manifest, complete
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._newest: Manifest | None = None  # that was written
+        self._writing = threading.Lock()  # of manifests: the newest is the last to be written
         self._may_work = threading.Event()
         self._may_work.set()
 
@@ -130,7 +130,6 @@ class RunFolder:
             _remove(plain)
             return None
         self._later(lambda: self._compress(whole, final))
-        self.kept()
         return final
 
     def discard(self, names: list[str]) -> None:
@@ -141,9 +140,15 @@ class RunFolder:
             self._later(lambda: _remove(*every))
 
     def window_closed(self) -> None:
-        """Write the manifest after what is already waiting to be written."""
-        manifest = self._manifest()
-        self._later(lambda: self._write_manifest(manifest))
+        """Write the manifest now, and once more in the background, with what takes time to find out.
+
+        Whatever ends the process from here on (SIGTERM, SIGKILL, ``os._exit``) leaves a run that can be read.
+        """
+        if self.path is not None:
+            with self._writing:
+                self._newest = self._manifest()
+                self._write(self._with_findings(self._newest))
+            self._later(self._write_again)
 
     def quiet(self, on: bool) -> None:
         """Hold background work while windows follow each other (each piece for two seconds at most)."""
@@ -158,16 +163,15 @@ class RunFolder:
         """Finish everything that waits, then write the manifest; the run folder is made if there is none."""
         self.close()
         if self._folder() is not None:
-            self._write_manifest(self._manifest())
+            self._write(self._complete(self._with_findings(self._manifest())))
 
-    def close(self, timeout: float | None = None) -> None:
+    def close(self) -> None:
         """Wait for the background work."""
         self._may_work.set()
         thread, self._thread = self._thread, None
         if thread is not None:
             self._jobs.put(None)
-            thread.join(timeout)
-            self._abandoned = thread.is_alive()
+            thread.join()
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -199,10 +203,8 @@ class RunFolder:
         packed = plain.with_name(f".{final}.tmp")
         try:
             self._pack(plain, packed)
-            if self._abandoned:
-                _remove(packed)
-                return
             packed.replace(plain.with_name(final))
+            self._write_again()  # before the plain one goes: at each moment the manifest names a trace that is there
         except Exception as error:  # a full disk, a file size limit
             _remove(packed)
             if not plain.exists():  # the run folder was taken away
@@ -243,10 +245,8 @@ class RunFolder:
         except StallscopeError:
             return None
 
-    def _as_written(self, manifest: Manifest) -> Manifest:
-        """Return the manifest with the names that the traces really have, and what was found out writing them."""
-        windows = [replace(each, trace=self._there(each.trace)) for each in manifest.windows]
-        return replace(manifest, windows=windows, findings=[*manifest.findings, *self.findings])
+    def _with_findings(self, manifest: Manifest) -> Manifest:
+        return replace(manifest, findings=[*manifest.findings, *self.findings])
 
     def _there(self, promised: str | None) -> str | None:
         if promised is None or self.path is None or (self.path / promised).exists():
@@ -269,13 +269,24 @@ class RunFolder:
             self.problems.append(problem)
             self._shut |= shut
 
-    def _write_manifest(self, manifest: Manifest) -> None:
+    def _write_again(self) -> None:
+        """Write the newest manifest with what has been found out since, unless there is a newer one by then."""
+        manifest = self._newest
+        if manifest is not None:
+            complete = self._complete(self._with_findings(manifest))
+            with self._writing:
+                if manifest is self._newest:
+                    self._write(complete)
+
+    def _write(self, manifest: Manifest) -> None:
+        """Write a manifest, with the names that the traces really have by now."""
         if self.path is None:
             return
+        windows = [replace(each, trace=self._there(each.trace)) for each in manifest.windows]
         final = self.path / manifest_name(manifest.rank)
         hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
-            hidden.write_bytes(msgspec.json.encode(self._complete(self._as_written(manifest))) + b"\n")
+            hidden.write_bytes(msgspec.json.encode(replace(manifest, windows=windows)) + b"\n")
             hidden.replace(final)
         except OSError as error:
             said = f"{final}: could not be written ({error.strerror or error}); is the disk full?"

@@ -300,7 +300,7 @@ class Capture:
             self._say_if_short(ended, ended.window)
             self.marks = ended.marks or self.marks
         self._stage += 1
-        if ended.window.trace is not None:
+        if ended.window.trace is not None or self.phase is Phase.DONE:
             self._tools.output.window_closed()
         if self.phase is Phase.DONE:
             self._tools.output.quiet(on=False)

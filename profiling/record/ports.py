@@ -70,7 +70,7 @@ class Output(Protocol):
         """Delete traces that turned out to be wrong."""
 
     def window_closed(self) -> None:
-        """Write the manifest anew."""
+        """Write the manifest anew, now: the run may be ended from outside at any moment."""
 
     def quiet(self, on: bool) -> None:
         """Do nothing in the background, at least for a while, so that what is timed is not disturbed."""

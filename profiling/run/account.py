@@ -73,7 +73,7 @@ class Account:
         )
 
     def manifest(self) -> Manifest:
-        """Return the manifest as of now, quickly: without the machine."""
+        """Return the manifest as of now, quickly: with the machine only if that has been asked for before."""
         rank, world = self.rank_and_world()
         if self.worker is None:
             self.worker = worker_name(rank, world)
@@ -87,7 +87,7 @@ class Account:
             rank=rank,
             world_size=world,
             pid=self.pid,
-            machine=NO_MACHINE,
+            machine=self.machine or NO_MACHINE,
             steps=self.steps(),
             windows=list(self.capture.windows) if self.capture is not None else [],
             findings=list(self.findings),

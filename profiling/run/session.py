@@ -25,17 +25,14 @@ from stallscope.profiling.run.children import ChildWatch
 from stallscope.profiling.run.options import Options, run_name
 from stallscope.profiling.run.progress import to_stderr
 from stallscope.profiling.run.run_findings import findings_of_run, messages_of
-from stallscope.profiling.run.sigterm import Sigterm
 from stallscope.profiling.watch import guard
 from stallscope.profiling.watch.hooks import Hooks
 from stallscope.profiling.watch.imports import when_imported
 from stallscope.profiling.watch.short_ways import Take
 from stallscope.profiling.watch.steps import StepTracker
 from stallscope.profiling.watch.thread_end import ThreadEnds
-from stallscope.profiling.words import voice
 from stallscope.traces.model.manifest import Finding, Manifest
 
-SIGTERM_WAIT = 5.0  # seconds given to traces that are still being compressed
 OWN_PROBLEMS = ("recorder_failed", "script_failed")  # findings that one rank may have alone
 
 
@@ -83,7 +80,6 @@ def profile(options: Options) -> Outcome:
     target.check()
     session = Session(options, run_name(options, target))
     session.begin()
-    session.catch_sigterm()
     ended = runner.run(target)
     if os.getpid() != session.pid:
         ending.leave_child(ended, used_kineto=session.used_kineto)
@@ -99,7 +95,6 @@ class Session:
         self._recorder: TorchRecorder | None = None
         self._hooks = Hooks(self, self._failed)
         self._account = Account(options, self._hooks)
-        self._voice = voice.of_process()
         self._progress = to_stderr(wanted=options.progress)
         self._plan = plan.make(
             options.plan,
@@ -109,7 +104,6 @@ class Session:
             attribution=options.attribution,
         )
         self._threads = ThreadEnds(self._thread_ends)
-        self._sigterm = Sigterm(self._save_before_sigterm)
         self._forget_import: Callable[[], None] = lambda: None
         self._unguard: Callable[[], None] = lambda: None
         self._folder = RunFolder(
@@ -132,10 +126,6 @@ class Session:
         """Arrange to be called when the script imports torch; at once if it has been imported."""
         _active.append(self)
         self._forget_import = when_imported("torch", self._begin_recording)
-
-    def catch_sigterm(self) -> None:
-        """Save what is closed before SIGTERM ends the process, once there is something to save."""
-        self._folder.kept = self._sigterm.catch
 
     def _begin_recording(self, torch: ModuleType) -> None:
         if os.getpid() != self.pid:
@@ -269,7 +259,6 @@ class Session:
             messages = self._conclude()
         except Exception as error:  # noqa: BLE001 - the script's exit code stands
             messages.append(f"the run could not be written up ({type(error).__name__}: {error})")
-        self._sigterm.release()
         has_trace = bool(self._capture and any(window.trace for window in self._capture.windows))
         folder = self._folder.path if has_trace else None
         return Outcome(_shown(folder), tuple(messages), exit_code or 0, interrupted, *self._account.rank_and_world())
@@ -312,18 +301,6 @@ class Session:
 
     def _with_machine(self, manifest: Manifest) -> Manifest:
         return self._account.with_machine(manifest, kernel_rows=self._folder.kernel_rows)
-
-    def _save_before_sigterm(self) -> None:
-        with contextlib.suppress(Exception):
-            self._hooks.settle()
-        self._hooks.disable()
-        self._progress.clear()
-        self._folder.close(SIGTERM_WAIT)
-        if self._folder.path is not None:
-            self._folder.write_manifest()
-            rank, world = self._account.rank_and_world()
-            who = f"rank {rank}: " if world > 1 else ""
-            self._voice.say(f"{who}ended by SIGTERM; recorded in {_shown(self._folder.path)}")
 
 
 def _shown(folder: Path | None) -> Path | None:

@@ -80,8 +80,9 @@ def manifest(folder: Path) -> Manifest:
 
 
 def events(path: Path) -> list[dict]:
-    """The events of a trace."""
-    return json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    """The events of a trace, compressed by now or not."""
+    text = path.read_bytes()
+    return json.loads(gzip.decompress(text) if path.suffix == ".gz" else text)["traceEvents"]
 
 
 def window(found: Manifest, kind: str, round_name: str) -> Window | None:

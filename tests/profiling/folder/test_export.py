@@ -3,11 +3,12 @@
 import gzip
 import re
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from stallscope.profiling.folder.export import WORK_THREAD, RunFolder, manifest_name, what_is_wrong, worker_name
+from stallscope.profiling.folder.export import RunFolder, manifest_name, what_is_wrong, worker_name
 from stallscope.profiling.run.account import NO_MACHINE
 from stallscope.traces.model.manifest import Manifest, Steps, Window
 from tests import ROOT
@@ -141,34 +142,33 @@ def test_a_file_size_limit_that_stops_compression(tmp_path):
     )
 
 
-def test_a_trace_that_is_being_compressed_when_the_process_must_end_is_not_lost(tmp_path, monkeypatch):
-    """No time is left (SIGTERM): the manifest names the plain trace, which stays even if compression ends after all."""
-    going, go = threading.Event(), threading.Event()
-    original = gzip.GzipFile
+def test_at_each_moment_the_manifest_names_a_trace_that_is_there(tmp_path, monkeypatch):
+    """The process may be killed at any time: the plain trace is named as long as it is the only one, then the other."""
+    run, named, windows = tmp_path / "train", [], []
 
-    def slow(*args, **kwargs):
-        going.set()
-        assert go.wait(30)
-        return original(*args, **kwargs)
+    def look():
+        (window,) = msgspec.json.decode((run / "stallscope.json").read_bytes(), type=Manifest).windows
+        assert (run / window.trace).exists()
+        named.append(window.trace)
 
-    monkeypatch.setattr(gzip, "GzipFile", slow)
-    windows = []
+    def watched(original):
+        return lambda *args, **kwargs: (look(), original(*args, **kwargs))[1]
+
     folder = RunFolder(
         tmp_path, "train", lambda: msgspec.structs.replace(manifest(), windows=list(windows)), lambda each: each
     )
+    folder.quiet(on=True)
     plain = folder.new_trace()
     plain.write_bytes(b"{}")
     windows.append(recorded(folder.finished(plain, None)))
-    assert going.wait(30)
-    (worker,) = (each for each in threading.enumerate() if each.name == WORK_THREAD)
-    folder.close(0.01)
-    folder.write_manifest()
-    go.set()
-    worker.join(30)
-    run = tmp_path / "train"
-    (found,) = msgspec.json.decode((run / "stallscope.json").read_bytes(), type=Manifest).windows
-    assert found.trace.endswith(".pt.trace.json")
-    assert sorted(path.name for path in run.iterdir()) == [found.trace, "stallscope.json"]
+    folder.window_closed()
+    look()  # before anything has been done in the background
+    monkeypatch.setattr(gzip, "GzipFile", watched(gzip.GzipFile))
+    monkeypatch.setattr(Path, "replace", watched(Path.replace))
+    monkeypatch.setattr(Path, "unlink", watched(Path.unlink))
+    folder.close()
+    look()
+    assert named[0] == named[-1].removesuffix(".gz") != named[-1]
 
 
 def test_discarded_traces_are_deleted(tmp_path):
@@ -200,7 +200,7 @@ def test_no_folder_without_anything_to_write(tmp_path):
 
 
 def test_nothing_that_the_training_calls_waits_for_compression(tmp_path, monkeypatch):
-    """A compressor that never gets on: traces are taken over, manifests ordered, new files given out all the same."""
+    """A compressor that never gets on: traces are taken over, manifests written, new files given out all the same."""
     going, go = threading.Event(), threading.Event()
     original = gzip.GzipFile
 
@@ -224,8 +224,9 @@ def test_nothing_that_the_training_calls_waits_for_compression(tmp_path, monkeyp
     folder.quiet(on=False)
     run = tmp_path / "train"
     assert not list(run.glob("[!.]*.gz"))  # the first is still being compressed
-    assert not (run / "stallscope.json").exists()
-    assert sorted(each.name for each in run.glob("[!.]*")) == sorted(name.removesuffix(".gz") for name in finals)
+    assert sorted(each.name for each in run.glob("[!.]*")) == sorted(
+        ["stallscope.json", *(name.removesuffix(".gz") for name in finals)]
+    )
     go.set()
     folder.close()
     assert sorted(each.name for each in run.iterdir()) == sorted([*finals[:2], "stallscope.json"])

@@ -84,8 +84,9 @@ def manifests(run) -> list[Manifest]:
 
 
 def trace(path) -> dict:
-    """A whole trace file."""
-    return json.loads(gzip.decompress(path.read_bytes()))
+    """A whole trace file, compressed by now or not."""
+    text = path.read_bytes()
+    return json.loads(gzip.decompress(text) if path.suffix == ".gz" else text)
 
 
 def test_all_ranks_write_into_one_folder(trained):
@@ -292,7 +293,6 @@ def test_a_failing_rank_does_not_cost_the_others_their_traces(failed):
         (short,) = [window for window in each.windows if (window.kind, window.round) == ("timing", "short")]
         assert len(steps_in(trace(folder / "runs" / "train" / short.trace)["traceEvents"])) == 5
     assert "stallscope: rank 1: the script ended with exit code 1" in ended.err
-    assert "stallscope: rank 0: ended by SIGTERM; recorded in" in ended.err
 
 
 def test_restarted_workers_never_mix(failed):
