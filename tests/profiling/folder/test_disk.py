@@ -13,7 +13,9 @@ import sys
 
 import pytest
 
-from tests.profiling.running import manifest, profiled, python, write
+from tests.scripts.forked import profiled, python
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")]
 

@@ -12,7 +12,7 @@ from stallscope.profiling.folder.export import RunFolder, manifest_name, what_is
 from stallscope.profiling.run.account import NO_MACHINE
 from stallscope.traces.model.manifest import Manifest, Steps, Window
 from tests import ROOT
-from tests.profiling.running import python
+from tests.scripts.processes import python
 
 
 def manifest():

@@ -6,7 +6,8 @@ import textwrap
 import pytest
 
 from tests.profiling.marking import run_marked
-from tests.profiling.running import profiled, python, write
+from tests.scripts.forked import profiled, python
+from tests.scripts.processes import write
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stallscope import api
-from tests.profiling.running import manifest, profiled, write
+from tests.scripts.forked import profiled
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from tests.profiling.running import events, manifest, profiled, python, steps_in, timing_trace, window, write
+from tests.scripts.forked import profiled, python
+from tests.scripts.processes import write
+from tests.scripts.recorded import events, manifest, steps_in, timing_trace, window
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.profiling import trainings
-from tests.profiling.running import manifest, profiled, python, run_many, write
+from tests.scripts import processes, trainings
+from tests.scripts.forked import python, run_many
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +91,7 @@ def test_the_same_files(run):
 def test_the_same_bits_on_the_command_line(tmp_path, name):
     """``python -m stallscope profile`` in a process of its own: stdout, exit code, files; stderr but for ours."""
     ended = {}
-    for how, run_it in (("plain", python), ("ours", profiled)):
+    for how, run_it in (("plain", processes.python), ("ours", processes.profiled)):
         (folder := tmp_path / how).mkdir()
         write(folder, trainings.text(name), f"{name}.py")
         ended[how] = run_it(f"{name}.py", cwd=folder)

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from stallscope.profiling.run.children import ChildWatch
-from tests.profiling.running import manifest, profiled, python, write
+from tests.scripts.processes import profiled, python, write
+from tests.scripts.recorded import manifest
 
 METHODS = multiprocessing.get_all_start_methods()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.profiling import trainings
 from tests.profiling.run.test_bit_equal import both
-from tests.profiling.running import manifest, steps_in, timing_trace, window
+from tests.scripts import trainings
+from tests.scripts.recorded import manifest, steps_in, timing_trace, window
 
 LIBRARIES = {"with_lightning": "lightning", "with_trainer": "transformers", "with_accelerate": "accelerate"}
 HERE = [name for name, library in LIBRARIES.items() if importlib.util.find_spec(library) is not None]

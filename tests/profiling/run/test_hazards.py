@@ -9,18 +9,10 @@ import pytest
 
 from stallscope.profiling.words.sentences import USER_PROFILER
 from tests import ROOT
-from tests.profiling.running import (
-    events,
-    inside,
-    manifest,
-    profiled,
-    python,
-    run_many,
-    steps_in,
-    timing_trace,
-    window,
-    write,
-)
+from tests.scripts import processes
+from tests.scripts.forked import profiled, python
+from tests.scripts.processes import write
+from tests.scripts.recorded import events, inside, manifest, steps_in, timing_trace, window
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +47,10 @@ def test_iris(tmp_path):
     """4000 epochs: stdout is python's byte for byte, 4000 steps are counted, and each recorded step is whole."""
     iris = ROOT / "profiling" / "workloads" / "iris_mlp.py"
     argv = (iris, "--epochs", "4000", "--device", "cpu")
-    plain, ours = python(*argv, cwd=tmp_path), profiled(*argv, cwd=tmp_path, options=("--steps", "12"))
+    plain, ours = (
+        processes.python(*argv, cwd=tmp_path),
+        processes.profiled(*argv, cwd=tmp_path, options=("--steps", "12")),
+    )
     assert (ours.code, ours.out) == (0, plain.out)
     run = tmp_path / "runs" / "iris_mlp"
     found = manifest(run)
@@ -367,7 +362,7 @@ TORCH_CRASHES = {"started late and never stopped": {0, -11, 139}}  # mostly, in 
 def test_a_profiler_of_the_script_that_is_there_to_the_end(tmp_path, name):
     """Never stopped, stopped at exit, around everything: theirs as without us; what we had stays; said exactly once."""
     script(tmp_path, AT_THE_END[name])
-    plain, ours = python("train.py", cwd=tmp_path), profiled("train.py", cwd=tmp_path)
+    plain, ours = processes.python("train.py", cwd=tmp_path), processes.profiled("train.py", cwd=tmp_path)
     assert ours.out == plain.out != ""
     assert {ours.code, plain.code} <= TORCH_CRASHES.get(name, {0}), ours.err
     assert ours.err.count(USER_PROFILER) == 1
@@ -423,9 +418,9 @@ def test_compiled_models_compile_as_often_as_without_us(tmp_path):
     Compiled modules, with fullgraph, in place, a compiled function, and one compiled while forward hooks are out.
     """
     scripts = [script(tmp_path, COMPILE, f"{kind}.py") for kind in KINDS]
-    plain = python("-W", "error", write(tmp_path, ALL_PLAIN, "all.py"), *scripts, cwd=tmp_path)
+    plain = processes.python("-W", "error", write(tmp_path, ALL_PLAIN, "all.py"), *scripts, cwd=tmp_path)
     assert plain.code == 0, plain.err
-    ours = run_many(*scripts, cwd=tmp_path, flags=("-W", "error"))
+    ours = processes.run_many(*scripts, cwd=tmp_path, flags=("-W", "error"))
     assert (ours.code, ours.out) == (0, plain.out), ours.err
     assert plain.out.startswith("module [")
     for kind, steps in KINDS.items():
@@ -481,7 +476,7 @@ def test_environment_set_before_torch_is_imported_counts(tmp_path):
         print([type(finder).__name__ for finder in sys.meta_path if "stallscope" in type(finder).__module__])
     """
     write(tmp_path, text)
-    ours = profiled("train.py", cwd=tmp_path)
+    ours = processes.profiled("train.py", cwd=tmp_path)
     assert ours.out.splitlines()[0].startswith("False")
     assert ours.out.splitlines()[1:] == ["2 []", "[]"]
     assert "no training step was found" in ours.err

@@ -15,7 +15,9 @@ from stallscope import api
 from stallscope.profiling.record.plan import Detail
 from stallscope.profiling.record.recorder import TorchRecorder, memory_peaks
 from tests import ROOT
-from tests.profiling.running import manifest, profiled, python, run_many, steps_in, timing_trace, window, write
+from tests.scripts.forked import profiled, python, run_many
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest, steps_in, timing_trace, window
 
 PROFILING = ROOT / "profiling"
 

@@ -18,7 +18,7 @@ from stallscope.profiling.watch.hooks import Hooks
 from stallscope.traces.model import manifest
 from stallscope.traces.model.manifest import GpuState, Manifest
 from tests.profiling.record.test_capture import Training
-from tests.profiling.running import ENVIRONMENT, PROFILE, TIMEOUT, write
+from tests.scripts.processes import ENVIRONMENT, PROFILE, TIMEOUT, write
 
 PEAKS = (
     {"allocated_bytes.all.peak": 700, "reserved_bytes.all.peak": 900, "num_alloc_retries": 2, "num_ooms": 1},

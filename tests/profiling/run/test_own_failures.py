@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.profiling.running import manifest, profiled, python, run_many, write
+from tests.scripts import processes
+from tests.scripts.forked import python, run_many
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest
 
 pytestmark = pytest.mark.slow
 
@@ -173,6 +176,6 @@ def test_nothing_else_is_printed(run):
 def test_the_same_of_what_torchs_import_hands_over(tmp_path, entry):
     """Stdout and exit code are what they are without us, and one sentence names the failure."""
     path = script(tmp_path, entry, AT_IMPORT[entry])
-    plain, ours = python("-W", "ignore", path, cwd=tmp_path), profiled(path, cwd=tmp_path)
+    plain, ours = processes.python("-W", "ignore", path, cwd=tmp_path), processes.profiled(path, cwd=tmp_path)
     assert (ours.code, ours.out) == (0, plain.out), ours.err
     assert ours.err.count("ZeroDivisionError") == 1

@@ -14,7 +14,8 @@ from stallscope import api
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.runs.runs import find_runs
-from tests.profiling.running import python, steps_in, write
+from tests.scripts.processes import python, write
+from tests.scripts.recorded import steps_in
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from tests.profiling.running import ENVIRONMENT, PROFILE, TIMEOUT, profiled, python, write
+from tests.scripts.processes import ENVIRONMENT, PROFILE, TIMEOUT, profiled, python, write
 
 pytestmark = pytest.mark.slow
 

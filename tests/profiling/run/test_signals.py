@@ -10,7 +10,8 @@ import pytest
 
 from stallscope import api
 from stallscope.traces.read.read import read
-from tests.profiling.running import TRAINING, manifest, profiled, python, signalled, write
+from tests.scripts.processes import TRAINING, profiled, python, signalled, write
+from tests.scripts.recorded import manifest
 
 pytestmark = [
     pytest.mark.slow,

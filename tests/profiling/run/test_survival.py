@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from stallscope import api
-from tests.profiling.running import manifest, profiled, python, run_many, window, write
+from tests.scripts.forked import profiled, python, run_many
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest, window
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="POSIX limits and permissions")]
 

@@ -8,7 +8,9 @@ import textwrap
 import pytest
 
 from stallscope.profiling.words.sentences import NO_STEPS
-from tests.profiling.running import manifest, profiled, python, steps_in, timing_trace, window, write
+from tests.scripts.forked import profiled, python
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest, steps_in, timing_trace, window
 
 pytestmark = pytest.mark.slow
 

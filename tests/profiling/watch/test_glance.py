@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.profiling.running import manifest, python, run_many, steps_in, timing_trace, window, write
+from tests.scripts.forked import python, run_many
+from tests.scripts.processes import write
+from tests.scripts.recorded import manifest, steps_in, timing_trace, window
 
 pytestmark = pytest.mark.slow
 

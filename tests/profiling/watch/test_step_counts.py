@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.profiling.running import inside, manifest, many, steps_in, timing_trace, write
+from tests.scripts.forked import many
+from tests.scripts.processes import write
+from tests.scripts.recorded import inside, manifest, steps_in, timing_trace
 
 pytestmark = pytest.mark.slow
 

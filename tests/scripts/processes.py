@@ -1,8 +1,7 @@
-"""Run scripts under ``stallscope profile`` and under plain python, and read what was recorded."""
+"""Run scripts under plain python and under ``stallscope profile``, each in a process of its own."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import subprocess
@@ -12,13 +11,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from stallscope.traces.model.manifest import Manifest, Window
 from tests import ROOT
 
 TIMEOUT = 180
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT = {  # threads that spin while they wait would take the cores from the other tests
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -55,65 +56,21 @@ def python(*argv: str | Path, cwd: Path, stdin: str = "") -> Ended:
 PROFILE = ("-m", "stallscope", "profile", "--no-summary")
 
 
-def profiled(*argv: str | Path, cwd: Path, stdin: str = "", options: tuple[str, ...] = ()) -> Ended:
+def profiled(*argv: str | Path, cwd: Path, stdin: str = "", options: tuple[str, ...] = (), start=python) -> Ended:
     """Run ``stallscope profile`` on a script, from ``cwd``; its run folder is ``cwd/runs/…``."""
-    return python(*PROFILE, *options, *argv, cwd=cwd, stdin=stdin)
+    return start(*PROFILE, *options, *argv, cwd=cwd, stdin=stdin)
 
 
-def run_many(*scripts: Path, cwd: Path, flags: tuple[str, ...] = ()) -> Ended:
+def run_many(*scripts: Path, cwd: Path, flags: tuple[str, ...] = (), start=python) -> Ended:
     """Profile several scripts one after the other in one process, which imports torch once."""
-    out, logdir = cwd / "out.json", cwd / "runs"
-    root = ROOT
-    return python(*flags, "-m", "tests.profiling.many", out, logdir, *scripts, cwd=root)
+    return start(*flags, "-m", "tests.scripts.many", cwd / "out.json", cwd / "runs", *scripts, cwd=ROOT)
 
 
-def many(*scripts: Path, cwd: Path) -> dict[str, dict]:
+def many(*scripts: Path, cwd: Path, start=python) -> dict[str, dict]:
     """The outcomes of ``run_many`` by the scripts' names."""
-    done = run_many(*scripts, cwd=cwd)
+    done = run_many(*scripts, cwd=cwd, start=start)
     assert done.code == 0, done.err
     return json.loads((cwd / "out.json").read_text(encoding="utf-8"))
-
-
-def manifest(folder: Path) -> Manifest:
-    """The manifest in a run folder."""
-    return msgspec.json.decode((folder / "stallscope.json").read_bytes(), type=Manifest)
-
-
-def events(path: Path) -> list[dict]:
-    """The events of a trace, compressed by now or not."""
-    text = path.read_bytes()
-    return json.loads(gzip.decompress(text) if path.suffix == ".gz" else text)["traceEvents"]
-
-
-def window(found: Manifest, kind: str, round_name: str) -> Window | None:
-    """The window of a kind and round; None if it was not recorded."""
-    return next((each for each in found.windows if (each.kind, each.round) == (kind, round_name)), None)
-
-
-def timing_trace(folder: Path, round_name: str = "full") -> list[dict]:
-    """The events of the timing trace of a round."""
-    timing = window(manifest(folder), "timing", round_name)
-    assert timing is not None
-    assert timing.trace is not None
-    return events(folder / timing.trace)
-
-
-def steps_in(trace: list[dict]) -> list[dict]:
-    """The ProfilerStep ranges of the host, in order."""
-    found = [event for event in trace if event.get("name", "").startswith("ProfilerStep#")]
-    return sorted((event for event in found if event.get("cat") == "user_annotation"), key=lambda event: event["ts"])
-
-
-def inside(trace: list[dict], step: dict, name: str) -> int:
-    """How many complete events of a name (or beginning with it, if it ends in #) start inside a step."""
-    end = step["ts"] + step["dur"]
-    return sum(
-        1
-        for event in trace
-        if event.get("ph") == "X"
-        and step["ts"] <= event["ts"] < end
-        and (event["name"] == name or (name.endswith("#") and event["name"].startswith(name)))
-    )
 
 
 TRAINING = """

@@ -1,4 +1,4 @@
-"""``python -m tests.profiling.many OUT LOGDIR SCRIPT…``: profile scripts in one process, outcomes as JSON."""
+"""``python -m tests.scripts.many OUT LOGDIR SCRIPT…``: profile scripts in one process, outcomes as JSON."""
 
 import json
 import sys
