@@ -85,37 +85,37 @@ WAYS = {
     """,
 }
 ENTRIES = {  # what is broken: by which way of training it is reached
-    "hooks Hooks.module_called": "loop",
-    "hooks Hooks.module_left": "loop",
-    "hooks Hooks.optimizer_starts": "loop",
-    "hooks Hooks.optimizer_ends": "loop",
-    "hooks Hooks.fetch": "fetches",
-    "hooks Hooks.steps_seen": "scaler",
-    "hooks Hooks.scaler_stepped": "scaler",
-    "hooks Hooks.scaler_updated": "scaler",
-    "short_ways Counting.stepped": "loop",
-    "short_ways Strides.called": "loop",
-    "short_ways Strides.stepped": "loop",
-    "short_ways Strides.fetched": "fetches",
-    "capture Capture.boundary": "loop",
-    "recorder TorchRecorder.lose": "profiler",
-    "capture Capture.pause": "profiler",
-    "capture Capture.recording": "idle profiler",
-    "capture Capture.thread_ends": "thread",
-    "export RunFolder.new_trace": "loop",
-    "export RunFolder.finished": "loop",
-    "recorder TorchRecorder.export": "loop",
-    "function_mode _Disguises.caller": "loop",
-    "function_mode _Disguises.of": "loop",
-    "callsites CallSites.number": "loop",
-    "marks Marks._install": "loop",
-    "module_ranges ModuleRanges.called": "loop",
-    "optimizer_ranges OptimizerRanges._starts": "loop",
+    "watch.hooks Hooks.module_called": "loop",
+    "watch.hooks Hooks.module_left": "loop",
+    "watch.hooks Hooks.optimizer_starts": "loop",
+    "watch.hooks Hooks.optimizer_ends": "loop",
+    "watch.hooks Hooks.fetch": "fetches",
+    "watch.hooks Hooks.steps_seen": "scaler",
+    "watch.hooks Hooks.scaler_stepped": "scaler",
+    "watch.hooks Hooks.scaler_updated": "scaler",
+    "watch.short_ways Counting.stepped": "loop",
+    "watch.short_ways Strides.called": "loop",
+    "watch.short_ways Strides.stepped": "loop",
+    "watch.short_ways Strides.fetched": "fetches",
+    "record.capture Capture.boundary": "loop",
+    "record.recorder TorchRecorder.lose": "profiler",
+    "record.capture Capture.pause": "profiler",
+    "record.capture Capture.recording": "idle profiler",
+    "record.capture Capture.thread_ends": "thread",
+    "folder.export RunFolder.new_trace": "loop",
+    "folder.export RunFolder.finished": "loop",
+    "record.recorder TorchRecorder.export": "loop",
+    "mark.function_mode _Disguises.caller": "loop",
+    "mark.function_mode _Disguises.of": "loop",
+    "mark.callsites CallSites.number": "loop",
+    "mark.marks Marks._install": "loop",
+    "mark.module_ranges ModuleRanges.called": "loop",
+    "mark.optimizer_ranges OptimizerRanges._starts": "loop",
 }
 AT_IMPORT = {  # what is handed over when torch is imported: each in a process of its own, which imports it afterwards
-    "capture Capture.session_starts": "profiler",
-    "capture Capture.session_ends": "profiler",
-    "thread_end ThreadEnds.watch": "thread",
+    "record.capture Capture.session_starts": "profiler",
+    "record.capture Capture.session_ends": "profiler",
+    "watch.thread_end ThreadEnds.watch": "thread",
 }
 PLAIN = """
     import runpy, sys
@@ -162,7 +162,7 @@ def test_a_bug_of_ours_is_switched_off_and_said_once(run, entry):
 
 def test_marks_that_could_not_be_put_in_are_not_claimed(run):
     """The windows of the run whose marks failed when they were put in say that they have none."""
-    found = manifest(Path(run[0]["marks_marks__install"]["folder"]))
+    found = manifest(Path(run[0]["mark_marks_marks__install"]["folder"]))
     assert {tuple(each.detail) for each in found.windows if each.kind == "attribution"} == {("shapes",)}
 
 
