@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from stallscope.analysis.columns import intervals
@@ -98,6 +99,26 @@ class Parts(msgspec.Struct, frozen=True):
     copies: Ints  # that block
 
 
+class Calls(msgspec.Struct, frozen=True):
+    """The outermost calls of all threads, c of them, in order; times are places on the line."""
+
+    began: Ints  # (c,)
+    start: Ints  # (c,) when the one before has ended, and an upload is staged
+    end: Ints  # (c,)
+    row: Ints  # (c,) event row
+    kind: Ints  # (c,)
+    rows: Ints  # (n,) event rows of all calls, ascending …
+    holder: Ints  # (n,) … and which of the c is or holds each
+
+
+class HandOffs(msgspec.Struct, frozen=True):
+    """Waits for another thread, w of them; times are places on the line."""
+
+    start: Ints  # (w,)
+    end: Ints  # (w,)
+    ended: Ints  # (w,) the other thread's work, on its part of the line
+
+
 def find_host(trace: Trace, window: Window, parts: Parts, device: Device) -> Host | None:
     """The host nodes; None where the window holds no call, or its threads are too many to number."""
     calls = trace.events.rows(*CALLS)
@@ -109,12 +130,11 @@ def find_host(trace: Trace, window: Window, parts: Parts, device: Device) -> Hos
         return None
     line = Line(threads, window.start, window.length)
     main = _main(trace, line, steps, parts.launches if len(parts.launches) else calls)
-    start, end, row, call_node = _outermost(trace, line, calls, device)
-    waits = _waits(trace, window, line, calls, main)
+    waits = _hand_offs(trace, window, line, calls, main)
     tags = _ranges(trace, line, parts)
-    cuts = [each.starts for each in tags.values()] + [each.ends for each in tags.values()]
     bounds = line.place(np.full(window.count, main), np.append(window.step_starts[1:], window.step_ends[-1:]))
-    return _assemble(line, main, (start, end, row), call_node, calls, waits, [*cuts, bounds], tags, trace, parts)
+    cuts = [bounds, waits.ended, *(each.starts for each in tags.values()), *(each.ends for each in tags.values())]
+    return _assemble(line, main, _outermost(trace, line, calls, device, parts), waits, tags, np.concatenate(cuts))
 
 
 def _step_rows(trace: Trace) -> Ints:
@@ -127,8 +147,8 @@ def _main(trace: Trace, line: Line, steps: Ints, launches: Ints) -> int:
     return int(np.bincount(thread[known]).argmax()) if known.any() else 0
 
 
-def _outermost(trace: Trace, line: Line, calls: Ints, device: Device) -> tuple[Ints, Ints, Ints, Ints]:
-    """(start, end, event row) of the outermost calls in order on the line; for each of ``calls`` which of these."""
+def _outermost(trace: Trace, line: Line, calls: Ints, device: Device, parts: Parts) -> Calls:
+    """The calls that no other holds; of one that begins in another the part after that one."""
     thread, _ = line.number(trace, calls)
     start, end = line.place(thread, trace.events.ts_ns[calls]), line.place(thread, trace.events.end_ns[calls])
     order = np.lexsort((calls, -end, start))
@@ -136,13 +156,13 @@ def _outermost(trace: Trace, line: Line, calls: Ints, device: Device) -> tuple[I
     reach = np.maximum.accumulate(end)
     before = np.concatenate(([-1], reach[:-1]))
     outer = end > before
-    node = np.empty(len(calls), dtype=np.int64)
-    node[order] = np.cumsum(outer) - 1
-    start, end, rows = np.maximum(start, before)[outer], end[outer], rows[outer]
+    holder = np.empty(len(calls), dtype=np.int64)
+    holder[order] = np.cumsum(outer) - 1
+    began, start, end, rows = start[outer], np.maximum(start, before)[outer], end[outer], rows[outer]
     staged = np.flatnonzero(device.staging)
-    chosen = node[np.searchsorted(calls, device.call[staged])]
+    chosen = holder[np.searchsorted(calls, device.call[staged])]
     start[chosen] = np.minimum(start[chosen] + device.staging[staged], end[chosen])
-    return start, end, rows, node
+    return Calls(began, start, end, rows, _kinds(rows, parts), calls, holder)
 
 
 def _ranges(trace: Trace, line: Line, parts: Parts) -> dict[Tag, Intervals]:
@@ -160,8 +180,8 @@ def _ranges(trace: Trace, line: Line, parts: Parts) -> dict[Tag, Intervals]:
     }
 
 
-def _waits(trace: Trace, window: Window, line: Line, calls: Ints, main: int) -> tuple[Ints, Ints, Ints]:
-    """(start, end, end of the other thread's work) of the hand-offs: the first two on the waiting thread's line."""
+def _hand_offs(trace: Trace, window: Window, line: Line, calls: Ints, main: int) -> HandOffs:
+    """The waits of the main thread, and of those that make most calls, for each other."""
     none = np.zeros(0, dtype=np.int64)
     ranges = rows_named(trace, trace.events.rows(Category.ANNOTATION), lambda n: is_dataloader(n) or _is_optimizer(n))
     operators = np.concatenate((trace.events.rows(Category.CPU_OP), ranges))
@@ -171,7 +191,7 @@ def _waits(trace: Trace, window: Window, line: Line, calls: Ints, main: int) -> 
     busiest = np.argsort(-np.bincount(thread, minlength=len(line.threads)), kind="stable")[:MOST_THREADS]
     chosen = sorted({main, *busiest.tolist()})
     if len(chosen) < 2:  # noqa: PLR2004 - a hand-off needs two
-        return none, none, none
+        return HandOffs(none, none, none)
     rows = np.concatenate((operators, calls))
     by_thread = dict(grouped(trace.events.thread[rows]))
     busy = {}
@@ -179,8 +199,8 @@ def _waits(trace: Trace, window: Window, line: Line, calls: Ints, main: int) -> 
         mine = rows[by_thread.get(int(line.threads[each]), none)]
         busy[each] = _window_cover(trace, window, mine)
     steps = np.append(window.step_starts, window.step_ends) - window.start
-    found = [_waits_of(each, busy, line, main, steps if each == main else none) for each in chosen]
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))  # type: ignore[return-value]
+    waits = [_waits_of(each, busy, line, main, steps if each == main else none) for each in chosen]
+    return HandOffs(*(np.concatenate(column) for column in zip(*map(astuple, waits), strict=True)))
 
 
 def _window_cover(trace: Trace, window: Window, rows: Ints) -> Intervals:
@@ -189,7 +209,7 @@ def _window_cover(trace: Trace, window: Window, rows: Ints) -> Intervals:
     return Intervals(held.starts - window.start, held.ends - window.start)
 
 
-def _waits_of(thread: int, busy: dict[int, Intervals], line: Line, main: int, steps: Ints) -> tuple[Ints, Ints, Ints]:
+def _waits_of(thread: int, busy: dict[int, Intervals], line: Line, main: int, steps: Ints) -> HandOffs:
     """The waits of one thread for any of the others."""
     gaps = intervals.gaps(busy[thread], 0, line.length)
     long = gaps.ends - gaps.starts >= SHORTEST_WAIT_NS
@@ -210,44 +230,30 @@ def _waits_of(thread: int, busy: dict[int, Intervals], line: Line, main: int, st
         hands &= ends < line.length  # the last gap is ended by nothing
         ended[hands], by[hands] = at[hands], other
     chosen = by >= 0
-    offset = thread * (line.length + 1)
-    return offset + starts[chosen], offset + ended[chosen], by[chosen] * (line.length + 1) + ended[chosen]
+    here, there = thread * (line.length + 1), by[chosen] * (line.length + 1)
+    return HandOffs(here + starts[chosen], here + ended[chosen], there + ended[chosen])
 
 
-def _assemble(
-    line: Line,
-    main: int,
-    fixed: tuple[Ints, Ints, Ints],
-    call_node: Ints,
-    calls: Ints,
-    waits: tuple[Ints, Ints, Ints],
-    cuts: list[Ints],
-    tags: dict[Tag, Intervals],
-    trace: Trace,
-    parts: Parts,
-) -> Host:
+def _assemble(line: Line, main: int, calls: Calls, waits: HandOffs, tags: dict[Tag, Intervals], cuts: Ints) -> Host:
     """Calls and waits in order, and the segments between them."""
-    start, end = np.concatenate((fixed[0], waits[0])), np.concatenate((fixed[1], waits[1]))
-    number = np.concatenate((np.arange(len(fixed[0])), np.full(len(waits[0]), -1)))
+    start, end = np.concatenate((calls.start, waits.start)), np.concatenate((calls.end, waits.end))
     order = np.lexsort((end, start))
-    s, e = _segments(line, start[order], end[order], np.concatenate([*cuts, waits[2]]))
-    kind = np.concatenate((_kinds(fixed[2], parts), np.full(len(waits[0]), Kind.WAIT), np.full(len(s), Kind.SEGMENT)))
-    start, end = np.concatenate((start, s)), np.concatenate((end, e))
-    number = np.concatenate((number, np.full(len(s), -1)))
-    row = np.concatenate((fixed[2], np.full(len(waits[0]) + len(s), -1)))
+    free = _segments(line, start[order], end[order], cuts)
+    start, end = np.concatenate((start, free.starts)), np.concatenate((end, free.ends))
+    kind = np.repeat((Kind.WAIT, Kind.SEGMENT), (len(waits.start), len(free)))
+    kind = np.concatenate((calls.kind, kind))
+    row = np.concatenate((calls.row, np.full(len(start) - len(calls.row), -1)))
     order = np.lexsort((np.arange(len(start)), end, start))
-    start, end, kind, row, number = start[order], end[order], kind[order], row[order], number[order]
-    place = np.empty(len(fixed[0]), dtype=np.int64)
-    place[number[number >= 0]] = np.flatnonzero(number >= 0)
+    start, end, kind, row = start[order], end[order], kind[order], row[order]
+    node = np.empty(len(order), dtype=np.int64)
+    node[order] = np.arange(len(order))
     handed = np.full(len(start), -1, dtype=np.int64)
-    handed[kind == Kind.WAIT] = _ending_at(start, end, waits[2][np.argsort(waits[0], kind="stable")])
-    return Host(
-        line, main, start, end, kind.astype(np.uint8), _tag(start, end, kind, tags, fixed, line, trace), row, handed,
-        calls, place[call_node],
-    )  # fmt: skip
+    handed[node[len(calls.row) :][: len(waits.start)]] = _ending_at(start, end, waits.ended)
+    tag = _tag(start, end, kind, tags, calls)
+    return Host(line, main, start, end, kind.astype(np.uint8), tag, row, handed, calls.rows, node[calls.holder])
 
 
-def _segments(line: Line, start: Ints, end: Ints, cuts: Ints) -> tuple[Ints, Ints]:
+def _segments(line: Line, start: Ints, end: Ints, cuts: Ints) -> Intervals:
     """What the ordered (start, end) leave free of every thread's window, cut at ``cuts``."""
     threads = np.arange(len(line.threads))
     origin = threads * (line.length + 1)
@@ -256,12 +262,12 @@ def _segments(line: Line, start: Ints, end: Ints, cuts: Ints) -> tuple[Ints, Int
     real = closes > opens
     opens, closes = opens[real], closes[real]
     if not len(opens):
-        return opens, closes
+        return Intervals(opens, closes)
     cuts = np.unique(cuts)
     place = np.maximum(np.searchsorted(opens, cuts, side="right") - 1, 0)
     cuts = cuts[(cuts > opens[place]) & (cuts < closes[place])]
     starts = np.sort(np.concatenate((opens, cuts)))
-    return starts, np.sort(np.concatenate((closes, cuts)))
+    return Intervals(starts, np.sort(np.concatenate((closes, cuts))))
 
 
 def _kinds(rows: Ints, parts: Parts) -> Ints:
@@ -272,18 +278,13 @@ def _kinds(rows: Ints, parts: Parts) -> Ints:
     return kind
 
 
-def _tag(
-    start: Ints, end: Ints, kind: Ints, tags: dict[Tag, Intervals], fixed: tuple[Ints, Ints, Ints], line: Line,
-    trace: Trace,
-) -> Small:  # fmt: skip
+def _tag(start: Ints, end: Ints, kind: Ints, tags: dict[Tag, Intervals], calls: Calls) -> Small:
     """The strongest tag that holds at each node."""
     middle, found = (start + end) // 2, np.full(len(start), Tag.NONE, dtype=np.uint8)
     for tag, held in reversed(tags.items()):
         found[intervals.covers(held, middle)] = tag
-    thread, _ = line.number(trace, fixed[2])
-    began = line.place(thread, trace.events.ts_ns[fixed[2]])
-    staged = np.isin(end, fixed[0][began < fixed[0]]) & (kind == Kind.SEGMENT)
-    staged &= np.isin(start, began[began < fixed[0]])
+    later = calls.began < calls.start
+    staged = np.isin(end, calls.start[later]) & (kind == Kind.SEGMENT) & np.isin(start, calls.began[later])
     found[staged & (found == Tag.NONE)] = Tag.STAGING
     return found
 
