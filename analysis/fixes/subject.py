@@ -108,11 +108,6 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
         return self.kernels & named(self.stages.trace, self.graph.row, lambda name: _PRODUCTS.search(name) is not None)
 
     @cached_property
-    def calls_of(self) -> Ints:
-        """Of each device node the call that started it; rows of nodes that nothing started are left out."""
-        return np.unique(self.launcher[self.launcher >= 0])
-
-    @cached_property
     def communicates(self) -> bool:
         """Whether collectives run."""
         return bool((self.graph.work == Work.COMMUNICATION).any())

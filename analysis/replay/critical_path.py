@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -64,6 +64,15 @@ def tiles(path: tuple[Stretch, ...]) -> bool:
     return all(a.end_ns == b.start_ns for a, b in pairwise(path))
 
 
+class _Move(NamedTuple):
+    """A step back on the path: to the end or the start of ``node``, since when the stretch lasted, and what it was."""
+
+    node: int
+    since_ns: int
+    link: Link | None
+    at_end: bool = True
+
+
 class _Walk:
     """A graph, with what held each of its nodes back in its replay."""
 
@@ -97,33 +106,32 @@ class _Walk:
         time = int(graph.end_ns[node])
         while True:
             waits = at_end and self._held[node] and not self._device[node]  # a call that waits returns late
-            found = self._over_edge(node) if waits else self._own(node, at_end=at_end)
-            if found is None:
+            move = self._over_edge(node) if waits else self._own(node, at_end=at_end)
+            if move is None:
                 return
-            following, following_end, since, link = found
-            if since < time:
-                yield since, time, node, link
-                time = since
-            node, at_end = following, following_end
+            if move.since_ns < time:
+                yield move.since_ns, time, node, move.link
+                time = move.since_ns
+            node, at_end = move.node, move.at_end
 
-    def _own(self, node: int, *, at_end: bool) -> tuple[int, bool, int, Link | None] | None:
-        """From a node's end to its start, or from its start to what it follows: (node, at its end, since, link)."""
+    def _own(self, node: int, *, at_end: bool) -> _Move | None:
+        """From a node's end to its start, or from its start to what it follows; None: nothing held it."""
         graph = self._graph
         if at_end:
-            return node, False, int(graph.start_ns[node]), None
+            return _Move(node, int(graph.start_ns[node]), None, at_end=False)
         if not self._device[node]:
-            return None if self._first[node] else (node - 1, True, int(graph.start_ns[node]), None)
+            return None if self._first[node] else _Move(node - 1, int(graph.start_ns[node]), None)
         if self._released[node]:
             return None
         if self._held[node]:
             return self._over_edge(node)
-        return None if self._first[node] else (node - 1, True, int(graph.end_ns[node - 1]), Link.STREAM)
+        return None if self._first[node] else _Move(node - 1, int(graph.end_ns[node - 1]), Link.STREAM)
 
-    def _over_edge(self, node: int) -> tuple[int, bool, int, Link | None]:
+    def _over_edge(self, node: int) -> _Move:
         edges, edge = self._graph.edges, int(self._edge[node])
         source, from_end = int(edges.source[edge]), bool(edges.from_end[edge])
         since = (self._graph.end_ns if from_end else self._graph.start_ns)[source]
-        return source, from_end, int(since), Link(int(edges.link[edge]))
+        return _Move(source, int(since), Link(int(edges.link[edge])), from_end)
 
 
 def _name(stages: Stages, graph: Graph, node: int, link: Link | None) -> str:

@@ -40,13 +40,27 @@ class Queue:
     blocked_ns: Ints  # beyond what a launch takes, shape of ``blocked_calls``
 
 
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Launches on their way through the queue, n of them, in launch order; times in ns."""
+
+    entered: Ints  # (n,)
+    started: Ints  # (n,) when the work left the queue
+    call: Ints  # (n,) event row, -1: not in the trace
+    stream: Ints  # (n,) as ``stream_numbers`` numbers them
+
+    def of(self, chosen: Ints) -> Passes:
+        """Those of the launches, in this order."""
+        return Passes(self.entered[chosen], self.started[chosen], self.call[chosen], self.stream[chosen])
+
+
 def find_queue(trace: Trace, window: Window, launches: Launches) -> Queue:
     """Depth over time and the launches that waited for room."""
-    entered, started, call, stream = _passes(trace, launches)
-    blocked, beyond, depth = _blocked(trace, entered, started, call, stream)
-    if not len(started):
+    passes = _passes(trace, launches)
+    blocked, beyond, depth = _blocked(trace, passes)
+    if not len(passes.started):
         return Queue(None, None, np.zeros(window.count, dtype=np.int64), None, blocked, beyond)
-    entered, started = np.sort(entered), np.sort(started)
+    entered, started = np.sort(passes.entered), np.sort(passes.started)
     at_ends = np.searchsorted(entered, window.step_ends, side="right") - np.searchsorted(
         started, window.step_ends, side="right"
     )
@@ -56,17 +70,15 @@ def find_queue(trace: Trace, window: Window, launches: Launches) -> Queue:
 
 def depth_over_time(trace: Trace, launches: Launches) -> tuple[Ints, Ints]:
     """(times in ns, ascending, the depth from each of them to the next) of all streams together."""
-    entered, started, _, _ = _passes(trace, launches)
-    times, at = np.unique(np.concatenate((entered, started)), return_inverse=True)
-    change = np.bincount(at.reshape(-1), np.concatenate((np.ones(len(entered)), -np.ones(len(started)))), len(times))
+    passes = _passes(trace, launches)
+    times, at = np.unique(np.concatenate((passes.entered, passes.started)), return_inverse=True)
+    ways = np.repeat((1.0, -1.0), len(passes.call))
+    change = np.bincount(at.reshape(-1), ways, len(times))
     return times, np.cumsum(change).astype(np.int64)
 
 
-def _passes(trace: Trace, launches: Launches) -> tuple[Ints, Ints, Ints, Ints]:
-    """(entered the queue, left it, event row of the call or -1, stream) of each launch, in launch order.
-
-    A graph launch is one launch: it leaves the queue when its first row starts.
-    """
+def _passes(trace: Trace, launches: Launches) -> Passes:
+    """All launches. A graph launch is one: it leaves the queue when its first row starts."""
     calls = launches.work_call
     paired = np.flatnonzero(calls >= 0)
     _, first = np.unique(calls[paired], return_index=True)  # work rows ascend in time
@@ -77,7 +89,7 @@ def _passes(trace: Trace, launches: Launches) -> tuple[Ints, Ints, Ints, Ints]:
     early = (call < 0) & (starts < _first_paired(starts, call, stream))
     entered[early] = int(trace.events.ts_ns[0]) - 1 if len(trace.events) else 0
     order = np.argsort(np.where(call >= 0, call, -1), kind="stable")
-    return entered[order], starts[order], call[order], stream[order]
+    return Passes(entered, starts, call, stream).of(order)
 
 
 def _first_paired(starts: Ints, call: Ints, stream: Ints) -> Ints:
@@ -102,11 +114,11 @@ def _over_time(entered: Ints, started: Ints, window: Window) -> tuple[int, float
     return int(depth[lasted > 0].max()), float(depth[by_depth][min(int(half), len(depth) - 1)])
 
 
-def _blocked(trace: Trace, entered: Ints, started: Ints, call: Ints, stream: Ints) -> tuple[Ints, Ints, int | None]:
+def _blocked(trace: Trace, passes: Passes) -> tuple[Ints, Ints, int | None]:
     """(calls that waited for room, for how long, how many launches the queue held)."""
     found, beyond, depth = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], None
-    for _, mine in grouped(stream):
-        full = _full(trace, entered[mine], started[mine], call[mine])
+    for _, mine in grouped(passes.stream):
+        full = _full(trace, passes.of(mine))
         if full is not None:
             found.append(full[0])
             beyond.append(full[1])
@@ -116,9 +128,10 @@ def _blocked(trace: Trace, entered: Ints, started: Ints, call: Ints, stream: Int
     return rows[order], ns[order], depth
 
 
-def _full(trace: Trace, entered: Ints, started: Ints, call: Ints) -> tuple[Ints, Ints, int] | None:
+def _full(trace: Trace, passes: Passes) -> tuple[Ints, Ints, int] | None:
     """The same for one stream; None where its queue was never full. Launches in order, one start after the other."""
-    pending = np.arange(1, len(call) + 1) - np.searchsorted(np.sort(started), entered, side="right")
+    call = passes.call
+    pending = np.arange(1, len(call) + 1) - np.searchsorted(np.sort(passes.started), passes.entered, side="right")
     known: Bools = call >= 0
     top = int(pending[known].max()) if known.any() else 0
     near, below = known & (pending >= NEAR * top), known & (pending < BELOW * top)

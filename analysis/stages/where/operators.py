@@ -56,20 +56,6 @@ class Operators:
     unattributed_ns: int  # device time whose call is unknown or lies in no operator
     unattributed_launches: int  # launches in no operator
 
-    def user_operator(self, row: int) -> str | None:
-        """The operator as the user wrote it: the outermost around ``row`` of the innermost's library.
-
-        ``aten::item`` for a wait in ``aten::item > aten::_local_scalar_dense``, however deep in autograd it is.
-        """
-        row = int(self.parent[row])
-        if row < 0:
-            return None
-        name = self.trace.name_of(row)
-        library = name.partition("::")[0] + "::"
-        while (row := int(self.parent[row])) >= 0 and self.trace.name_of(row).startswith(library):
-            name = self.trace.name_of(row)
-        return name
-
     def sums_up(self, window: Window, launches: Launches) -> bool:
         """Whether device time and launches of all operators, and of none, are those of the window."""
         device_ns = sum(o.device_ns for o in self.totals) + self.unattributed_ns
@@ -88,9 +74,9 @@ class Operators:
 
 def find_operators(trace: Trace, window: Window, launches: Launches) -> Operators:
     """Nest operators and calls; total host time, device time and launches by operator name."""
-    rows, parent, self_ns, outermost = _nest(trace, window)
-    totals, *outside = _totals(trace, window, launches, rows, parent, self_ns, outermost)
-    return Operators(trace, rows, parent, self_ns, totals, *outside)
+    nested = _nest(trace, window)
+    totals, *outside = _totals(trace, window, launches, nested)
+    return Operators(trace, nested.rows, nested.parent, nested.self_ns, totals, *outside)
 
 
 def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
@@ -109,11 +95,18 @@ def find_kernels(trace: Trace, window: Window) -> tuple[KernelTotals, ...]:
     return tuple(sorted(found, key=lambda k: (-k.ns, k.name)))
 
 
-def _nest(trace: Trace, window: Window) -> tuple[Ints, Ints, Ints, Bools]:
-    """(operator rows by thread, parent of every event, self time of each operator, whether it is its name's outermost).
+@dataclass(frozen=True, slots=True)
+class _Nested:
+    """The first three columns of ``Operators``, and which operators lie in no other of their name."""
 
-    A call has a parent and is none: only operators nest.
-    """
+    rows: Ints
+    parent: Ints
+    self_ns: Ints
+    outermost: Bools  # (o,)
+
+
+def _nest(trace: Trace, window: Window) -> _Nested:
+    """Nest them by thread; a call has a parent and is none: only operators nest."""
     events = trace.events
     rows = events.rows(Category.CPU_OP, *CALLS)
     rows = rows[np.argsort(events.thread[rows], kind="stable")]
@@ -125,13 +118,15 @@ def _nest(trace: Trace, window: Window) -> tuple[Ints, Ints, Ints, Bools]:
     place = np.cumsum(is_operator) - 1
     among = np.where(inner >= 0, place[inner], -1)[is_operator]
     found = nesting.forest(events.ts_ns[operators], events.end_ns[operators], among)
-    return operators, parent, found.self_ns(window.start, window.end), found.outermost(events.name[operators])
+    self_ns, outermost = found.self_ns(window.start, window.end), found.outermost(events.name[operators])
+    return _Nested(operators, parent, self_ns, outermost)
 
 
 def _totals(
-    trace: Trace, window: Window, launches: Launches, rows: Ints, parent: Ints, self_ns: Ints, outermost: Bools
+    trace: Trace, window: Window, launches: Launches, nested: _Nested
 ) -> tuple[tuple[OperatorTotals, ...], int, int]:
     """Totals by operator name; the device time and the launches that belong to none."""
+    rows, parent = nested.rows, nested.parent
     names, group = numbered(trace.events.name[rows])
     inside, ns = window.holds(trace.events.ts_ns[rows]), window.durations(trace, rows)
     place = np.full(len(trace.events) + 1, -1, dtype=np.int64)
@@ -141,12 +136,12 @@ def _totals(
     launch_row = parent[launches.calls]
     work_group, launch_group, size = place[work_row], place[launch_row], len(names)
     is_outermost = np.zeros(len(trace.events), dtype=np.bool_)
-    is_outermost[rows[outermost]] = True
+    is_outermost[rows[nested.outermost]] = True
     one_each = np.ones(len(launch_row), dtype=np.int64)
     columns = (
         sums(group, inside, size),
-        sums(group, np.where(outermost, ns, 0), size),
-        sums(group, self_ns, size),
+        sums(group, np.where(nested.outermost, ns, 0), size),
+        sums(group, nested.self_ns, size),
         sums(work_group[work_group >= 0], device_ns[work_group >= 0], size),
         sums(launch_group[launch_group >= 0], one_each[launch_group >= 0], size),
         sums_around(parent, is_outermost, place, work_row, device_ns, size),
