@@ -29,7 +29,7 @@ def test_several_summaries_are_listed():
     """Two ranks: one document with both."""
     summary = summarize(three_steps().trace())
     document = json.loads(as_json.to_json([summary, summary]))
-    assert document["schema"] == "stallscope.commands.summary/1"
+    assert document["schema"] == "stallscope.summaries/1"
     assert [each["schema"] for each in document["summaries"]] == ["stallscope.summary/1"] * 2
 
 
