@@ -1,37 +1,30 @@
-"""All stages in order: a Trace (and what `profile` wrote down beside it) in, the JSON contract out."""
+"""From the stages to the JSON contract: first what follows from the stages, the rows of the contract last."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
-from stallscope.analysis.answer.verdict import DOUBT, REFUSE, judge
-from stallscope.analysis.causes.facts import find_facts, find_loader_workers
+from stallscope.analysis.answer.verdict import judge
+from stallscope.analysis.causes.facts import Facts, find_facts
 from stallscope.analysis.causes.findings import find_findings
-from stallscope.analysis.contract import summary as contract
-from stallscope.analysis.fill import attribution_rows, ledger_rows, step_rows, sync_rows
-from stallscope.analysis.fill.attribution_health import attribution_issues, attribution_of
-from stallscope.analysis.fill.memory import find_memory
-from stallscope.analysis.fill.run_facts import (
-    find_machine,
-    find_periodic_work,
-    find_run_findings,
-    find_trace_info,
-    find_unprofiled,
-    wall_times,
-)
+from stallscope.analysis.contract.rows import CostFinding
+from stallscope.analysis.contract.summary import Health, IssueInfo, Summary, Verdict
+from stallscope.analysis.fill import ledger, places, run
+from stallscope.analysis.fill import steps as fill_step
+from stallscope.analysis.fill.memory import fill_memory
+from stallscope.analysis.fill.scaled import fill_scaled
+from stallscope.analysis.fill.sync_sites import fill_sync_sites
 from stallscope.analysis.fixes.names import Wanted
-from stallscope.analysis.forecast.forecasting import LARGE, MOST_FORECAST, MOST_REPLAYED, find_forecast, is_large
-from stallscope.analysis.forecast.scaling import scale
-from stallscope.analysis.forecast.whatif import refusal
-from stallscope.analysis.replay.counterfactual import find_replayed
-from stallscope.analysis.stages.doubts import find_doubts
+from stallscope.analysis.forecast.asked import Asked
+from stallscope.analysis.forecast.forecasting import find_forecast, replay_once
+from stallscope.analysis.forecast.whatif import Forecast
+from stallscope.analysis.stages.issues import find_issues
 from stallscope.analysis.stages.stages import Stages, analyse
-from stallscope.analysis.stages.where.launches import launch_issues
-from stallscope.analysis.units import percent
-from stallscope.traces.model.issues import Severity, TraceIssue, grade
+from stallscope.analysis.stages.step_times import StepTimes, find_step_times
+from stallscope.traces.model.issues import TraceIssue, grade
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Trace
 
@@ -44,123 +37,96 @@ def summarize(
     peers: bool = False,
     fixes: Sequence[Wanted] | None = None,
     bounded: bool = False,
-) -> contract.Summary:
+) -> Summary:
     """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks.
 
     ``attribution`` is another trace of the same loop, with the marks to which the manifest has the tables: it adds
     lines of the script and names of modules. ``peers`` adds the figures as other tools define them; ``fixes``: forecast
     these only. ``bounded``: a trace of others that is large is not replayed, or gets no forecasts, which take long.
     """
-    summary = summary_of(analyse(trace, manifest, attribution), manifest, fixes, bounded=bounded)
-    if not peers:
+    asked = Asked(peers=peers, fixes=None if fixes is None else tuple(fixes), bounded=bounded)
+    return summary_of(analyse(trace, manifest, attribution), manifest, asked)
+
+
+def summary_of(stages: Stages, manifest: Manifest | None = None, asked: Asked = Asked()) -> Summary:
+    """The summary of what ``analyse`` found, for those who show the stages beside it; see ``summarize``."""
+    summary = _filled(stages, manifest, _find(stages, manifest, asked))
+    if not asked.peers:
         return summary
     from stallscope.analysis.peers.peers import find_peers  # noqa: PLC0415 - rarely asked for, and large
 
-    return msgspec.structs.replace(summary, peers=find_peers(trace, summary))
+    return msgspec.structs.replace(summary, peers=find_peers(stages.trace, summary))
 
 
-def summary_of(
-    stages: Stages,
-    manifest: Manifest | None = None,
-    fixes: Sequence[Wanted] | None = None,
-    *,
-    bounded: bool = False,
-) -> contract.Summary:
-    """The summary of what ``analyse`` found, for those who show the stages beside it; see ``summarize``."""
-    trace, health = stages.trace, _health(stages)
-    steps = _steps(stages, manifest)
-    per_step, breakdown = step_rows.per_step(stages), step_rows.breakdown(stages)
-    idle = ledger_rows.idle_causes(stages, stages.idle)
-    sites, rows = sync_rows.sync_sites(stages), ledger_rows.memcpy(stages)
-    machine = find_machine(trace, manifest)
-    facts = find_facts(
-        stages,
-        refused=health.grade == "refused",
-        per_step=per_step,
-        breakdown=breakdown,
-        sites=sites,
-        copies=rows,
-        machine=machine,
-    )
-    if trace.vendor == "cpu":
-        per_step = msgspec.structs.replace(per_step, operator_us=facts.operator_us)
-    batched = any(gpu.driver_model == "WDDM" for gpu in machine.gpus)
-    skipped = facts.refused or (bounded and is_large(trace, manifest, MOST_REPLAYED))
-    replayed = None if skipped else find_replayed(stages, inflation=steps.inflation, batched=batched)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What follows from the stages."""
+
+    issues: list[TraceIssue]
+    times: StepTimes
+    facts: Facts
+    verdict: Verdict
+    findings: list[CostFinding]
+    forecast: Forecast
+
+
+def _find(stages: Stages, manifest: Manifest | None, asked: Asked) -> _Found:
+    issues = find_issues(stages)
+    times = find_step_times(stages.window, stages.trace.path, manifest)
+    facts = find_facts(stages, manifest, refused=grade(issues) == "refused")
+    replayed = replay_once(stages, facts, times, manifest, asked)
     verdict = judge(facts, replayed)
-    if bounded and is_large(trace, manifest, MOST_FORECAST):
-        forecast, what_if = refusal([LARGE]), None
-    else:
-        forecast, what_if = find_forecast(stages, facts, steps, replayed, manifest, fixes)
-    return contract.Summary(
-        trace=find_trace_info(trace),
-        machine=machine,
-        health=health,
+    return _Found(
+        issues=issues,
+        times=times,
+        facts=facts,
+        verdict=verdict,
+        findings=find_findings(stages, facts, verdict.kind),
+        forecast=find_forecast(stages, facts, times, replayed, manifest, asked),
+    )
+
+
+def _filled(stages: Stages, manifest: Manifest | None, found: _Found) -> Summary:
+    """The contract's rows."""
+    trace, forecast = stages.trace, found.forecast
+    steps = run.fill_steps(stages.window, found.times, trace.path, manifest)
+    per_step, breakdown = fill_step.fill_per_step(stages, found.facts), fill_step.fill_breakdown(stages)
+    idle = ledger.fill_idle(stages)
+    return Summary(
+        trace=run.fill_trace_info(trace),
+        machine=run.fill_machine(trace, manifest),
+        health=_health(found.issues, stages.unexplained_share),
         steps=steps,
         per_step=per_step,
-        devices=[step_rows.device(stages, device) for device in stages.activity.devices] if stages.measured else [],
-        utilization=step_rows.utilization(stages),
-        memory=find_memory(trace, manifest),
+        devices=fill_step.fill_devices(stages),
+        utilization=fill_step.fill_utilization(stages),
+        memory=fill_memory(trace, manifest),
         breakdown_us=breakdown,
         idle_us=idle,
-        sync_sites=sites,
-        memcpy=rows,
-        operators=attribution_rows.operators(stages),
-        kernels=attribution_rows.kernels(stages),
-        modules=attribution_rows.modules(stages),
-        verdict=verdict,
-        what_if=what_if,
-        findings=find_run_findings(manifest),
-        launches=ledger_rows.launches(stages),
-        copy_sites=ledger_rows.copy_sites(stages),
-        call_sites=attribution_rows.call_sites(stages),
-        advice_findings=find_findings(stages, facts, verdict.kind),
-        attribution=attribution_of(stages),
-        scaled=scale(steps, per_step, breakdown, idle),
-        forecast=forecast,
-        loader_workers=find_loader_workers(trace),
+        sync_sites=fill_sync_sites(stages),
+        memcpy=ledger.fill_memcpy(stages),
+        operators=places.fill_operators(stages),
+        kernels=places.fill_kernels(stages),
+        modules=places.fill_modules(stages),
+        verdict=found.verdict,
+        what_if=forecast.what_if,
+        findings=run.fill_run_findings(manifest),
+        launches=ledger.fill_launches(stages),
+        copy_sites=ledger.fill_copy_sites(stages),
+        call_sites=places.fill_call_sites(stages),
+        advice_findings=found.findings,
+        attribution=places.fill_attribution(stages),
+        scaled=fill_scaled(steps, per_step, breakdown, idle, forecast.host_factor),
+        forecast=forecast.base,
+        loader_workers=found.facts.input.workers,
     )
 
 
-def _health(stages: Stages) -> contract.Health:
-    share = stages.unexplained_share
-    issues = [
-        *stages.trace.issues,
-        *stages.window.issues(),
-        *launch_issues(stages.trace, stages.launches),
-        *stages.linking.issues(),
-        *stages.losses.issues(stages.trace, stages.window),
-        *find_doubts(stages.trace, stages.launches, stages.operators),
-        *attribution_issues(stages),
-    ]
-    if share is not None and share > DOUBT:
-        severity = Severity.DATA_LOSS if share > REFUSE else Severity.NOTICE
-        advice = (
-            f"In {percent(share)} of the window the CPU waited while no recorded GPU work ran: kernels are missing "
-            "from the trace, or another process held the GPU."
+def _health(issues: list[TraceIssue], unexplained_share: float | None) -> Health:
+    rows = [
+        IssueInfo(
+            name=issue.name, severity=str(issue.severity), count=issue.count, advice=issue.advice, share=issue.share
         )
-        issues.append(TraceIssue("waits_without_gpu_work", severity, 1, advice))
-    found = [
-        contract.IssueInfo(name=i.name, severity=str(i.severity), count=i.count, advice=i.advice, share=i.share)
-        for i in issues
+        for issue in issues
     ]
-    return contract.Health(grade=grade(issues), issues=found, unexplained_share=share)
-
-
-def _steps(stages: Stages, manifest: Manifest | None) -> contract.Steps:
-    window = stages.window
-    evaluation, unprofiled = find_unprofiled(stages.trace.path, manifest)
-    counted = window.whole.copy()
-    counted[[position for position in evaluation if position < window.count]] = False
-    chosen = (counted if counted.any() else window.whole) if window.whole.any() else np.ones_like(window.whole)
-    wall = wall_times((window.step_ends - window.step_starts)[chosen].tolist())
-    return contract.Steps(
-        source="profiler_step" if window.from_steps else "whole_trace",
-        count=window.count,
-        window_us=window.length / 1000,
-        wall_us=wall,
-        unprofiled_us=unprofiled,
-        inflation=wall.mean / unprofiled.mean if unprofiled and unprofiled.mean and window.from_steps else None,
-        periodic=find_periodic_work(stages.trace.path, manifest),
-        left_out=int((window.whole & ~chosen).sum()),
-    )
+    return Health(grade=grade(issues), issues=rows, unexplained_share=unexplained_share)

@@ -1,4 +1,4 @@
-"""Stage 9: what the step is bound by.
+"""What the step is bound by.
 
 Where the trace can be replayed (``counterfactual.py``), by what is saved if a class of work costs nothing: host, sync,
 input, copy, communication, compute.
@@ -30,13 +30,12 @@ from __future__ import annotations
 from typing import Final
 
 from stallscope.analysis.answer import verdict_text
-from stallscope.analysis.answer.verdict_text import DOUBT, LARGE, REFUSE
+from stallscope.analysis.answer.verdict_text import LARGE
 from stallscope.analysis.causes import advice
-from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.contract.summary import Savings, Verdict
 from stallscope.analysis.replay.counterfactual import JOINT, PART, Replayed
-
-__all__ = ["DOUBT", "REFUSE", "judge"]
+from stallscope.analysis.stages.issues import REFUSE
 
 GPU_BOUND: Final = 0.80  # GPU busy share of the step from which the GPU is the limit
 AHEAD: Final = 1.5  # times the second's saving
@@ -46,11 +45,10 @@ def judge(facts: Facts, replayed: Replayed | None = None) -> Verdict:
     """The verdict of one step; ``replayed`` where its trace can be replayed."""
     kind = _kind(facts, replayed)
     abstains = kind in ("refused", "unknown")
-    known = replayed if replayed is not None and replayed.savings and not abstains else None
     return Verdict(
         kind=kind,
         confidence=_confidence(facts, kind, replayed),
-        savings=known.contract if known is not None else Savings(),
+        savings=Savings(**replayed.savings) if replayed is not None and not abstains else Savings(),
         text=verdict_text.text(facts, kind, replayed),
         not_the_cause=[] if abstains else advice.not_the_cause(facts, kind, replayed),
         advice=[] if abstains else advice.what_helps(facts, kind),
@@ -66,20 +64,20 @@ def _confidence(facts: Facts, kind: str, replayed: Replayed | None) -> str:
 
 
 def _kind(facts: Facts, replayed: Replayed | None) -> str:
-    if facts.refused or max(facts.unexplained_share, facts.lost_share) > REFUSE:
+    if facts.recording.refused or facts.recording.unknown_share > REFUSE:
         return "refused"
     if facts.vendor == "cpu" and facts.has_rows:
-        return "unknown" if facts.cut_short else _cpu_kind(facts)
-    if not (facts.has_rows and facts.measured and facts.launches_known):
+        return "unknown" if facts.recording.cut_short else _cpu_kind(facts)
+    if not (facts.has_rows and isinstance(facts, GpuFacts)):
         return "unknown"
     if replayed is not None and replayed.savings:
         return _replayed_kind(facts, replayed)
     if replayed is not None and replayed.trust.too_little_known:
         return "refused"
-    return _gpu_kind(facts) if facts.share(facts.busy_us) >= GPU_BOUND else _idle_kind(facts)
+    return _gpu_kind(facts) if facts.share(facts.device.busy_ns) >= GPU_BOUND else _idle_kind(facts)
 
 
-def _replayed_kind(facts: Facts, replayed: Replayed) -> str:
+def _replayed_kind(facts: GpuFacts, replayed: Replayed) -> str:
     """By what is saved."""
     first, second = replayed.ranked[:2]
     a, b = replayed.savings[first], replayed.savings[second]
@@ -90,18 +88,19 @@ def _replayed_kind(facts: Facts, replayed: Replayed) -> str:
 
 def _cpu_kind(facts: Facts) -> str:
     """Without a GPU: whether loading data or computing holds more of the step."""
-    loads = facts.share(facts.dataloader_us) >= LARGE and facts.dataloader_us > facts.operator_us
+    loading = facts.input.dataloader_ns
+    loads = facts.share(loading) >= LARGE and loading > facts.host.operator_ns
     return "input-bound" if loads else "cpu"
 
 
-def _idle_kind(facts: Facts) -> str:
+def _idle_kind(facts: GpuFacts) -> str:
     """What keeps the GPU from working."""
     classes = {
-        "input-bound": facts.input_us,
-        "sync-bound": facts.sync_us,
-        "host-bound": facts.host_us,
-        "communication-bound": facts.communication_us,
-        "copy-bound": facts.copy_us,
+        "input-bound": facts.device.input_ns,
+        "sync-bound": facts.sync_ns,
+        "host-bound": facts.host_ns,
+        "communication-bound": facts.communication_ns,
+        "copy-bound": facts.device.copy_ns,
     }
     kind = max(classes, key=lambda name: classes[name])
     if facts.share(classes[kind]) < LARGE:
@@ -109,7 +108,7 @@ def _idle_kind(facts: Facts) -> str:
     return "launch-bound" if kind == "host-bound" and facts.launches_dominate else kind
 
 
-def _gpu_kind(facts: Facts) -> str:
-    others = {"communication-bound": facts.communication_us, "copy-bound": facts.copy_us}
+def _gpu_kind(facts: GpuFacts) -> str:
+    others = {"communication-bound": facts.communication_ns, "copy-bound": facts.device.copy_ns}
     kind = max(others, key=lambda name: others[name])
     return kind if facts.share(others[kind]) >= LARGE else "compute-bound"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from stallscope.analysis.causes import advice
-from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.replay.counterfactual import Replayed
+from stallscope.analysis.stages.issues import DOUBT, REFUSE
 from stallscope.analysis.units import count, microseconds, percent
 
-REFUSE: Final = 0.10  # share of the window in waits that nothing recorded explains, or without device rows
-DOUBT: Final = 0.02
 CUT: Final = 0.10  # share of the steps that were cut short from which averages over all of them mislead
 LARGE: Final = 0.20  # share of the step from which one class gives the step its name
 TOGETHER: Final = 1.2  # times the sum of what each saves alone: two causes that only count together
@@ -36,35 +36,36 @@ def text(facts: Facts, kind: str, replayed: Replayed | None) -> str:
     elif kind == "balanced" and forecast is not None:
         said = _none_alone(forecast)
     else:
-        said = _TEXTS[kind](facts) + (_without(facts, forecast) if forecast is not None else "")
+        said = _account(facts, kind) + (_without(facts, forecast) if forecast is not None else "")
     return said if kind == "unknown" else said + _cut_steps(facts) + _doubt(facts, replayed)
 
 
 def doubts(facts: Facts, replayed: Replayed | None) -> list[str]:
     """Why a verdict is of low confidence, as clauses; [] where it is not."""
-    found = []
-    if facts.lost_share > DOUBT:
-        found.append(f"in {percent(facts.lost_share)} of the time GPU work was not recorded")
-    if facts.cut_short:
+    found, recording = [], facts.recording
+    unexplained, orphans = recording.unexplained_share, recording.orphan_share
+    if recording.lost_share > DOUBT:
+        found.append(f"in {percent(recording.lost_share)} of the time GPU work was not recorded")
+    if recording.cut_short:
         found.append("the file was cut short, and what is missing may be work of one kind")
     if replayed is not None:
-        return found + [each for each in replayed.trust.reasons if replayed.trust.level != "ok"]
-    if facts.unexplained_share > DOUBT:
-        share = percent(facts.unexplained_share)
-        found.append(f"{share} of the time the CPU waited while no recorded GPU work ran")
-    elif facts.orphan_share > REFUSE:
-        found.append(f"{percent(facts.orphan_share)} of the GPU work has no launch in the trace")
+        return found + [reason for reason in replayed.trust.reasons if replayed.trust.level != "ok"]
+    if unexplained is not None and unexplained > DOUBT:
+        found.append(f"{percent(unexplained)} of the time the CPU waited while no recorded GPU work ran")
+    elif orphans is not None and orphans > REFUSE:
+        found.append(f"{percent(orphans)} of the GPU work has no launch in the trace")
     return found
 
 
 def _cut_steps(facts: Facts) -> str:
     """That figures per step are averages which take in steps that the recorder cut short, where they distort them."""
-    if facts.steps <= 0 or facts.cut_steps / facts.steps < CUT:
+    steps, cut = facts.recording.steps, facts.recording.cut_steps
+    if cut / steps < CUT:
         return ""
-    did = "was cut short and holds" if facts.cut_steps == 1 else "were cut short and hold"
+    did = "was cut short and holds" if cut == 1 else "were cut short and hold"
     return (
-        f" {facts.cut_steps} of the {facts.steps} recorded steps {did} next to nothing, so figures per step are up to "
-        f"{percent(facts.cut_steps / facts.steps)} below those of a whole step."
+        f" {cut} of the {steps} recorded steps {did} next to nothing, so figures per step are up to "
+        f"{percent(cut / steps)} below those of a whole step."
     )
 
 
@@ -77,7 +78,7 @@ def _without(facts: Facts, replayed: Replayed) -> str:
     """The step if the class that saves most cost nothing."""
     name = replayed.ranked[0]
     behind = ""
-    if replayed.step_us > BEHIND * facts.step_us:
+    if replayed.step_us > BEHIND * facts.us(facts.window_ns):
         behind = " (when the recorded steps ended on the CPU, the GPU was behind)"
     return (
         f" If {CLASSES[name]} cost nothing, {_subject(facts)} would take {microseconds(replayed.without_us(name))} "
@@ -117,24 +118,32 @@ def _none_alone(replayed: Replayed) -> str:
 
 
 def _subject(facts: Facts) -> str:
-    return "a step" if facts.from_steps else "the trace"
+    return "a step" if facts.recording.from_steps else "the trace"
 
 
 def _refused(facts: Facts, replayed: Replayed | None) -> str:
-    if facts.refused:
+    recording = facts.recording
+    if recording.refused:
         return "The trace is too damaged; see its issues."
-    if facts.lost_share <= REFUSE and replayed is not None and replayed.trust.too_little_known:
+    if recording.lost_share <= REFUSE and replayed is not None and replayed.trust.too_little_known:
         why = "; ".join(replayed.trust.reasons)
         return f"{_capital(why)}: any verdict might blame the wrong thing, so none is given."
-    if facts.lost_share > REFUSE:
+    if recording.lost_share > REFUSE:
         return (
-            f"In {percent(facts.lost_share)} of the time the recorder lost the GPU's work, so idle time there says "
+            f"In {percent(recording.lost_share)} of the time the recorder lost the GPU's work, so idle time there says "
             "nothing and no verdict is given."
         )
     return (
-        f"In {percent(facts.unexplained_share)} of the time the CPU waited for GPU work that the trace "
+        f"In {percent(recording.unexplained_share)} of the time the CPU waited for GPU work that the trace "
         "does not hold, so the shares may blame the wrong thing and no verdict is given."
     )
+
+
+def _account(facts: Facts, kind: str) -> str:
+    """Where the step went."""
+    if isinstance(facts, GpuFacts) and kind in _OF_A_GPU:
+        return _OF_A_GPU[kind](facts)
+    return {"unknown": _unknown, "cpu": _cpu, "input-bound": _cpu_input_bound}[kind](facts)
 
 
 def _unknown(facts: Facts) -> str:
@@ -147,137 +156,145 @@ def _unknown(facts: Facts) -> str:
             "The file was cut short before any GPU work in it, so whether this run used a GPU is not known. Record it "
             "again, or copy it again."
         )
-    if not facts.launches_known:
-        return (
-            "The calls that start GPU work were not recorded. The GPU works "
-            f"{percent(facts.share(facts.busy_us))} of the time."
-        )
+    if facts.calls is None:
+        if facts.device is None:
+            return "Neither GPU work nor the calls that start it were recorded, so nothing is known of the GPU."
+        works = percent(facts.share(facts.device.busy_ns))
+        return f"The calls that start GPU work were not recorded. The GPU works {works} of the time."
     return (
-        f"{count(facts.launches)} launches were recorded in {facts.each} but not the kernels they "
+        f"{count(facts.per_step(facts.calls.launches))} launches were recorded in {facts.each} but not the kernels they "
         "started, or not with times that can be right, so nothing is known of the GPU."
     )
 
 
 def _cpu(facts: Facts) -> str:
     """The parts of a step, that with most of it first where it is exchanging data."""
-    exchanges = facts.communication_us if facts.share(facts.communication_us) >= advice.WORTH else 0.0
-    loads = facts.dataloader_us if facts.share(facts.dataloader_us) >= advice.WORTH else 0.0
-    parts = [_operators(facts)] if facts.operators else []
-    parts += [f"{percent(facts.share(loads))} in the DataLoader"] if loads else []
-    if exchanges:
-        first = exchanges > facts.operator_us
+    exchanges, loads = facts.communication_ns, facts.input.dataloader_ns
+    parts = [_operators(facts)] if facts.host.operators else []
+    if facts.share(loads) >= advice.WORTH:
+        parts.append(f"{percent(facts.share(loads))} in the DataLoader")
+    if facts.share(exchanges) >= advice.WORTH:
+        first = exchanges > facts.host.operator_ns
         parts.insert(0 if first else 1, f"{percent(facts.share(exchanges))} exchanging data between processes")
-    if not facts.operators:
-        whole = f"the {microseconds(facts.step_us)} of a step"
+    step = microseconds(facts.us(facts.window_ns))
+    if not facts.host.operators:
+        whole = f"the {step} of a step"
         if not parts:
             return f"This run used no GPU, and no operator was recorded in {whole}."
         return f"This run used no GPU. Of {whole} it spends {' and '.join(parts)}; outside it no operator was recorded."
     what = ("them", "both", "all of these")[len(parts) - 1]
     return (
-        f"This run used no GPU. Of the {microseconds(facts.step_us)} of {facts.each} the CPU spends "
-        f"{', '.join(parts)}, and {_rest(facts, what)}."
+        f"This run used no GPU. Of the {step} of {facts.each} the CPU spends {', '.join(parts)}, and "
+        f"{_rest(facts, what)}."
     )
 
 
 def _cpu_input_bound(facts: Facts) -> str:
-    operators = f"{_operators(facts)}, and " if facts.operators else ""
+    operators = f"{_operators(facts)}, and " if facts.host.operators else ""
+    loading = facts.input.dataloader_ns
     return (
-        f"Loading data is the limit, on a run without a GPU: {microseconds(facts.dataloader_us)} of the "
-        f"{microseconds(facts.step_us)} of {facts.each} ({percent(facts.share(facts.dataloader_us))}) pass in the "
+        f"Loading data is the limit, on a run without a GPU: {microseconds(facts.us(loading))} of the "
+        f"{microseconds(facts.us(facts.window_ns))} of {facts.each} ({percent(facts.share(loading))}) pass in the "
         f"DataLoader. The CPU spends {operators}{_rest(facts, 'both' if operators else 'it')}."
     )
 
 
 def _operators(facts: Facts) -> str:
     """What a CPU run computes."""
-    number, mean = count(facts.operators), microseconds(facts.operator_us / facts.operators)
-    each = f"{number} operator of {mean}" if number == "1" else f"{number} operators of {mean} each"
-    return f"{percent(facts.share(min(facts.operator_us, facts.step_us)))} in {each}"
+    host = facts.host
+    number, mean = count(facts.per_step(host.operators)), microseconds(host.operator_ns / host.operators / 1000)
+    calls = f"{number} operator of {mean}" if number == "1" else f"{number} operators of {mean} each"
+    return f"{percent(facts.share(min(host.operator_ns, facts.window_ns)))} in {calls}"
 
 
 def _rest(facts: Facts, what: str) -> str:
-    return f"{percent(facts.share(facts.rest_us))} outside {what}: Python, and whatever was not recorded"
+    return f"{percent(facts.share(facts.rest_ns))} outside {what}: Python, and whatever was not recorded"
 
 
-def _launch_bound(facts: Facts) -> str:
+def _launch_bound(facts: GpuFacts) -> str:
     return (
         f"{_capital(facts.each)} starts {_kernels(facts)}; preparing and starting them takes the CPU "
-        f"{microseconds(facts.working_host_us)}, so the GPU works {percent(facts.share(facts.busy_us))} of the time "
-        "and waits for the CPU the rest."
+        f"{microseconds(facts.us(facts.working_host_ns))}, so the GPU works "
+        f"{percent(facts.share(facts.device.busy_ns))} of the time and waits for the CPU the rest."
     )
 
 
-def _host_bound(facts: Facts) -> str:
+def _host_bound(facts: GpuFacts) -> str:
     return (
         f"The CPU is the limit: preparing and starting {_kernels(facts)} takes it "
-        f"{microseconds(facts.working_host_us)} of the {microseconds(facts.step_us)} of {facts.each}, and the GPU "
-        f"idles {percent(facts.share(facts.idle_us))} of the time because no work has reached it."
+        f"{microseconds(facts.us(facts.working_host_ns))} of the {microseconds(facts.us(facts.window_ns))} of "
+        f"{facts.each}, and the GPU idles {percent(facts.share(facts.idle_ns))} of the time because no work has "
+        "reached it."
     )
 
 
-def _sync_bound(facts: Facts) -> str:
-    top = facts.sites[0] if facts.sites else None
+def _sync_bound(facts: GpuFacts) -> str:
+    calls = facts.calls
+    top = calls.waits[0].most if calls.waits else None
     where = f", most of it in {top.operator or top.api}" if top else ""
     return (
-        f"CPU and GPU take turns: in {percent(facts.share(facts.stall_us))} of {facts.each} the CPU stands still and "
-        f"waits for the GPU ({microseconds(facts.stall_us)}{where}); afterwards the GPU idles, "
-        f"{percent(facts.share(facts.idle_us))} of the time, until the CPU has started new work."
+        f"CPU and GPU take turns: in {percent(facts.share(calls.stall_ns))} of {facts.each} the CPU stands still and "
+        f"waits for the GPU ({microseconds(facts.us(calls.stall_ns))}{where}); afterwards the GPU idles, "
+        f"{percent(facts.share(facts.idle_ns))} of the time, until the CPU has started new work."
     )
 
 
-def _input_bound(facts: Facts) -> str:
-    if facts.vendor == "cpu":
-        return _cpu_input_bound(facts)
+def _input_bound(facts: GpuFacts) -> str:
+    loading = facts.device.input_ns
     return (
-        f"The GPU waits for data: {microseconds(facts.input_us)} of the {microseconds(facts.step_us)} of {facts.each} "
-        f"({percent(facts.share(facts.input_us))}) pass in the DataLoader while the GPU does nothing."
+        f"The GPU waits for data: {microseconds(facts.us(loading))} of the {microseconds(facts.us(facts.window_ns))} "
+        f"of {facts.each} ({percent(facts.share(loading))}) pass in the DataLoader while the GPU does nothing."
     )
 
 
-def _copy_bound(facts: Facts) -> str:
-    top = facts.copies[0] if facts.copies else None
-    most = f", mostly {top.direction} ({top.memory} memory)" if top else ""
+def _copy_bound(facts: GpuFacts) -> str:
+    device = facts.device
+    most = f", mostly {device.copies[0].direction} ({device.copies[0].memory} memory)" if device.copies else ""
     return (
-        f"The GPU spends {percent(facts.share(facts.copy_us))} of {facts.each} ({microseconds(facts.copy_us)}) "
-        f"moving data while it computes nothing{most}."
+        f"The GPU spends {percent(facts.share(device.copy_ns))} of {facts.each} "
+        f"({microseconds(facts.us(device.copy_ns))}) moving data while it computes nothing{most}."
     )
 
 
-def _communication_bound(facts: Facts) -> str:
+def _communication_bound(facts: GpuFacts) -> str:
+    exchanging = facts.communication_ns
     return (
-        f"In {percent(facts.share(facts.communication_us))} of {facts.each} ({microseconds(facts.communication_us)}) "
+        f"In {percent(facts.share(exchanging))} of {facts.each} ({microseconds(facts.us(exchanging))}) "
         "the GPU only exchanges data with other GPUs, or waits for them, and computes nothing."
     )
 
 
-def _compute_bound(facts: Facts) -> str:
+def _compute_bound(facts: GpuFacts) -> str:
     return (
-        f"The GPU is the limit: it works {percent(facts.share(facts.busy_us))} of the "
-        f"{microseconds(facts.step_us)} of {facts.each}, in {_kernels(facts)}. Only less or faster GPU work helps."
+        f"The GPU is the limit: it works {percent(facts.share(facts.device.busy_ns))} of the "
+        f"{microseconds(facts.us(facts.window_ns))} of {facts.each}, in {_kernels(facts)}. Only less or faster GPU "
+        "work helps."
     )
 
 
-def _balanced(facts: Facts) -> str:
+def _balanced(facts: GpuFacts) -> str:
     return (
-        f"No single cause: the GPU works {percent(facts.share(facts.busy_us))} of {facts.each}, and no other part "
-        f"holds {percent(LARGE)} (CPU work {percent(facts.share(facts.host_us))}, waits "
-        f"{percent(facts.share(facts.sync_us))}, DataLoader {percent(facts.share(facts.input_us))})."
+        f"No single cause: the GPU works {percent(facts.share(facts.device.busy_ns))} of {facts.each}, and no other "
+        f"part holds {percent(LARGE)} (CPU work {percent(facts.share(facts.host_ns))}, waits "
+        f"{percent(facts.share(facts.sync_ns))}, DataLoader {percent(facts.share(facts.device.input_ns))})."
     )
 
 
-def _kernels(facts: Facts) -> str:
-    graphs = f" (with {count(facts.graph_launches)} graph launches)" if facts.graph_launches else ""
-    kernels = "kernel" if facts.kernels == 1 else "kernels"
-    return f"{count(facts.kernels)} {kernels} of {microseconds(facts.mean_kernel_us)}{graphs}"
+def _kernels(facts: GpuFacts) -> str:
+    """``19 kernels of 1.60 µs``; where none ran, ``no kernel``."""
+    graphs, number = facts.calls.graph_launches, facts.per_step(facts.device.kernels)
+    launched = f" (with {count(facts.per_step(graphs))} graph launches)" if graphs else ""
+    if facts.device.mean_kernel_us is None:
+        return f"no kernel{launched}"
+    kernels = "kernel" if number == 1 else "kernels"
+    return f"{count(number)} {kernels} of {microseconds(facts.device.mean_kernel_us)}{launched}"
 
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-_TEXTS = {
-    "unknown": _unknown,
-    "cpu": _cpu,
+_OF_A_GPU: Final[dict[str, Callable[[GpuFacts], str]]] = {
     "launch-bound": _launch_bound,
     "host-bound": _host_bound,
     "sync-bound": _sync_bound,

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from stallscope.analysis.causes import scatter
-from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.causes.waits import spoken
-from stallscope.analysis.contract.summary import SyncSite
 from stallscope.analysis.replay.counterfactual import Replayed
+from stallscope.analysis.stages.sync import Site
 from stallscope.analysis.units import count, microseconds, percent
 
 MOST = 3  # pieces of advice
@@ -30,6 +28,10 @@ MOSTLY = 0.5  # share of the step from which the time "is" in one place
 GPU_KINDS = ("compute-bound", "communication-bound", "copy-bound")
 FUSABLE = ("Adam", "AdamW", "SGD", "Adagrad")
 FUSED_LAUNCHES = 2  # an optimizer that starts no more than this is fused already
+LOADING = "Loading data (DataLoader)"
+COPYING = "Copies to and from the GPU"
+EXCHANGING = "Communication between GPUs"
+SLOW_GPU = "A slow GPU (time in its kernels)"
 
 Advice = tuple[float, str]  # share of the step it is about, the sentence
 
@@ -38,64 +40,68 @@ def causes(facts: Facts, kind: str) -> list[str]:
     """The kinds that a verdict names: two for ``mixed(host, input)``."""
     if not kind.startswith("mixed("):
         return [kind]
+    launching = isinstance(facts, GpuFacts) and facts.launches_dominate
     named = [f"{name}-bound" for name in kind.removeprefix("mixed(").removesuffix(")").split(", ")]
-    return ["launch-bound" if name == "host-bound" and facts.launches_dominate else name for name in named]
+    return ["launch-bound" if name == "host-bound" and launching else name for name in named]
 
 
 def not_the_cause(facts: Facts, kind: str, replayed: Replayed | None = None) -> list[str]:
     """Usual suspects that hold too little of the step to explain it, or whose absence would save too little."""
-    if replayed is not None and replayed.savings:
-        return _acquitted(facts, causes(facts, kind), replayed)
-    suspects = {
-        "sync-bound": (_waits(facts), facts.stall_us),
-        "input-bound": ("Loading data (DataLoader)", facts.dataloader_us),
-        "copy-bound": ("Copies to and from the GPU", sum(row.us_per_step for row in facts.copies)),
-        "communication-bound": ("Communication between GPUs", facts.communication_us),
-    }
-    if facts.vendor == "cpu":
-        suspects = {"input-bound": suspects["input-bound"]}
-    if facts.launches and kind not in ("launch-bound", "host-bound"):
-        suspects["launch-bound"] = ("Starting kernels (CPU work while the GPU idles)", facts.host_us)
-    if kind in ("launch-bound", "host-bound", "input-bound", "sync-bound") and facts.measured:
-        suspects["compute-bound"] = ("A slow GPU (time in its kernels)", facts.compute_us)
+    suspects: dict[str, tuple[str, float]] = {"input-bound": (LOADING, facts.input.dataloader_ns)}
+    if isinstance(facts, GpuFacts):
+        if replayed is not None and replayed.savings:
+            return _acquitted(facts, causes(facts, kind), replayed)
+        suspects = {"sync-bound": (_waits(facts), facts.calls.stall_ns), **suspects, **_gpu_suspects(facts, kind)}
     said = [
-        _innocent(what, us, facts)
-        for name, (what, us) in suspects.items()
-        if name != kind and facts.share(us) < INNOCENT and (us > 0 or name in ("sync-bound", "input-bound"))
+        _innocent(what, ns, facts)
+        for name, (what, ns) in suspects.items()
+        if name != kind and facts.share(ns) < INNOCENT and (ns > 0 or name in ("sync-bound", "input-bound"))
     ]
-    return [*said, *_moving_waits(facts, kind)]
+    return said + (_moving_waits(facts) if isinstance(facts, GpuFacts) and kind in GPU_KINDS else [])
 
 
-def _acquitted(facts: Facts, named: list[str], replayed: Replayed) -> list[str]:
+def _gpu_suspects(facts: GpuFacts, kind: str) -> dict[str, tuple[str, float]]:
+    suspects: dict[str, tuple[str, float]] = {
+        "copy-bound": (COPYING, sum(group.ns for group in facts.device.copies)),
+        "communication-bound": (EXCHANGING, facts.communication_ns),
+    }
+    if facts.calls.launches and kind not in ("launch-bound", "host-bound"):
+        suspects["launch-bound"] = ("Starting kernels (CPU work while the GPU idles)", facts.host_ns)
+    if kind in ("launch-bound", "host-bound", "input-bound", "sync-bound"):
+        suspects["compute-bound"] = (SLOW_GPU, facts.device.compute_ns)
+    return suspects
+
+
+def _acquitted(facts: GpuFacts, named: list[str], replayed: Replayed) -> list[str]:
     """Those of the suspects that a replay clears: without them the step would take almost as long."""
-    suspects = {
-        "sync": (_waits(facts), facts.stall_us),
-        "input": ("Loading data (DataLoader)", facts.dataloader_us),
-        "copy": ("Copies to and from the GPU", sum(row.us_per_step for row in facts.copies)),
-        "communication": ("Communication between GPUs", facts.communication_us),
-        "host": ("The CPU's own work (Python, starting kernels)", facts.working_host_us),
-        "compute": ("A slow GPU (time in its kernels)", facts.compute_us),
+    suspects: dict[str, tuple[str, float]] = {
+        "sync": (_waits(facts), facts.calls.stall_ns),
+        "input": (LOADING, facts.input.dataloader_ns),
+        "copy": (COPYING, sum(group.ns for group in facts.device.copies)),
+        "communication": (EXCHANGING, facts.communication_ns),
+        "host": ("The CPU's own work (Python, starting kernels)", facts.working_host_ns),
+        "compute": (SLOW_GPU, facts.device.compute_ns),
     }
     blamed = {"host" if name == "launch-bound" else name.removesuffix("-bound") for name in named}
     said = [
-        _innocent(what, us, facts) + (_saves(name, us, facts, replayed) if us else "")
-        for name, (what, us) in suspects.items()
-        if name not in blamed and replayed.savings[name] < INNOCENT and (us > 0 or name in ("sync", "input"))
+        _innocent(what, ns, facts) + (_saves(name, ns, facts, replayed) if ns else "")
+        for name, (what, ns) in suspects.items()
+        if name not in blamed and replayed.savings[name] < INNOCENT and (ns > 0 or name in ("sync", "input"))
     ]
     return [*said, *(_slow_launches(facts) if blamed & {"compute", "communication", "copy"} else [])]
 
 
-def _saves(name: str, us: float, facts: Facts, replayed: Replayed) -> str:
+def _saves(name: str, ns: float, facts: GpuFacts, replayed: Replayed) -> str:
     """What would be saved if it cost nothing; and where that is far less than its time, why."""
     saved = replayed.savings[name]
     if name == "sync" and facts.drained:
         return (
             " The GPU had already finished when the CPU came to wait; doing without saves "
-            f"{microseconds(saved * facts.step_us)} ({percent(saved)}), "
+            f"{microseconds(facts.us(saved * facts.window_ns))} ({percent(saved)}), "
             "the calls' own cost and what PyTorch does around them."
         )
     moves = ""
-    if facts.share(us) >= INNOCENT and saved < facts.share(us) / 2:
+    if facts.share(ns) >= INNOCENT and saved < facts.share(ns) / 2:
         moves = {"sync": ": the CPU would wait elsewhere", "host": ": the GPU works meanwhile"}.get(
             name, ": something else takes as long meanwhile"
         )
@@ -104,61 +110,62 @@ def _saves(name: str, us: float, facts: Facts, replayed: Replayed) -> str:
 
 def what_helps(facts: Facts, kind: str) -> list[str]:
     """At most three pieces of advice, those for the verdict first, then by share; without a GPU by share alone."""
-    if facts.vendor == "cpu":
-        found = [
-            each for each in _input_advice(facts) + _exchange_advice(facts) + _cpu_advice(facts) if each[0] >= ALSO
-        ]
-        return [text for _, text in sorted(found, key=lambda each: -each[0])][:MOST]
+    if not isinstance(facts, GpuFacts):
+        exchanging = _communication_advice(facts) if facts.communication_ns else []
+        worth = [piece for piece in _input_advice(facts) + exchanging + _cpu_advice(facts) if piece[0] >= ALSO]
+        return [text for _, text in sorted(worth, key=lambda piece: -piece[0])][:MOST]
     named = sorted(causes(facts, kind), key=lambda name: name in ("host-bound", "launch-bound"))  # hardest to change
-    first = [each for name in named if name in _FOR_KIND for each in _FOR_KIND[name](facts)[: MOST - len(named) + 1]]
+    first = [piece for name in named if name in _FOR_KIND for piece in _FOR_KIND[name](facts)[: MOST - len(named) + 1]]
     rest: list[Advice] = []
-    for name, us in (("input-bound", facts.input_us), ("sync-bound", facts.wait_cost_us)):
-        if name not in named and facts.share(us) >= (ALSO_BESIDE_GPU if kind in GPU_KINDS else ALSO):
+    for name, ns in (("input-bound", facts.device.input_ns), ("sync-bound", facts.wait_cost_ns)):
+        if name not in named and facts.share(ns) >= (ALSO_BESIDE_GPU if kind in GPU_KINDS else ALSO):
             rest += _FOR_KIND[name](facts)
-    chosen = [each for each in first + sorted(rest, reverse=True) if each[0] >= WORTH]
+    chosen = [piece for piece in first + sorted(rest, reverse=True) if piece[0] >= WORTH]
     return list(dict.fromkeys(text for _, text in chosen))[:MOST]
 
 
-def for_kind(kind: str, facts: Facts) -> list[str]:
-    """What to do about a class of cost, best first."""
-    return [text for _, text in _FOR_KIND[kind](facts)]
+def for_kind(kind: str, facts: Facts) -> str:
+    """The best piece of advice on a class of cost: without a GPU on loading and on exchanging data alone."""
+    if isinstance(facts, GpuFacts):
+        return _FOR_KIND[kind](facts)[0][1]
+    return {"input-bound": _input_advice, "communication-bound": _communication_advice}[kind](facts)[0][1]
 
 
-def _innocent(what: str, us: float, facts: Facts) -> str:
-    if not us:
+def _innocent(what: str, ns: float, facts: Facts) -> str:
+    if not ns:
         return f"{what}: none recorded."
-    return f"{what}: {microseconds(us)} of {microseconds(facts.step_us)}, {percent(facts.share(us))} of {facts.each}."
+    step = microseconds(facts.us(facts.window_ns))
+    return f"{what}: {microseconds(facts.us(ns))} of {step}, {percent(facts.share(ns))} of {facts.each}."
 
 
-def _waits(facts: Facts) -> str:
+def _waits(facts: GpuFacts) -> str:
     """The waits by the name under which people know them."""
-    operators = {site.operator for site in facts.sites}
+    operators = {line.most.operator for line in facts.calls.waits}
     return "Waiting in .item()" if operators == {"aten::item"} else "Waiting for the GPU (.item(), .cpu(), synchronize)"
 
 
-def _moving_waits(facts: Facts, kind: str) -> list[str]:
+def _moving_waits(facts: GpuFacts) -> list[str]:
     """Long waits and slow launch calls under a busy GPU cost little: without them the host would wait elsewhere."""
-    if kind not in GPU_KINDS:
-        return []
-    said = []
-    if facts.share(facts.stall_us) >= INNOCENT:
+    stall_ns, said = facts.calls.stall_ns, []
+    if facts.share(stall_ns) >= INNOCENT:
         said.append(
-            f"Waiting for the GPU: {microseconds(facts.stall_us)} of {microseconds(facts.step_us)}, but the GPU works "
-            "meanwhile; without these waits the CPU would wait elsewhere."
+            f"Waiting for the GPU: {microseconds(facts.us(stall_ns))} of {microseconds(facts.us(facts.window_ns))}, "
+            "but the GPU works meanwhile; without these waits the CPU would wait elsewhere."
         )
     return [*said, *_slow_launches(facts)]
 
 
-def _slow_launches(facts: Facts) -> list[str]:
+def _slow_launches(facts: GpuFacts) -> list[str]:
     """Launch calls that take long because the GPU has enough to do."""
-    if facts.share(facts.launch_call_us) < INNOCENT:
+    launch_ns = facts.calls.launch_ns
+    if facts.share(launch_ns) < INNOCENT:
         return []
-    calls = f"Launch calls: {microseconds(facts.launch_call_us)} of {microseconds(facts.step_us)}"
+    calls = f"Launch calls: {microseconds(facts.us(launch_ns))} of {microseconds(facts.us(facts.window_ns))}"
     return [f"{calls}, but the GPU works meanwhile; a launch takes long when the GPU's queue is full."]
 
 
-def _launch_advice(facts: Facts) -> list[Advice]:
-    share = facts.share(facts.host_us)
+def _launch_advice(facts: GpuFacts) -> list[Advice]:
+    share = facts.share(facts.host_ns)
     found: list[Advice] = [
         (
             share,
@@ -168,13 +175,14 @@ def _launch_advice(facts: Facts) -> list[Advice]:
             ),
         )
     ]
-    if facts.optimizer in FUSABLE and facts.optimizer_launches > FUSED_LAUNCHES:
+    launches, optimizers = facts.per_step(facts.calls.launches), facts.per_step(facts.calls.optimizer_launches)
+    if facts.host.optimizer in FUSABLE and optimizers > FUSED_LAUNCHES:
         found.append(
             (
-                share * facts.optimizer_launches / facts.launches,
+                share * optimizers / launches,
                 (
-                    f"{count(facts.optimizer_launches)} of {count(facts.launches)} launches are the optimizer's: "
-                    f"torch.optim.{facts.optimizer}(model.parameters(), ..., fused=True) needs one or two."
+                    f"{count(optimizers)} of {count(launches)} launches are the optimizer's: "
+                    f"torch.optim.{facts.host.optimizer}(model.parameters(), ..., fused=True) needs one or two."
                 ),
             )
         )
@@ -184,22 +192,25 @@ def _launch_advice(facts: Facts) -> list[Advice]:
     return found
 
 
-def _small_training(facts: Facts) -> bool:
+def _small_training(facts: GpuFacts) -> bool:
     """Whether the GPU has so little to do in a step of training that a CPU may do it in the time of the launches."""
-    tiny = facts.busy_us <= SMALL_STEP_US and facts.mean_kernel_us <= SMALL_KERNEL_US
-    return tiny and facts.trains and facts.from_steps and facts.gpus == 1 and not facts.communication_us
+    mean_us = facts.device.mean_kernel_us
+    short = mean_us is None or mean_us <= SMALL_KERNEL_US
+    trains = facts.host.trains and facts.recording.from_steps
+    alone = facts.device.gpus == 1 and not facts.communication_ns
+    return short and facts.us(facts.device.busy_ns) <= SMALL_STEP_US and trains and alone
 
 
-def _host_advice(facts: Facts) -> list[Advice]:
-    share = facts.share(facts.host_us)
-    calls = facts.long_calls
+def _host_advice(facts: GpuFacts) -> list[Advice]:
+    share = facts.share(facts.host_ns)
+    calls = facts.calls.long_calls
     if calls is not None:
         return [
             (
                 share,
                 (
-                    f"{percent(facts.share(calls.call_us))} of the time passes inside calls to the GPU's software, "
-                    f"most of it in calls of {calls.name} of {microseconds(calls.us / calls.number)} each. "
+                    f"{percent(facts.share(calls.call_ns))} of the time passes inside calls to the GPU's software, "
+                    f"most of it in calls of {calls.name} of {microseconds(calls.ns / calls.number / 1000)} each. "
                     "The first calls of a process take so long: they start the GPU, load kernels and get memory. "
                     "Record later steps, after some that warm up."
                 ),
@@ -217,21 +228,19 @@ def _host_advice(facts: Facts) -> list[Advice]:
     ]
 
 
-def _sync_advice(facts: Facts) -> list[Advice]:
+def _sync_advice(facts: GpuFacts) -> list[Advice]:
     """One piece for each line, where these are known, else for each operator that waits, all its places together."""
-    together: dict[str, SyncSite] = {}
-    for site in facts.sites:
-        name = _waiting(site)
-        known = together.get(name)
-        blocked = site.blocked_us_per_step + (known.blocked_us_per_step if known else 0.0)
-        together[name] = msgspec.structs.replace(known or site, blocked_us_per_step=blocked)
-    shares = [(facts.share(site.blocked_us_per_step), _site_advice(site)) for site in together.values()]
-    return [each for each in shares if each[0] >= WORTH]
+    together: dict[str, tuple[Site, int]] = {}
+    for line in facts.calls.waits:
+        site, blocked_ns = together.get(_waiting(line.most), (line.most, 0))
+        together[_waiting(site)] = site, blocked_ns + line.blocked_ns
+    shares = [(facts.share(ns), _site_advice(site, facts.us(ns))) for site, ns in together.values()]
+    return [piece for piece in shares if piece[0] >= WORTH]
 
 
-def _site_advice(site: SyncSite) -> str:
+def _site_advice(site: Site, blocked_us: float) -> str:
     """What to do about one place that waits."""
-    lead = f"{_waiting(site)} waits {microseconds(site.blocked_us_per_step)} a step: "
+    lead = f"{_waiting(site)} waits {microseconds(blocked_us)} a step: "
     if site.operator in ("aten::item", "aten::is_nonzero", "aten::_local_scalar_dense"):
         return (
             lead + "keep values on the GPU (total += loss.detach()) and call .item() every 100 steps. The wait may "
@@ -249,18 +258,17 @@ def _site_advice(site: SyncSite) -> str:
     return lead + "ask for its result less often, or later in the step."
 
 
-def _waiting(site: SyncSite) -> str:
+def _waiting(site: Site) -> str:
     """What waits: ``train.py:47 .item()`` where an attribution window told the line, else the operator or the call."""
-    if site.called is not None and site.call_site is not None:
-        return f"{site.call_site} {spoken(site.called)}"
-    return site.operator or site.api or ""
+    name = site.place.site
+    return f"{name.line} {spoken(name.called)}" if name is not None else site.operator or site.api
 
 
 def _input_advice(facts: Facts) -> list[Advice]:
-    on_cpu = facts.vendor == "cpu"
-    share = facts.share(facts.dataloader_us if on_cpu else facts.input_us)
+    on_cpu = not isinstance(facts, GpuFacts)
+    share = facts.share(facts.device.input_ns if isinstance(facts, GpuFacts) else facts.input.dataloader_ns)
     pinned = "" if on_cpu else ", pin_memory=True"
-    if facts.loader_workers:
+    if facts.input.workers:
         return [
             (
                 share,
@@ -270,9 +278,24 @@ def _input_advice(facts: Facts) -> list[Advice]:
                 ),
             )
         ]
-    workers = WORKERS if facts.cores is None else min(WORKERS, facts.cores - 1)
-    if 0 < facts.fetch_us < SHORT_FETCH_US or workers < 1:
-        return [(share, _without_workers(facts, on_cpu=on_cpu))]
+    workers = WORKERS if facts.host.cores is None else min(WORKERS, facts.host.cores - 1)
+    fetch_us = facts.input.fetch_us
+    if fetch_us is not None and 0 < fetch_us < SHORT_FETCH_US:
+        where = "" if on_cpu else " on the GPU"
+        return [
+            (
+                share,
+                (
+                    f"A fetch takes {microseconds(fetch_us)}, less than handing it over from a worker process may "
+                    f"cost: where the data fit in memory, keep them as tensors{where} and index those (x[i : i + n]) "
+                    "instead of a DataLoader."
+                ),
+            )
+        ]
+    if workers < 1:
+        return [
+            (share, "Make the transforms cheaper, or do them once and keep the result: no core is free for workers.")
+        ]
     return [
         (
             share,
@@ -281,20 +304,8 @@ def _input_advice(facts: Facts) -> list[Advice]:
     ]
 
 
-def _without_workers(facts: Facts, *, on_cpu: bool) -> str:
-    """What to do about loading where worker processes would not pay."""
-    if not 0 < facts.fetch_us < SHORT_FETCH_US:
-        return "Make the transforms cheaper, or do them once and keep the result: no core is free for workers."
-    where = "" if on_cpu else " on the GPU"
-    return (
-        f"A fetch takes {microseconds(facts.fetch_us)}, less than handing it over from a worker process may cost: "
-        f"where the data fit in memory, keep them as tensors{where} and index those (x[i : i + n]) instead of "
-        "a DataLoader."
-    )
-
-
-def _copy_advice(facts: Facts) -> list[Advice]:
-    share = facts.share(facts.copy_us)
+def _copy_advice(facts: GpuFacts) -> list[Advice]:
+    share = facts.share(facts.device.copy_ns)
     return [
         (share, "Keep data on the GPU between steps, and copy each batch once, in the smallest type that works."),
         (
@@ -308,7 +319,7 @@ def _copy_advice(facts: Facts) -> list[Advice]:
 
 
 def _communication_advice(facts: Facts) -> list[Advice]:
-    share = facts.share(facts.communication_us)
+    share = facts.share(facts.communication_ns)
     return [
         (
             share,
@@ -321,8 +332,8 @@ def _communication_advice(facts: Facts) -> list[Advice]:
     ]
 
 
-def _compute_advice(facts: Facts) -> list[Advice]:
-    share = facts.share(facts.compute_us)
+def _compute_advice(facts: GpuFacts) -> list[Advice]:
+    share = facts.share(facts.device.compute_ns)
     return [
         (
             share,
@@ -337,8 +348,8 @@ def _compute_advice(facts: Facts) -> list[Advice]:
 
 def _cpu_advice(facts: Facts) -> list[Advice]:
     """Without a GPU: the operators, and what runs between them."""
-    operators = facts.share(min(facts.operator_us, facts.step_us))
-    between = facts.share(facts.rest_us)
+    host = facts.host
+    operators, between = facts.share(min(host.operator_ns, facts.window_ns)), facts.share(facts.rest_ns)
     found: list[Advice] = []
     if between >= MOSTLY:
         found.append(
@@ -350,36 +361,26 @@ def _cpu_advice(facts: Facts) -> list[Advice]:
                 ),
             )
         )
-    if facts.operators > 0 and facts.operator_us / facts.operators < SMALL_OPERATOR_US:
-        return found + _small_operators(facts, operators)
+    mean_us = host.operator_ns / host.operators / 1000 if host.operators else None
+    if mean_us is not None and mean_us < SMALL_OPERATOR_US:
+        return found + _small_operators(mean_us, host.threads, operators)
     if operators >= MOSTLY:
         found.append((operators, "The time is in the operators themselves: see the table below for the largest."))
-    told = scatter.advice(facts.scatter, facts.threads)
+    told = scatter.advice(host.scatter, host.threads)
     return [*found, (operators, told)] if told else found
 
 
-def _exchange_advice(facts: Facts) -> list[Advice]:
-    return _communication_advice(facts) if facts.communication_us else []
-
-
-def _small_operators(facts: Facts, operators: float) -> list[Advice]:
-    found: list[Advice] = [
-        (
-            operators,
-            (
-                f"The operators are small ({microseconds(facts.operator_us / facts.operators)} each): a larger batch "
-                "does more work for the same number of them."
-            ),
-        ),
-    ]
-    if facts.threads == 1:
+def _small_operators(mean_us: float, threads: int | None, share: float) -> list[Advice]:
+    larger = "a larger batch does more work for the same number of them."
+    found: list[Advice] = [(share, f"The operators are small ({microseconds(mean_us)} each): {larger}")]
+    if threads == 1:
         return found
-    where = "" if facts.threads is None else f" instead of {facts.threads}"
+    where = "" if threads is None else f" instead of {threads}"
     help_ = f"torch.set_num_threads(1){where} may help: sharing out such small work costs more than it saves."
-    return [*found, (operators, help_)]
+    return [*found, (share, help_)]
 
 
-_FOR_KIND: dict[str, Callable[[Facts], list[Advice]]] = {
+_FOR_KIND: dict[str, Callable[[GpuFacts], list[Advice]]] = {
     "launch-bound": _launch_advice,
     "host-bound": _host_advice,
     "sync-bound": _sync_advice,
@@ -387,5 +388,4 @@ _FOR_KIND: dict[str, Callable[[Facts], list[Advice]]] = {
     "copy-bound": _copy_advice,
     "communication-bound": _communication_advice,
     "compute-bound": _compute_advice,
-    "cpu": _cpu_advice,
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from stallscope.analysis.causes import advice
-from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.causes.wait_kinds import find_wait_kinds
 from stallscope.analysis.causes.waits import WAITS
 from stallscope.analysis.columns import intervals
@@ -33,20 +33,22 @@ _ZEROED: Final = matches(re.compile(r"Optimizer\.zero_grad#"))
 
 def find_findings(stages: Stages, facts: Facts, kind: str) -> list[CostFinding]:
     """Most cost first; [] where the verdict abstains, for figures that cannot be trusted support no advice."""
-    if kind in ("refused", "unknown") or not facts.step_us:
+    if kind in ("refused", "unknown") or not facts.has_rows:
         return []
-    found = [*_waits(stages, facts, kind), *_allocations(stages), *_input(facts), *_host(stages, facts, kind)]
-    found += _gpu(facts, kind)
-    worth = [each for each in found if facts.share(each.cost_us_per_step) >= advice.WORTH]
-    return sorted(worth, key=lambda each: (-each.cost_us_per_step, each.name))
+    found = [*_waits(stages, facts, kind), *_allocations(stages, facts), *_input(facts), *_exchanging(facts)]
+    if isinstance(facts, GpuFacts):
+        found += [*_host(stages, facts, kind), *_gpu(facts, kind)]
+    worth = [finding for finding in found if finding.share >= advice.WORTH]
+    return sorted(worth, key=lambda finding: (-finding.cost_us_per_step, finding.name))
 
 
-def _finding(name: str, title: str, cost_us: float, step_us: float, evidence: str, what: str) -> CostFinding:
+def _finding(facts: Facts, name: str, title: str, cost_ns: float, evidence: str, what: str) -> CostFinding:
+    cost_us, step_us = facts.us(cost_ns), facts.us(facts.window_ns)
     return CostFinding(
         name=name,
         title=title,
         cost_us_per_step=cost_us,
-        share=cost_us / step_us if step_us else 0.0,
+        share=cost_us / step_us,
         evidence=evidence,
         advice=what,
     )
@@ -65,9 +67,7 @@ def _waits(stages: Stages, facts: Facts, kind: str) -> Iterator[CostFinding]:
         blocked = sum(site.blocked_ns for site in sites)
         idle = sum(site.idle_after_ns or 0 for site in sites)
         cost = idle if kind in advice.GPU_KINDS else blocked
-        yield _finding(
-            f"wait_{name}", wait.title, stages.us(cost), facts.step_us, _evidence(stages, sites), wait.advice + MOVES
-        )
+        yield _finding(facts, f"wait_{name}", wait.title, cost, _evidence(stages, sites), wait.advice + MOVES)
 
 
 def _evidence(stages: Stages, sites: list[Site]) -> str:
@@ -102,7 +102,7 @@ def _times(number: float, what: str, plural: str = "s") -> str:
     return f"{count(number)} {what}" if number == 1 else f"{count(number)} {what}{plural}"
 
 
-def _allocations(stages: Stages) -> Iterator[CostFinding]:
+def _allocations(stages: Stages, facts: Facts) -> Iterator[CostFinding]:
     sites = [site for site in stages.syncs.sites if site.kind == "allocation"]
     blocked = sum(site.blocked_ns for site in sites)
     if not blocked:
@@ -110,10 +110,10 @@ def _allocations(stages: Stages) -> Iterator[CostFinding]:
     number = stages.per_step(sum(site.calls for site in sites))
     calls, takes = _times(number, "call"), "takes" if number == 1 else "take"
     yield _finding(
+        facts,
         "allocations",
         "allocating GPU memory in the loop",
-        stages.us(blocked),
-        stages.us(stages.window.length),
+        blocked,
         f"{calls} of cudaMalloc and its like {takes} {microseconds(stages.us(blocked))}; PyTorch's cache should hold "
         "the memory after the first steps.",
         "Keep shapes the same from step to step, or set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.",
@@ -124,88 +124,86 @@ def _allocations(stages: Stages) -> Iterator[CostFinding]:
 
 
 def _input(facts: Facts) -> Iterator[CostFinding]:
-    on_cpu = facts.vendor == "cpu"
-    cost = facts.dataloader_us if on_cpu else facts.input_us
-    idle = "" if on_cpu else f"; the GPU does nothing for {microseconds(facts.input_us)} of it"
-    evidence = f"{microseconds(facts.dataloader_us)} in the DataLoader{idle}."
-    yield _finding("input", "waiting for data", cost, facts.step_us, evidence, advice.for_kind("input-bound", facts)[0])
+    cost, idle = facts.input.dataloader_ns, ""
+    if isinstance(facts, GpuFacts):
+        cost = facts.device.input_ns
+        idle = f"; the GPU does nothing for {microseconds(facts.us(cost))} of it"
+    evidence = f"{microseconds(facts.us(facts.input.dataloader_ns))} in the DataLoader{idle}."
+    yield _finding(facts, "input", "waiting for data", cost, evidence, advice.for_kind("input-bound", facts))
 
 
-def _host(stages: Stages, facts: Facts, kind: str) -> Iterator[CostFinding]:
+def _exchanging(facts: Facts) -> Iterator[CostFinding]:
+    whose, alone = "processes", ", whatever else runs meanwhile"
+    if isinstance(facts, GpuFacts):
+        whose, alone = "GPUs", " while nothing else runs on the GPU"
+    cost = facts.communication_ns
+    evidence = f"{microseconds(facts.us(cost))} in collectives{alone}."
+    what = advice.for_kind("communication-bound", facts)
+    yield _finding(facts, "communication", f"exchanging data between {whose}", cost, evidence, what)
+
+
+def _host(stages: Stages, facts: GpuFacts, kind: str) -> Iterator[CostFinding]:
     """Optimizer and zero_grad by the GPU's idle time in them; the rest of the host's work as a whole."""
-    if not (facts.measured and facts.launches_known):
-        return
-    many = max(advice.FUSED_LAUNCHES, OPTIMIZER_SHARE * facts.launches)
-    if facts.optimizer in advice.FUSABLE and facts.optimizer_launches > many:
+    optimizer = facts.host.optimizer
+    launches, optimizers = facts.per_step(facts.calls.launches), facts.per_step(facts.calls.optimizer_launches)
+    if optimizer in advice.FUSABLE and optimizers > max(advice.FUSED_LAUNCHES, OPTIMIZER_SHARE * launches):
         cost, _ = _idle_in(stages, lambda name: name.startswith(_STEPPED))
         yield _finding(
+            facts,
             "optimizer",
-            f"the optimizer, {facts.optimizer}, launches many small kernels",
+            f"the optimizer, {optimizer}, launches many small kernels",
             cost,
-            facts.step_us,
-            f"{_times(facts.optimizer_launches, 'launch', 'es')} of {count(facts.launches)} "
-            f"are the optimizer's; the GPU idles {microseconds(cost)} meanwhile.",
-            f"torch.optim.{facts.optimizer}(model.parameters(), ..., fused=True) needs one or two.",
+            f"{_times(optimizers, 'launch', 'es')} of {count(launches)} "
+            f"are the optimizer's; the GPU idles {microseconds(facts.us(cost))} meanwhile.",
+            f"torch.optim.{optimizer}(model.parameters(), ..., fused=True) needs one or two.",
         )
-    cost, launches = _idle_in(stages, _ZEROED)
-    if launches:
+    cost, zeroed = _idle_in(stages, _ZEROED)
+    if zeroed:
         yield _finding(
+            facts,
             "zero_grad",
             "zero_grad() fills gradients with zeros",
             cost,
-            facts.step_us,
-            f"{_times(launches, 'launch', 'es')} there, to fill memory; the GPU idles {microseconds(cost)} meanwhile.",
+            f"{_times(facts.per_step(zeroed), 'launch', 'es')} there, to fill memory; the GPU idles "
+            f"{microseconds(facts.us(cost))} meanwhile.",
             "optimizer.zero_grad(set_to_none=True) frees them instead, with no launch.",
         )
     if kind not in advice.GPU_KINDS:
-        name = "launching" if "launch-bound" in advice.causes(facts, kind) else "host"
-        title = "starting many small kernels" if name == "launching" else "the CPU's work between the launches"
-        if facts.long_calls is not None and name == "host":
-            title = "few long calls to the GPU's software, and the CPU's work between them"
-        evidence = (
-            f"{_times(facts.launches, 'launch', 'es')}; the GPU idles {microseconds(facts.host_us)} while the CPU "
-            f"prepares them, {microseconds(facts.host_us_per_launch)} of CPU work for each."
-        )
-        yield _finding(
-            name, title, facts.host_us, facts.step_us, evidence,
-            advice.for_kind("launch-bound" if name == "launching" else "host-bound", facts)[0],
-        )  # fmt: skip
+        yield _preparing(facts, kind)
 
 
-def _idle_in(stages: Stages, accept: Callable[[str], bool]) -> tuple[float, float]:
-    """(µs in which no device works inside the ranges of such names, launches inside them), per step."""
+def _preparing(facts: GpuFacts, kind: str) -> CostFinding:
+    """The host's own work while the GPU idles: launching, where that is what it does."""
+    name = "launching" if "launch-bound" in advice.causes(facts, kind) else "host"
+    title = "starting many small kernels" if name == "launching" else "the CPU's work between the launches"
+    if facts.calls.long_calls is not None and name == "host":
+        title = "few long calls to the GPU's software, and the CPU's work between them"
+    cost_ns = facts.host_ns_per_launch
+    for_each = "" if cost_ns is None else f", {microseconds(cost_ns / 1000)} of CPU work for each"
+    evidence = (
+        f"{_times(facts.per_step(facts.calls.launches), 'launch', 'es')}; the GPU idles "
+        f"{microseconds(facts.us(facts.host_ns))} while the CPU prepares them{for_each}."
+    )
+    what = advice.for_kind("launch-bound" if name == "launching" else "host-bound", facts)
+    return _finding(facts, name, title, facts.host_ns, evidence, what)
+
+
+def _idle_in(stages: Stages, accept: Callable[[str], bool]) -> tuple[int, int]:
+    """(ns in which no device works inside the ranges of such names, launches inside them), in the window."""
     trace, window = stages.trace, stages.window
     ranges = window.cover(trace, rows_named(trace, trace.events.rows(Category.ANNOTATION), accept))
     idle = intervals.total(intervals.subtract(ranges, stages.activity.busy))
-    inside = intervals.covers(ranges, trace.events.ts_ns[stages.launches.calls])
-    return stages.us(idle), stages.per_step(int(inside.sum()))
+    return idle, int(intervals.covers(ranges, trace.events.ts_ns[stages.launches.calls]).sum())
 
 
-def _gpu(facts: Facts, kind: str) -> Iterator[CostFinding]:
-    """What the GPU itself is busy with, where it is the limit, or with nothing else running."""
-    on_cpu = facts.vendor == "cpu"
-    whose = "processes" if on_cpu else "GPUs"
-    alone = ", whatever else runs meanwhile" if on_cpu else " while nothing else runs on the GPU"
-    computing = facts.compute_us if "compute-bound" in advice.causes(facts, kind) else 0.0
-    parts = (
-        (
-            "communication",
-            f"exchanging data between {whose}",
-            facts.communication_us,
-            f"{microseconds(facts.communication_us)} in collectives{alone}.",
-        ),
-        (
-            "copy",
-            "copies while the GPU computes nothing",
-            facts.copy_us,
-            f"{microseconds(facts.copy_us)} of copies and memory fills while no kernel runs.",
-        ),
-        (
-            "compute",
-            "the kernels themselves",
-            computing,
-            f"{_times(facts.kernels, 'kernel')} of {microseconds(facts.mean_kernel_us)} each.",
-        ),
-    )
-    for name, title, cost, evidence in parts:
-        yield _finding(name, title, cost, facts.step_us, evidence, advice.for_kind(f"{name}-bound", facts)[0])
+def _gpu(facts: GpuFacts, kind: str) -> Iterator[CostFinding]:
+    """What the GPU itself is busy with: copies with nothing else running, kernels where they are the limit."""
+    device = facts.device
+    evidence = f"{microseconds(facts.us(device.copy_ns))} of copies and memory fills while no kernel runs."
+    what = advice.for_kind("copy-bound", facts)
+    yield _finding(facts, "copy", "copies while the GPU computes nothing", device.copy_ns, evidence, what)
+    if "compute-bound" in advice.causes(facts, kind):
+        kernels = _times(facts.per_step(device.kernels), "kernel")
+        evidence = f"{kernels} of {microseconds(device.mean_kernel_us)} each."
+        what = advice.for_kind("compute-bound", facts)
+        yield _finding(facts, "compute", "the kernels themselves", device.compute_ns, evidence, what)

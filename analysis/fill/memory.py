@@ -35,7 +35,7 @@ def find_memory_over_time(trace: Trace, window: Window) -> tuple[MemoryOverTime,
     return tuple(found)
 
 
-def find_memory(trace: Trace, manifest: Manifest | None) -> Memory:
+def fill_memory(trace: Trace, manifest: Manifest | None) -> Memory:
     """Peaks from the manifest, else the highest sample of the trace; None where neither tells."""
     return Memory(
         peak_allocated=_first(

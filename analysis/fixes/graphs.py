@@ -28,6 +28,7 @@ def cuda_graph(subject: Subject, wanted: Wanted) -> Fix:
     gone = subject.host & ~kept
     kernels = subject.kernels & ~subject.reads
     number, inputs = subject.per_step(kernels), subject.per_step(subject.uploads)
+    launches = count(subject.stages.per_step(subject.stages.launches.total))
 
     def change(graph: Graph, bound: Bound) -> Graph:
         launch = bound.of(constants.GRAPH_LAUNCH) + bound.of(constants.GRAPH_NODE) * number
@@ -38,8 +39,8 @@ def cuda_graph(subject: Subject, wanted: Wanted) -> Fix:
     return Fix(
         wanted=wanted,
         why=f"every step launches the same {count(number)} kernels, so one graph launch can replace "
-        f"{count(subject.facts.launches)} launches and the Python around them; inputs of fixed shape must be copied "
-        "into the graph's own, and reads come after the replay",
+        f"{launches} launches and the Python around them; inputs of fixed shape must be copied into the graph's own, "
+        "and reads come after the replay",
         change=change,
         prior=GRAPH_PRIOR,
         family="graph",
@@ -115,8 +116,9 @@ def _why_not(subject: Subject) -> str:
     graph = subject.graph
     if subject.facts.vendor not in ("cuda", "rocm"):
         return "graphs are known here for CUDA and ROCm only"
-    if subject.facts.graph_launches:
-        return f"the step is launched by {count(subject.facts.graph_launches)} graphs already"
+    graphs = subject.facts.calls.graph_launches
+    if graphs:
+        return f"the step is launched by {count(subject.facts.per_step(graphs))} graphs already"
     if not subject.stages.window.from_steps:
         return "the trace marks no steps, so whether they repeat is not known"
     if graph.steps < FEWEST_STEPS:

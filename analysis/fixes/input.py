@@ -20,8 +20,8 @@ FRUITLESS = 0.01  # of the step: below this a fix has nothing to save
 def dataloader_workers(subject: Subject, wanted: Wanted) -> Fix:
     """Batches made by other processes while this one trains: fetching takes what is left of making one."""
     workers = wanted.number or 4.0
-    now, share = subject.us_per_step(subject.input), subject.facts.share(subject.facts.dataloader_us)
-    if subject.facts.loader_workers:
+    now, share = subject.us_per_step(subject.input), subject.facts.share(subject.facts.input.dataloader_ns)
+    if subject.facts.input.workers:
         return cannot(
             wanted, "the DataLoader has worker processes already; what a batch costs them, this trace does not say"
         )
@@ -66,7 +66,7 @@ def pinned_memory(subject: Subject, wanted: Wanted) -> Fix:
     calls = calls[calls >= 0]
     waits = _waits_after(subject, calls)
     staging = subject.host & (graph.tag == Tag.STAGING)
-    workers = subject.facts.loader_workers  # a thread of the training process then pins, beside it
+    workers = subject.facts.input.workers is True  # a thread of the training process then pins, beside it
     firsts = subject.firsts
     rate = constants.pinned_rate(trace.devices[0].compute_capability if trace.devices else None)
     us_to_pin = float(moved.sum()) / (1000 * graph.steps)  # at 1 GB/s

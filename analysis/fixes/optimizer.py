@@ -33,15 +33,14 @@ def foreach_optimizer(subject: Subject, wanted: Wanted) -> Fix:
 
 
 def _optimizer(subject: Subject, wanted: Wanted, done: str, known: tuple[str, ...]) -> Fix:
-    facts = subject.facts
-    if facts.optimizer is None:
+    optimizer = subject.facts.host.optimizer
+    launches = subject.facts.per_step(subject.facts.calls.optimizer_launches)
+    if optimizer is None:
         return cannot(wanted, "no optimizer step is marked in this trace")
-    if facts.optimizer not in known:
-        return cannot(wanted, f"torch.optim.{facts.optimizer} has no such form, as far as is known here")
-    if _uses(subject, done) or facts.optimizer_launches <= FUSED_LAUNCHES:
-        return cannot(
-            wanted, f"{facts.optimizer} needs {count(facts.optimizer_launches)} launches a step; that is fused already"
-        )
+    if optimizer not in known:
+        return cannot(wanted, f"torch.optim.{optimizer} has no such form, as far as is known here")
+    if _uses(subject, done) or launches <= FUSED_LAUNCHES:
+        return cannot(wanted, f"{optimizer} needs {count(launches)} launches a step; that is fused already")
     host = subject.host & subject.optimizer
     kernels = subject.kernels & subject.optimizer
     number = subject.per_step(kernels)
@@ -58,7 +57,7 @@ def _optimizer(subject: Subject, wanted: Wanted, done: str, known: tuple[str, ..
 
     return Fix(
         wanted=wanted,
-        why=f"{facts.optimizer}'s step takes {count(facts.optimizer_launches)} launches and "
+        why=f"{optimizer}'s step takes {count(launches)} launches and "
         f"{microseconds(subject.us_per_step(host))} of the CPU; {left} would do",
         change=change,
         prior=PRIOR,

@@ -86,9 +86,8 @@ def _told(subject: Subject, reads: float) -> str:
 
 def _drained(subject: Subject) -> str:
     """Whether the wait is the queue's, which must be waited for somewhere, or an empty queue's."""
-    shares = [
-        site.drained_share for site in subject.facts.sites if site.drained_share is not None and _is_read(site.chain)
-    ]
+    waits = [line.most for line in subject.facts.calls.waits]
+    shares = [wait.drained_share for wait in waits if wait.drained_share is not None and _is_read(wait.place.chain)]
     if shares and min(shares) > 0.5:  # noqa: PLR2004 - most
         return "the GPU had no work left when they came, so little more than their own cost is saved"
     return "where the GPU is the limit, the wait moves to the next place that waits"

@@ -123,7 +123,7 @@ def fewer_launches(subject: Subject, wanted: Wanted) -> Fix:
     if not len(launches):
         return cannot(wanted, "no module launches anything by itself")
     gone = _half(subject, launches)
-    number, all_of_them = stages.per_step(len(launches)), subject.facts.launches
+    number, all_of_them = stages.per_step(len(launches)), stages.per_step(stages.launches.total)
     whose = f"{name} ({alike} of them)" if alike > 1 else name
     return Fix(
         wanted=wanted,

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.columns.rows import named
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Tag, Work
 from stallscope.analysis.stages.memcpy import direction_and_memory
@@ -32,7 +32,7 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
     """A trace as the fixes see it. Masks have shape (n,), n nodes."""
 
     stages: Stages
-    facts: Facts
+    facts: GpuFacts
     graph: Graph
     cpu_run: CpuRun | None = None
 

@@ -1,18 +1,17 @@
-"""Stage 11: the forecasts of one summary: whether the trace can carry any, and what the manifest adds."""
+"""The forecasts of one summary: whether the trace can carry any, and what the manifest adds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from stallscope.analysis.causes.facts import Facts
-from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
-from stallscope.analysis.contract.summary import Steps
-from stallscope.analysis.fixes.names import Wanted
+from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.fixes.subject import Subject
-from stallscope.analysis.forecast.whatif import Now, forecast, refusal
-from stallscope.analysis.replay.counterfactual import Replayed
+from stallscope.analysis.forecast.asked import Asked
+from stallscope.analysis.forecast.calibration import cpu_host_factor
+from stallscope.analysis.forecast.whatif import Forecast, forecast, refusal
+from stallscope.analysis.replay.counterfactual import Replayed, find_replayed
 from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.step_times import StepTimes
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Trace
 
@@ -26,35 +25,34 @@ def is_large(trace: Trace, manifest: Manifest | None, most: int) -> bool:
     return manifest is None and len(trace.events) > most
 
 
+def replay_once(
+    stages: Stages, facts: Facts, times: StepTimes, manifest: Manifest | None, asked: Asked
+) -> Replayed | None:
+    """The window replayed with one class of work free at a time; None where it cannot be, or is too large for it."""
+    if facts.recording.refused or (asked.bounded and is_large(stages.trace, manifest, MOST_REPLAYED)):
+        return None
+    batched = manifest is not None and any(gpu.driver_model == "WDDM" for gpu in manifest.machine.gpus)
+    return find_replayed(stages, inflation=times.inflation, batched=batched)
+
+
 def find_forecast(
     stages: Stages,
     facts: Facts,
-    steps: Steps,
+    times: StepTimes,
     replayed: Replayed | None,
     manifest: Manifest | None,
-    wanted: Sequence[Wanted] | None = None,
-) -> tuple[ForecastBase, list[WhatIf] | None]:
-    """What the forecasts start from, and the forecasts; None where the trace carries none, with the reason."""
-    refused = _refusals(facts, replayed)
-    if refused or replayed is None:
-        return refusal(refused), None
-    now = Now(
-        profiled_us=steps.wall_us.median,
-        samples_us=steps.wall_us.samples,
-        unprofiled_us=steps.unprofiled_us.mean if steps.unprofiled_us else None,
-        doubts=replayed.trust.reasons,
-        identity_error=replayed.trust.identity_error,
-    )
-    subject = Subject(stages, facts, replayed.graph, manifest.cpu_run if manifest else None)
-    return forecast(subject, now, wanted)
-
-
-def _refusals(facts: Facts, replayed: Replayed | None) -> list[str]:
-    """Why no forecast is made; [] where one is."""
+    asked: Asked,
+) -> Forecast:
+    """The forecasts and what they start from; where the trace carries none, the reason."""
+    if asked.bounded and is_large(stages.trace, manifest, MOST_FORECAST):
+        return refusal([LARGE])
     if facts.vendor == "cpu":
-        return ["this run used no GPU"]
-    if facts.refused:
-        return ["the trace is too damaged"]
-    if replayed is None:
-        return ["the GPU's work, or the calls that started it, were not recorded"]
-    return list(replayed.trust.reasons) if replayed.trust.level == "refused" else []
+        return refusal(["this run used no GPU"], cpu_host_factor(stages, times))
+    if facts.recording.refused:
+        return refusal(["the trace is too damaged"])
+    if replayed is None or not isinstance(facts, GpuFacts):
+        return refusal(["the GPU's work, or the calls that started it, were not recorded"])
+    if replayed.trust.level == "refused":
+        return refusal(replayed.trust.reasons)
+    subject = Subject(stages, facts, replayed.graph, manifest.cpu_run if manifest else None)
+    return forecast(subject, times, replayed.trust, asked.fixes)

@@ -22,6 +22,7 @@ Fixes are then added up in the order of their savings, each on top of those befo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
@@ -41,6 +42,8 @@ from stallscope.analysis.fixes.subject import Subject
 from stallscope.analysis.forecast.calibration import PROFILED, Calibration, calibrate
 from stallscope.analysis.replay.graph import NEVER, Graph
 from stallscope.analysis.replay.replay import Program
+from stallscope.analysis.replay.trust import Trust
+from stallscope.analysis.stages.step_times import StepTimes
 from stallscope.traces.model.trace import Ints
 
 FIXES: Final[dict[str, Callable[[Subject, Wanted], Fix]]] = {
@@ -60,39 +63,39 @@ QUARTILES: Final = 1.349  # standard deviations between the quartiles of a norma
 NARROWER: Final = 1.282 / 1.960  # from bounds that hold 95 % to such as hold 80 %
 
 
-class Now(msgspec.Struct, frozen=True, kw_only=True):
-    """The step as it is, from outside the graph."""
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a trace says of the future."""
 
-    profiled_us: float  # median of the steps under the profiler
-    samples_us: Sequence[float]  # of the steps
-    unprofiled_us: float | None  # mean without the profiler
-    doubts: Sequence[str]  # each lowers the confidence
-    identity_error: float  # replayed ÷ recorded time − 1, with nothing changed
+    base: ForecastBase
+    what_if: list[WhatIf] | None  # best first; None: the trace carries no forecast
+    host_factor: float | None  # the host's time without the profiler ÷ under it; None: cannot be told
 
 
-def forecast(subject: Subject, now: Now, wanted: Sequence[Wanted] | None = None) -> tuple[ForecastBase, list[WhatIf]]:
+def forecast(subject: Subject, times: StepTimes, trust: Trust, wanted: Sequence[Wanted] | None = None) -> Forecast:
     """The forecasts of one trace, best first, and what they start from."""
-    return _Forecaster(subject, now).made(standard() if wanted is None else wanted)
+    return _Forecaster(subject, times, trust).made(standard() if wanted is None else wanted)
 
 
-def refusal(reasons: Sequence[str]) -> ForecastBase:
+def refusal(reasons: Sequence[str], host_factor: float | None = None) -> Forecast:
     """No forecast, and why."""
-    return ForecastBase(step_us=None, basis=PROFILED, confidence="refused", reasons=list(reasons))
+    base = ForecastBase(step_us=None, basis=PROFILED, confidence="refused", reasons=list(reasons))
+    return Forecast(base, None, host_factor)
 
 
 class _Forecaster:
     """Replays of one trace at what recording costs."""
 
-    def __init__(self, subject: Subject, now: Now) -> None:
-        self._subject, self._now = subject, now
+    def __init__(self, subject: Subject, times: StepTimes, trust: Trust) -> None:
+        self._subject, self._times, self._trust = subject, times, trust
         program = Program(subject.graph)
 
         def step_of(duration_ns: Ints) -> float:
             return program.run(duration_ns, passes=subject.passes).step_ns / 1000
 
-        self._calibration = calibrate(subject, step_of, now.unprofiled_us)
+        self._calibration = calibrate(subject, step_of, times.unprofiled)
         self._step_of = step_of
-        self._step_us = now.profiled_us if now.unprofiled_us is None else now.unprofiled_us
+        self._step_us = times.median_us if times.unprofiled is None else times.unprofiled.mean_us
         self._programs: dict[tuple[bytes, ...], Program] = {}
         self._done: dict[tuple[str, float, Bound], float] = {}
         self._at = {x: self._graph_at(x) for x in dict.fromkeys(self._xs(self._calibration))}
@@ -106,16 +109,17 @@ class _Forecaster:
         durations = self._calibration.recording.without(x)
         return replace(self._subject.graph, duration_ns=durations), self._step_of(durations)
 
-    def made(self, wanted: Sequence[Wanted]) -> tuple[ForecastBase, list[WhatIf]]:
+    def made(self, wanted: Sequence[Wanted]) -> Forecast:
         """Everything."""
-        fixes = [FIXES[each.fix](self._subject, each) for each in wanted]
+        fixes = [FIXES[one.fix](self._subject, one) for one in wanted]
         rows = [(fix, self._row(fix)) for fix in fixes]
         applying = sorted((row for row in rows if row[0].applies), key=lambda row: -(row[1].saving_share or 0.0))
-        return self._base(), self._added_up(applying) + [row for fix, row in rows if not fix.applies]
+        what_if = self._added_up(applying) + [row for fix, row in rows if not fix.applies]
+        return Forecast(self._base(), what_if, self._calibration.told_factor if self._times.from_steps else None)
 
     def _base(self) -> ForecastBase:
         calibration = self._calibration
-        doubts = [*self._now.doubts, *calibration.doubts]
+        doubts = [*self._trust.reasons, *calibration.doubts]
         return ForecastBase(
             step_us=self._step_us,
             basis=calibration.basis,
@@ -123,7 +127,7 @@ class _Forecaster:
             reasons=doubts,
             host_factor=calibration.host_factor,
             host_factor_low=calibration.host_factor_low,
-            identity_error=self._now.identity_error,
+            identity_error=self._trust.identity_error,
         )
 
     def _row(self, fix: Fix) -> WhatIf:
@@ -165,12 +169,12 @@ class _Forecaster:
 
     def _relative(self, fix: Fix) -> float:
         """``r``: spread of the steps, the replay's own error, and the fix's prior."""
-        samples = np.array(self._now.samples_us)
+        samples, median = self._times.samples_us, self._times.median_us
         spread = 0.0
-        if len(samples) > 1 and self._now.profiled_us:
+        if len(samples) > 1 and median:
             low, high = np.percentile(samples, (25, 75))
-            spread = EIGHTY * float(high - low) / (QUARTILES * sqrt(len(samples)) * self._now.profiled_us)
-        return sqrt(spread**2 + self._now.identity_error**2 + fix.prior**2)
+            spread = EIGHTY * float(high - low) / (QUARTILES * sqrt(len(samples)) * median)
+        return sqrt(spread**2 + self._trust.identity_error**2 + fix.prior**2)
 
     def _replayed(self, graph: Graph) -> float:
         """The step of a changed graph, µs. Making a program costs more than running it: one for each set of edges."""

@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from stallscope.analysis.contract.summary import Savings
 from stallscope.analysis.replay.graph import Graph, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import Program
@@ -57,11 +56,6 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     def without_us(self, name: str) -> float:
         """The step with that class free."""
         return self.step_us - self.saved_us(name)
-
-    @property
-    def contract(self) -> Savings:
-        """As the JSON says it."""
-        return Savings(**self.savings)
 
 
 def find_replayed(stages: Stages, *, inflation: float | None = None, batched: bool = False) -> Replayed | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from stallscope.analysis.contract import rows as contract_rows
+from stallscope.analysis.contract.run import Attribution
+from stallscope.analysis.stages.issues import attributed_share
 from stallscope.analysis.stages.kernel_names import short_name
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.modules import NO_MODULE, ModuleTotals
 
 
-def operators(stages: Stages) -> list[contract_rows.OperatorRow]:
+def fill_operators(stages: Stages) -> list[contract_rows.OperatorRow]:
     """One row an operator name."""
     measured, known = stages.measured, stages.launches.known
     return [
@@ -26,7 +30,7 @@ def operators(stages: Stages) -> list[contract_rows.OperatorRow]:
     ]
 
 
-def kernels(stages: Stages) -> list[contract_rows.KernelRow] | None:
+def fill_kernels(stages: Stages) -> list[contract_rows.KernelRow] | None:
     """One row a kernel name; None where device rows are withheld."""
     if not stages.measured:
         return None
@@ -42,7 +46,7 @@ def kernels(stages: Stages) -> list[contract_rows.KernelRow] | None:
     ]
 
 
-def modules(stages: Stages) -> list[contract_rows.ModuleRow] | None:
+def fill_modules(stages: Stages) -> list[contract_rows.ModuleRow] | None:
     """The modules and, last, what belongs to none of them."""
     modules = stages.modules
     if not modules.known:
@@ -78,7 +82,7 @@ def _module_row(stages: Stages, each: ModuleTotals, types: dict[str, str]) -> co
     )
 
 
-def call_sites(stages: Stages) -> list[contract_rows.CallSiteRow] | None:
+def fill_call_sites(stages: Stages) -> list[contract_rows.CallSiteRow] | None:
     """The places of the program and, last, what belongs to none of them."""
     sites, measured, known = stages.call_sites, stages.measured, stages.launches.known
     if not sites.totals:
@@ -101,3 +105,17 @@ def call_sites(stages: Stages) -> list[contract_rows.CallSiteRow] | None:
         )
         for each in sites.totals
     ]
+
+
+def fill_attribution(stages: Stages) -> Attribution | None:
+    """What the join covers of the window; None where nothing was joined."""
+    joined, waits = stages.places.joined, stages.syncs.blocking
+    if joined is None:
+        return None
+    return Attribution(
+        path=joined.path,
+        steps=joined.steps,
+        events_share=attributed_share(stages),
+        waits_share=joined.share(waits[stages.window.holds(stages.trace.events.ts_ns[waits])]),
+        launches_share=joined.share(np.sort(stages.launches.calls)),
+    )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from stallscope.analysis.contract import rows as contract_rows
 from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.contract.idle import IDLE_CAUSES, Idle
 from stallscope.analysis.stages.copy_sites import CopySite
-from stallscope.analysis.stages.idle import DeviceIdle
 from stallscope.analysis.stages.launch_stats import LaunchCosts
 from stallscope.analysis.stages.memcpy import CopyGroup
 from stallscope.analysis.stages.stages import Stages
@@ -18,15 +15,15 @@ from stallscope.analysis.stages.where.places import NOWHERE
 from stallscope.traces.model.trace import Ints
 
 
-def idle_causes(stages: Stages, devices: Sequence[DeviceIdle]) -> Idle:
-    """Idle time by cause, mean over the given devices."""
+def fill_idle(stages: Stages) -> Idle:
+    """Idle time by cause, mean over the devices."""
     if not stages.measured:
         return Idle()
-    totals = {cause.name: sum(device.ns(cause.name) for device in devices) for cause in IDLE_CAUSES}
-    return Idle(**{name: stages.us(ns / len(devices)) for name, ns in totals.items()})
+    totals = {cause.name: sum(device.ns(cause.name) for device in stages.idle) for cause in IDLE_CAUSES}
+    return Idle(**{name: stages.us(ns / len(stages.idle)) for name, ns in totals.items()})
 
 
-def memcpy(stages: Stages) -> list[contract.MemcpyRow] | None:
+def fill_memcpy(stages: Stages) -> list[contract.MemcpyRow] | None:
     """The copies by kind; None where device rows are withheld."""
     if not stages.measured:
         return None
@@ -49,7 +46,7 @@ def _memcpy_row(stages: Stages, group: CopyGroup) -> contract.MemcpyRow:
     )
 
 
-def copy_sites(stages: Stages) -> list[contract.CopySite] | None:
+def fill_copy_sites(stages: Stages) -> list[contract.CopySite] | None:
     """The copies by place; None where device rows are withheld."""
     return [_copy_site(stages, site) for site in stages.copy_sites] if stages.measured else None
 
@@ -74,7 +71,7 @@ def _copy_site(stages: Stages, site: CopySite) -> contract.CopySite:
     )
 
 
-def launches(stages: Stages) -> contract_rows.LaunchStats | None:
+def fill_launches(stages: Stages) -> contract_rows.LaunchStats | None:
     """What launching costs; None where no known call was recorded."""
     if not stages.launches.known:
         return None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath, PureWindowsPath
 
 import numpy as np
 
 from stallscope.analysis.contract import run as contract_run
 from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.stages.periodic import find_periodic
-from stallscope.traces.model.manifest import ROUNDS, Manifest
-from stallscope.traces.model.manifest import Window as RecordedWindow
+from stallscope.analysis.stages.step_times import StepTimes, Unprofiled, longest_unprofiled
+from stallscope.analysis.stages.where.steps import Window
+from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Trace
 
 ENDED_EARLY = (
@@ -20,7 +20,7 @@ ENDED_EARLY = (
 )
 
 
-def find_trace_info(trace: Trace) -> contract.TraceInfo:
+def fill_trace_info(trace: Trace) -> contract.TraceInfo:
     """Which file this is and what it was recorded on."""
     events = trace.events
     span = int(events.end_ns.max() - events.ts_ns.min()) if len(events) else 0
@@ -38,7 +38,7 @@ def find_trace_info(trace: Trace) -> contract.TraceInfo:
     )
 
 
-def find_machine(trace: Trace, manifest: Manifest | None) -> contract.MachineInfo:
+def fill_machine(trace: Trace, manifest: Manifest | None) -> contract.MachineInfo:
     """The machine by the manifest; a bare trace knows only its GPUs."""
     if manifest is None:
         return contract.MachineInfo(
@@ -66,7 +66,7 @@ def find_machine(trace: Trace, manifest: Manifest | None) -> contract.MachineInf
     )
 
 
-def find_run_findings(manifest: Manifest | None) -> list[contract.Finding]:
+def fill_run_findings(manifest: Manifest | None) -> list[contract.Finding]:
     """Findings about machine and run, each name once."""
     if manifest is None:
         return []
@@ -76,31 +76,32 @@ def find_run_findings(manifest: Manifest | None) -> list[contract.Finding]:
     return [contract.Finding(name=name, text=text) for name, text in found.items()]
 
 
-def find_unprofiled(path: str, manifest: Manifest | None) -> tuple[list[int], contract.UnprofiledTimes | None]:
-    """(positions of evaluation steps in the recorded window, unprofiled times of the same round or None).
-
-    Evaluation steps are left out: their time is taken off the window and off its steps.
-    """
-    if manifest is None:
-        return [], None
-    recorded = _recorded_window(path, manifest)
-    window = _unprofiled_window(manifest, recorded)
-    evaluation = recorded.evaluation_steps if recorded else []
-    if window is None or window.steps <= len(window.evaluation_steps):
-        return evaluation, None
-    left_out = set(window.evaluation_steps)
-    samples = [ns for position, ns in enumerate(window.samples_ns) if position not in left_out]
-    spent = sum(ns for position, ns in enumerate(window.samples_ns) if position in left_out)
-    steps = window.steps - len(left_out)
-    mean = (window.duration_ns - spent) / (1000 * steps)
-    return evaluation, contract.UnprofiledTimes(
-        mean=mean, steps=steps, host_samples=wall_times(samples), left_out=len(left_out)
+def fill_steps(window: Window, times: StepTimes, path: str, manifest: Manifest | None) -> contract.Steps:
+    """The steps of the window, and beside them those that were timed without the profiler."""
+    return contract.Steps(
+        source="profiler_step" if window.from_steps else "whole_trace",
+        count=window.count,
+        window_us=window.length / 1000,
+        wall_us=_wall_times(times.samples_ns),
+        unprofiled_us=None if times.unprofiled is None else _unprofiled(times.unprofiled),
+        inflation=times.inflation,
+        periodic=_periodic(path, manifest),
+        left_out=times.left_out,
     )
 
 
-def find_periodic_work(path: str, manifest: Manifest | None) -> list[contract_run.PeriodicWork]:
+def _unprofiled(times: Unprofiled) -> contract.UnprofiledTimes:
+    return contract.UnprofiledTimes(
+        mean=times.mean_us,
+        steps=times.steps,
+        host_samples=_wall_times(times.samples_ns),
+        left_out=times.left_out,
+    )
+
+
+def _periodic(path: str, manifest: Manifest | None) -> list[contract_run.PeriodicWork]:
     """What the longest unprofiled window's steps spend only now and then, most time first."""
-    window = None if manifest is None else _longest_unprofiled(path, manifest)
+    window = None if manifest is None else longest_unprofiled(path, manifest)
     if window is None:
         return []
     held = set(window.evaluation_steps)
@@ -117,13 +118,7 @@ def find_periodic_work(path: str, manifest: Manifest | None) -> list[contract_ru
     ]
 
 
-def _recorded_window(path: str, manifest: Manifest) -> RecordedWindow | None:
-    """The window whose trace is the file at ``path``."""
-    file = PureWindowsPath(path).name if "\\" in path else PurePath(path).name
-    return next((window for window in manifest.windows if window.trace == file), None)
-
-
-def wall_times(samples_ns: Sequence[int]) -> contract.WallTimes:
+def _wall_times(samples_ns: Sequence[int]) -> contract.WallTimes:
     """Distribution of step times; all zeros where there is no sample."""
     values = np.array(samples_ns, dtype=np.float64) / 1000
     if not len(values):
@@ -136,20 +131,6 @@ def wall_times(samples_ns: Sequence[int]) -> contract.WallTimes:
         p90=float(p90),
         samples=values.tolist(),
     )
-
-
-def _unprofiled_window(manifest: Manifest, recorded: RecordedWindow | None) -> RecordedWindow | None:
-    """The unprofiled window of the recorded one's round; of a trace the manifest does not name, of the last round."""
-    found = [window for window in manifest.windows if window.kind == "unprofiled" and window.steps > 0]
-    rounds = (recorded.round,) if recorded else ROUNDS
-    return next((window for name in rounds for window in reversed(found) if window.round == name), None)
-
-
-def _longest_unprofiled(path: str, manifest: Manifest) -> RecordedWindow | None:
-    """The unprofiled window of the recorded one's round, or the one after the last recording, which holds far more."""
-    same = _unprofiled_window(manifest, _recorded_window(path, manifest))
-    after = [each for each in manifest.windows if (each.kind, each.round) == ("unprofiled", "after")]
-    return max([each for each in (*after, same) if each is not None], key=lambda each: each.steps, default=None)
 
 
 def _device_names(trace: Trace) -> list[str]:

@@ -9,56 +9,43 @@ from itertools import takewhile
 import msgspec
 
 from stallscope.analysis.contract import summary as contract
+from stallscope.analysis.stages.sites_by_line import SitesOfLine, by_line
 from stallscope.analysis.stages.stages import Stages
-from stallscope.analysis.stages.sync import STALLS, Site
+from stallscope.analysis.stages.sync import Site
 from stallscope.analysis.stages.where.joined import Joined
 from stallscope.traces.model.manifest import IF_COPIED
 
 WOULD = "would_synchronize"
-WAIT = "wait"  # a line's waits for the device are one row, whatever calls they are made of
 
 
-def sync_sites(stages: Stages) -> list[contract.SyncSite] | None:
+def fill_sync_sites(stages: Stages) -> list[contract.SyncSite] | None:
     """The ledger. Without calls of a known device: the lines that would wait on one; None where no line is known."""
+    if stages.launches.known:
+        return [_row(stages, line) for line in by_line(stages.syncs.sites)]
     joined = stages.places.joined
-    if not stages.launches.known:
-        return None if joined is None else _would_wait(joined)
-    lines: dict[tuple[str, str], list[Site]] = {}
-    rows: list[list[Site]] = []
-    for site in stages.syncs.sites:
-        if site.place.site is None or site.by_profiler:
-            rows.append([site])
-            continue
-        key = site.place.site.line, WAIT if site.kind in STALLS else site.kind
-        if key in lines:
-            lines[key].append(site)
-        else:
-            rows.append(lines.setdefault(key, [site]))
-    found = [_row(stages, sites) for sites in rows]
-    return sorted(found, key=lambda row: (row.by_profiler, row.kind not in STALLS, -row.blocked_us_per_step))
+    return None if joined is None else _would_wait(joined)
 
 
-def _row(stages: Stages, sites: list[Site]) -> contract.SyncSite:
+def _row(stages: Stages, line: SitesOfLine) -> contract.SyncSite:
     """One row of the sites of a line, or of one site."""
-    row = _of_site(stages, max(sites, key=lambda each: each.blocked_ns))
-    names = [each.place.site for each in sites if each.place.site is not None]
+    most, names = line.most, line.names
+    row = _of_site(stages, most)
     if not names:
         return row
-    most = max(sites, key=lambda each: each.blocked_ns)
-    alike = [each for each in sites if (each.kind, each.api) == (most.kind, most.api)]
-    idle = [each.idle_after_ns for each in sites if each.idle_after_ns is not None]
+    alike = [site for site in line.sites if (site.kind, site.api) == (most.kind, most.api)]
+    idle = [site.idle_after_ns for site in line.sites if site.idle_after_ns is not None]
     name = most.place.site or names[0]
-    apis = list(dict.fromkeys(each.api for each in sites))
+    apis = list(dict.fromkeys(site.api for site in line.sites))
     return msgspec.structs.replace(
         row,
-        module=common_module(each.place.module for each in sites),
-        calls_per_step=stages.per_step(sum(each.calls for each in alike)),
-        blocked_us_per_step=stages.us(sum(each.blocked_ns for each in sites)),
+        module=common_module(site.place.module for site in line.sites),
+        calls_per_step=stages.per_step(sum(site.calls for site in alike)),
+        blocked_us_per_step=stages.us(line.blocked_ns),
         idle_after_us_per_step=stages.us(sum(idle)) if idle and stages.measured else None,
-        waited_us_per_step=stages.us(sum(each.waited_ns for each in sites)) if stages.measured else None,
+        waited_us_per_step=stages.us(sum(site.waited_ns for site in line.sites)) if stages.measured else None,
         called=name.called,
         exact=name.exact,
-        callers=list(dict.fromkeys(each.callers[0] for each in names if each.callers)),
+        callers=list(dict.fromkeys(name.callers[0] for name in names if name.callers)),
         stack=[name.line, *name.callers],
         apis=apis if len(apis) > 1 else [],
     )

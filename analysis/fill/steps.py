@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.stages.activity import DeviceTimes
@@ -11,7 +12,7 @@ from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.utilization import find_filling
 
 
-def per_step(stages: Stages) -> contract.PerStep:
+def fill_per_step(stages: Stages, facts: Facts) -> contract.PerStep:
     """Host figures are None where no known call was recorded, device figures where device rows are withheld."""
     launches, syncs = stages.launches, stages.syncs
 
@@ -46,6 +47,7 @@ def per_step(stages: Stages) -> contract.PerStep:
         sync_stall_us=calls(stages.us(intervals.total(syncs.stall))),
         dataloader_us=stages.us(stages.activity.dataloader_ns),
         queue_delay_us=_queue_delay(stages),
+        operator_us=stages.us(facts.host.operator_ns) if facts.vendor == "cpu" else None,
     )
 
 
@@ -63,8 +65,12 @@ def _queue_delay(stages: Stages) -> contract.QueueDelay | None:
     return contract.QueueDelay(p50=float(p50) / 1000, p90=float(p90) / 1000)
 
 
-def device(stages: Stages, times: DeviceTimes) -> contract.DeviceFigures:
-    """One device of several."""
+def fill_devices(stages: Stages) -> list[contract.DeviceFigures]:
+    """Each device that did work; [] where device rows are withheld."""
+    return [_device(stages, times) for times in stages.activity.devices] if stages.measured else []
+
+
+def _device(stages: Stages, times: DeviceTimes) -> contract.DeviceFigures:
     return contract.DeviceFigures(
         device=times.device,
         kernels=stages.per_step(times.kernels),
@@ -80,7 +86,7 @@ def device(stages: Stages, times: DeviceTimes) -> contract.DeviceFigures:
     )
 
 
-def utilization(stages: Stages) -> contract.Utilization:
+def fill_utilization(stages: Stages) -> contract.Utilization:
     """How far kernels fill the device."""
     if not stages.measured:
         return contract.Utilization(est_sm_efficiency=None, est_occupancy=None, blocks_per_kernel=None)
@@ -92,7 +98,7 @@ def utilization(stages: Stages) -> contract.Utilization:
     )
 
 
-def breakdown(stages: Stages) -> contract.Breakdown:
+def fill_breakdown(stages: Stages) -> contract.Breakdown:
     """Device classes are None where device rows are withheld; the others still sum to the step."""
     shares, measured = stages.activity.shares, stages.measured
     told = measured or stages.activity.has_collectives
