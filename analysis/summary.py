@@ -18,7 +18,7 @@ from stallscope.analysis.fill.memory import fill_memory
 from stallscope.analysis.fill.scaled import fill_scaled
 from stallscope.analysis.fill.sync_sites import fill_sync_sites
 from stallscope.analysis.fixes.names import Wanted
-from stallscope.analysis.forecast.asked import Asked
+from stallscope.analysis.forecast.asked import PLAIN, Asked
 from stallscope.analysis.forecast.forecasting import find_forecast, replay_once
 from stallscope.analysis.forecast.whatif import Forecast
 from stallscope.analysis.stages.issues import find_issues
@@ -48,7 +48,7 @@ def summarize(
     return summary_of(analyse(trace, manifest, attribution), manifest, asked)
 
 
-def summary_of(stages: Stages, manifest: Manifest | None = None, asked: Asked = Asked()) -> Summary:
+def summary_of(stages: Stages, manifest: Manifest | None = None, asked: Asked = PLAIN) -> Summary:
     """The summary of what ``analyse`` found, for those who show the stages beside it; see ``summarize``."""
     summary = _filled(stages, manifest, _find(stages, manifest, asked))
     if not asked.peers:

@@ -161,9 +161,10 @@ def _unknown(facts: Facts) -> str:
             return "Neither GPU work nor the calls that start it were recorded, so nothing is known of the GPU."
         works = percent(facts.share(facts.device.busy_ns))
         return f"The calls that start GPU work were not recorded. The GPU works {works} of the time."
+    launches = count(facts.per_step(facts.calls.launches))
     return (
-        f"{count(facts.per_step(facts.calls.launches))} launches were recorded in {facts.each} but not the kernels they "
-        "started, or not with times that can be right, so nothing is known of the GPU."
+        f"{launches} launches were recorded in {facts.each} but not the kernels they started, or not with times that "
+        "can be right, so nothing is known of the GPU."
     )
 
 
