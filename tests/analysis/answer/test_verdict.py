@@ -3,36 +3,67 @@
 import pytest
 
 from stallscope.analysis.answer.verdict import judge
-from stallscope.analysis.causes.facts import Facts
+from stallscope.analysis.causes.facts import Calls, Device, Facts, GpuFacts, Host, Input, Recording
 from stallscope.analysis.causes.scatter import find_scatter
-from stallscope.analysis.contract.summary import SyncSite
 from stallscope.analysis.report.bars import cpu_parts
 from stallscope.analysis.report.tables import tables
+from stallscope.analysis.stages.sites_by_line import SitesOfLine
 from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.sync import Site
+from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.summary import summarize
 from tests.builders import TraceBuilder
 
-NO_GPU = {"vendor": "cpu", "measured": False, "launches_known": False, "launches": 0.0, "kernels": 0.0, "sites": []}
+NO_GPU = {"vendor": "cpu", "measured": False, "launches_known": False}
 
 
 def facts(**changes) -> Facts:
     """A step of 560 µs with 19 kernels of 1.6 µs, as the Iris training's; ``changes`` say what is different."""
     base = {
-        "vendor": "cuda", "measured": True, "launches_known": True, "refused": False,
-        "from_steps": True, "step_us": 560.0, "unexplained_share": 0.0, "orphan_share": 0.0, "launches": 19.0,
-        "graph_launches": 0.0, "launch_call_us": 90.0, "kernels": 19.0, "kernel_sum_us": 30.4,
-        "busy_us": 32.0, "stall_us": 39.0, "compute_us": 30.4, "copy_us": 1.6, "communication_us": 0.0,
-        "input_us": 0.0, "dataloader_us": 0.0, "operators": 40.0, "operator_us": 300.0, "optimizer": None,
-        "optimizer_launches": 0.0, "loader_workers": False, "sites": [item(39.0)],
+        "vendor": "cuda", "measured": True, "launches_known": True, "refused": False, "from_steps": True,
+        "step_us": 560.0, "unexplained_share": 0.0, "orphan_share": 0.0, "launches": 19, "graph_launches": 0,
+        "launch_call_us": 90.0, "kernels": 19, "kernel_sum_us": 30.4, "busy_us": 32.0, "stall_us": 39.0,
+        "compute_us": 30.4, "copy_us": 1.6, "communication_us": 0.0, "input_us": 0.0, "dataloader_us": 0.0,
+        "fetches": 0, "operators": 40, "operator_us": 300.0, "optimizer": None, "optimizer_launches": 0,
+        "loader_workers": None, "trains": False, "gpus": 1, "cores": None, "threads": None, "scatter": None,
+        "steps": 1, "cut_steps": 0, "sites": [item(39.0)],
     }  # fmt: skip
-    return Facts(**{**base, **changes})
+    step = {**base, **changes}
+    ns = {name.removesuffix("_us"): round(1000 * step["steps"] * us) for name, us in step.items() if "_us" in name}
+    device = Device(
+        gpus=step["gpus"], kernels=step["kernels"] * step["steps"], kernel_sum_ns=ns["kernel_sum"], busy_ns=ns["busy"],
+        compute_ns=ns["compute"], copy_ns=ns["copy"], input_ns=ns["input"], copies=(),
+    )  # fmt: skip
+    calls = Calls(
+        launches=step["launches"] * step["steps"], graph_launches=step["graph_launches"],
+        optimizer_launches=step["optimizer_launches"], launch_ns=ns["launch_call"], stall_ns=ns["stall"],
+        waits=tuple(SitesOfLine((site,)) for site in step["sites"]), long_calls=None,
+    )  # fmt: skip
+    return (GpuFacts if step["measured"] and step["launches_known"] else Facts)(
+        vendor=step["vendor"],
+        window_ns=ns["step"],
+        recording=Recording(
+            refused=step["refused"], steps=step["steps"], cut_steps=step["cut_steps"], from_steps=step["from_steps"],
+            unexplained_share=step["unexplained_share"], lost_share=0.0, orphan_share=step["orphan_share"],
+            cut_short=False,
+        ),
+        host=Host(
+            operators=step["operators"], operator_ns=ns["operator"], optimizer=step["optimizer"],
+            trains=step["trains"], cores=step["cores"], threads=step["threads"], scatter=step["scatter"],
+        ),
+        input=Input(dataloader_ns=ns["dataloader"], fetches=step["fetches"], workers=step["loader_workers"]),
+        communication_ns=ns["communication"],
+        device=device if step["measured"] else None,
+        calls=calls if step["launches_known"] else None,
+    )  # fmt: skip
 
 
-def item(blocked_us: float) -> SyncSite:
-    """A wait in .item()."""
-    return SyncSite(
-        call_site=None, operator="aten::item", api="cudaStreamSynchronize", module=None, calls_per_step=1.0,
-        blocked_us_per_step=blocked_us, idle_after_us_per_step=None,
+def item(blocked_us: float, operator: str = "aten::item", drained_share: float | None = None) -> Site:
+    """A wait in .item(), or in another operator."""
+    return Site(
+        kind="synchronize", api="cudaStreamSynchronize", place=Place(operator, None, None, None, None, "main"),
+        by_profiler=False, calls=1, blocked_ns=round(1000 * blocked_us), waited_ns=0, idle_after_ns=None, lag_ns=None,
+        drained_share=drained_share, waited_for=None,
     )  # fmt: skip
 
 
@@ -55,7 +86,7 @@ def test_the_founding_case_is_launch_bound_and_item_is_not_the_cause():
     ("changes", "kind"),
     [
         ({}, "launch-bound"),
-        ({"launches": 3.0, "kernels": 3.0}, "host-bound"),  # too few launches to be about launching
+        ({"launches": 3, "kernels": 3}, "host-bound"),  # too few launches to be about launching
         ({"kernel_sum_us": 19 * 40.0, "busy_us": 200.0}, "host-bound"),  # each kernel outlasts the work to start it
         ({"step_us": 56_000.0}, "host-bound"),  # 2.9 ms per launch: the time goes elsewhere
         ({"input_us": 400.0, "dataloader_us": 400.0}, "input-bound"),
@@ -98,10 +129,7 @@ def test_small_doubts_are_said():
 
 def test_nothing_below_one_percent_is_advice():
     """A sync-bound step with a second site of 1 µs: only the site that matters is advised on."""
-    tiny = SyncSite(
-        call_site=None, operator="aten::nonzero", api="cudaStreamSynchronize", module=None, calls_per_step=1.0,
-        blocked_us_per_step=1.0, idle_after_us_per_step=None,
-    )  # fmt: skip
+    tiny = item(1.0, "aten::nonzero")
     verdict = judge(facts(stall_us=300.0, busy_us=250.0, compute_us=250.0, sites=[item(299.0), tiny]))
     assert any("aten::item waits 299 µs" in text for text in verdict.advice)
     assert not any("nonzero" in text for text in verdict.advice)
@@ -125,9 +153,9 @@ def test_an_input_bound_step_with_waits_hears_of_both():
 
 def test_optimizer_advice_counts_its_launches():
     """SGD that starts 4 of 19 kernels can be fused; one that starts 2 is fused already."""
-    assert any("4 of 19 launches" in a for a in judge(facts(optimizer="SGD", optimizer_launches=4.0)).advice)
-    assert not any("fused" in a for a in judge(facts(optimizer="SGD", optimizer_launches=2.0)).advice)
-    assert not any("fused" in a for a in judge(facts(optimizer="LBFGS", optimizer_launches=9.0)).advice)
+    assert any("4 of 19 launches" in a for a in judge(facts(optimizer="SGD", optimizer_launches=4)).advice)
+    assert not any("fused" in a for a in judge(facts(optimizer="SGD", optimizer_launches=2)).advice)
+    assert not any("fused" in a for a in judge(facts(optimizer="LBFGS", optimizer_launches=9)).advice)
 
 
 def test_a_cpu_run_says_what_the_cpu_does():
@@ -142,7 +170,7 @@ def test_a_cpu_run_says_what_the_cpu_does():
 
 def test_a_cpu_run_that_loads_data_most_of_the_time_is_input_bound():
     """69 % in the DataLoader, 29 % in operators: the sentence blames loading, and advice about it comes first."""
-    verdict = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=690.0, operator_us=290.0, operators=2.0))
+    verdict = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=690.0, operator_us=290.0, operators=2))
     assert verdict.kind == "input-bound"
     assert verdict.text == (
         "Loading data is the limit, on a run without a GPU: 690 µs of the 1.00 ms of each step (69 %) pass in the "
@@ -165,17 +193,17 @@ def test_loading_names_a_cpu_run_from_a_fifth_of_the_step_and_above_the_operator
 
 def test_a_cpu_run_names_the_loader_beside_the_operators_from_one_percent_on():
     """10 % of loading is named and is not part of the rest; 0.5 % is not worth a word."""
-    told = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=100.0, operator_us=600.0, operators=2.0))
+    told = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=100.0, operator_us=600.0, operators=2))
     assert "60 % in 2 operators of 300 µs each, 10 % in the DataLoader, and 30 % outside both: Python" in told.text
-    silent = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=5.0, operator_us=600.0, operators=2.0))
+    silent = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=5.0, operator_us=600.0, operators=2))
     assert "DataLoader" not in silent.text
 
 
 def test_advice_of_a_cpu_run_is_sorted_by_share_and_blames_operators_from_half_the_step_on():
     """Operators at 60 % before loading at 25 %; at 49 % nobody says that the time is in them."""
-    both = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=600.0, operators=2.0)).advice
+    both = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=600.0, operators=2)).advice
     assert ["in the operators themselves" in both[0], "num_workers" in both[1], len(both)] == [True, True, 2]
-    less = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=490.0, operators=2.0)).advice
+    less = judge(facts(**NO_GPU, step_us=1000.0, dataloader_us=250.0, operator_us=490.0, operators=2)).advice
     assert less == ["Load in the background: DataLoader(..., num_workers=4, persistent_workers=True)."]
 
 
@@ -192,14 +220,14 @@ def test_operators_that_the_dataloader_runs_are_loading_and_nothing_else():
 
 def test_what_processes_exchange_without_a_gpu_is_part_of_the_answer():
     """61 % in collectives stands first, is not part of "Python", and is what the first advice is about."""
-    run = facts(**NO_GPU, step_us=1000.0, communication_us=610.0, operator_us=150.0, operators=2.0)
+    run = facts(**NO_GPU, step_us=1000.0, communication_us=610.0, operator_us=150.0, operators=2)
     verdict = judge(run)
     assert verdict.text == (
         "This run used no GPU. Of the 1.00 ms of each step the CPU spends 61 % exchanging data between processes, 15 % "
         "in 2 operators of 75.0 µs each, and 24 % outside both: Python, and whatever was not recorded."
     )
     assert "no_sync()" in verdict.advice[0]
-    silent = judge(facts(**NO_GPU, step_us=1000.0, communication_us=850.0, operator_us=0.0, operators=0.0))
+    silent = judge(facts(**NO_GPU, step_us=1000.0, communication_us=850.0, operator_us=0.0, operators=0))
     assert silent.text == (
         "This run used no GPU. Of the 1.00 ms of a step it spends 85 % exchanging data between processes; outside it "
         "no operator was recorded."
@@ -258,15 +286,15 @@ def test_the_cpu_is_an_alternative_only_to_training_with_next_to_no_gpu_work(cha
     ("changes", "said"),
     [
         ({}, "num_workers=4"),
-        ({"cores": 16, "fetch_us": 5000.0}, "num_workers=4"),
-        ({"cores": 2, "fetch_us": 5000.0}, "num_workers=1"),
-        ({"cores": 1, "fetch_us": 5000.0}, "no core is free"),
-        ({"cores": 2, "fetch_us": 266.0}, "A fetch takes 266 µs"),
+        ({"cores": 16, "fetches": 1}, "num_workers=4"),
+        ({"cores": 2, "fetches": 1}, "num_workers=1"),
+        ({"cores": 1, "fetches": 1}, "no core is free"),
+        ({"cores": 2, "fetches": 30}, "A fetch takes 267 µs"),
     ],
 )
 def test_workers_are_advised_where_they_have_cores_and_something_to_do(changes, said):
-    """One core stays with the training; fetches below 1 ms are better not made at all."""
-    advice = judge(facts(input_us=400.0, dataloader_us=400.0, **changes)).advice
+    """Of 8 ms of loading: one core stays with the training; fetches below 1 ms are better not made at all."""
+    advice = judge(facts(step_us=10_000.0, input_us=8000.0, dataloader_us=8000.0, **changes)).advice
     assert said in advice[0]
     assert ("on the GPU" in advice[0]) is ("fetch takes" in said)
 
@@ -301,7 +329,7 @@ def test_operators_that_scatter_wildly_are_told_to_use_one_thread():
         builder.step(number * 5000, 5000).op("aten::mm", number * 5000, took)
     stages = analyse(builder.trace())
     assert find_scatter(stages) == pytest.approx(12 / 17)
-    run = {**NO_GPU, "step_us": 5000.0, "operator_us": 3400.0, "operators": 1.0, "scatter": 12 / 17}
+    run = {**NO_GPU, "step_us": 5000.0, "operator_us": 3400.0, "operators": 1, "scatter": 12 / 17}
     said = [any("set_num_threads" in text for text in judge(facts(**run, threads=n)).advice) for n in (2, 1, None)]
     assert said == [True, False, False]
     assert not any("set_num_threads" in a for a in judge(facts(**{**run, "scatter": 0.5}, threads=2)).advice)

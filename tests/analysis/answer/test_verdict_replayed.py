@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -62,7 +61,7 @@ def test_kinds(savings, kind):
 
 def test_a_host_bound_step_is_launch_bound_only_where_launching_is_what_the_host_does():
     """3 launches in 560 µs are not what takes the time."""
-    assert judge(facts(launches=3.0, kernels=3.0), replayed(host=0.9)).kind == "host-bound"
+    assert judge(facts(launches=3, kernels=3), replayed(host=0.9)).kind == "host-bound"
 
 
 def test_the_text_says_what_would_be_left():
@@ -107,8 +106,7 @@ def test_the_sum_of_waits_is_set_against_what_removing_them_saves():
 
 def test_a_wait_for_a_drained_queue_saves_its_own_cost():
     """The GPU had finished when .item() came: what is saved is the call, and the sentence says so."""
-    drained = msgspec.structs.replace(item(39.0), drained_share=1.0)
-    said = judge(facts(sites=[drained]), replayed(host=0.9, sync=0.06)).not_the_cause[0]
+    said = judge(facts(sites=[item(39.0, drained_share=1.0)]), replayed(host=0.9, sync=0.06)).not_the_cause[0]
     assert "The GPU had already finished when the CPU came to wait; doing without saves 33.6 µs (6 %)" in said
 
 

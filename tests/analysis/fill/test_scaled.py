@@ -17,29 +17,41 @@ def scaled(builder: TraceBuilder, unprofiled_us: float):
 
 
 def gpu_run(kernel_us: float = 200.0) -> TraceBuilder:
-    """A step of 1 ms: 100 µs loading, a launch of 50 µs whose kernel starts at its end, and Python."""
-    builder = TraceBuilder().step(0, STEP).dataloader(0, 100).op("aten::mm", 100, 60)
-    return builder.launch(110, 50, kernel=("k", 160, kernel_us))
+    """A step of 1 ms of the host's work: 100 µs loading, 90 operators, and beside it one kernel that it launches."""
+    builder = TraceBuilder().step(0, STEP).dataloader(0, 100)
+    for number in range(90):
+        builder.op("aten::add", 100 + 10 * number, 8)
+    return builder.launch(108, 2, kernel=("k", 120, kernel_us))
 
 
 def test_host_times_shrink_and_kernels_stay():
-    """200 µs of kernel in a step of 1000; unprofiled 600: the other 800 µs are 400 in truth, a factor of 0.5."""
-    summary = scaled(gpu_run(), 600.0)
+    """Unprofiled 800: the host, which never waits for the kernel, takes 0.8 of its time, loading and launching too.
+
+    The kernel's 200 µs stay, and the 800 that it leaves of the recorded step are 600 of the unprofiled one.
+    """
+    summary = scaled(gpu_run(), 800.0)
     found = summary.scaled
-    assert (found.factor, found.step_us, found.gpu_busy_us, found.gpu_idle_us) == (0.5, 600.0, 200.0, 400.0)
-    assert (found.launch_call_us, found.dataloader_us) == (25.0, 50.0)
+    assert found.factor == pytest.approx(0.8, abs=0.002)
+    assert (found.step_us, found.gpu_busy_us, found.gpu_idle_us) == (800.0, 200.0, 600.0)
+    assert (found.launch_call_us, found.dataloader_us) == pytest.approx((2 * found.factor, 100 * found.factor))
     parts = plain(found.breakdown_us)
     assert parts == {
-        "kernel": 200.0, "memcpy": 0.0, "memset": 0.0, "communication": 0.0, "runtime": 25.0, "dataloader": 50.0,
-        "cpu_op": 5.0, "other": 320.0,
+        "kernel": 200.0, "memcpy": 0.0, "memset": 0.0, "communication": 0.0, "runtime": 1.5, "dataloader": 75.0,
+        "cpu_op": 420.0, "other": 103.5,
     }  # fmt: skip
     assert sum(parts.values()) == found.step_us
     assert sum(plain(found.idle_us).values()) == pytest.approx(found.gpu_idle_us)
-    assert summary.breakdown_us.other == 640.0  # as recorded
+    assert summary.breakdown_us.other == 138.0  # as recorded
     assert true_times(summary) == (
-        "all times below are as recorded; without the profiler the CPU's are about 0.50 times as long, the GPU's the "
-        "same, and the GPU idles 400 µs (67 %) of each step"
+        "all times below are as recorded; without the profiler the CPU's are about 0.80 times as long, the GPU's the "
+        "same, and the GPU idles 600 µs (75 %) of each step"
     )
+
+
+def test_one_factor_stands_in_the_forecast_and_here():
+    """Both are what the replay says; dividing what the GPU leaves free, 600 by 800, would say 0.75."""
+    summary = scaled(gpu_run(), 800.0)
+    assert summary.scaled.factor == summary.forecast.host_factor
 
 
 def test_without_a_gpu_everything_shrinks():
@@ -51,8 +63,8 @@ def test_without_a_gpu_everything_shrinks():
 
 @pytest.mark.parametrize(
     ("kernel_us", "unprofiled_us"),
-    [(820.0, 500.0), (200.0, 300.0), (200.0, 1200.0)],
-    ids=["shorter than the GPU works", "too much", "longer than recorded"],
+    [(820.0, 800.0), (200.0, 600.0), (200.0, 300.0), (200.0, 1200.0)],
+    ids=["shorter than the GPU works", "more than recording costs", "too much", "longer than recorded"],
 )
 def test_a_factor_that_cannot_be_is_not_given(kernel_us, unprofiled_us):
     """Null, and no sentence."""
