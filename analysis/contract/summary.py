@@ -192,7 +192,7 @@ class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scaled(msgspec.Struct, frozen=True, kw_only=True):
-    """The step as it is without the profiler, as far as the recorded one tells. See ``scaling.py``.
+    """The step as it is without the profiler, as far as the recorded one tells. See ``fill/scaled.py``.
 
     Figures that are not here keep their recorded value (kernels, copies: the GPU's own) or cannot be scaled (waits).
     """

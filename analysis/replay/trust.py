@@ -16,13 +16,12 @@ import numpy as np
 
 from stallscope.analysis.replay.graph import Graph
 from stallscope.analysis.replay.replay import Times
+from stallscope.analysis.stages.issues import DOUBT, REFUSE
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import percent
 
 Level = Literal["ok", "low confidence", "refused"]
 
-REFUSE: Final = 0.10  # share of the window that nothing recorded explains
-DOUBT: Final = 0.02
 REFUSE_IDENTITY: Final = 0.05  # error of an unchanged replay, share of the window
 DOUBT_IDENTITY: Final = 0.02
 REFUSE_ORPHANS: Final = 0.50  # share of the device work that no recorded call launched

@@ -160,7 +160,9 @@ def test_steps_with_evaluation_in_them_are_left_out_of_medians(tmp_path):
 def test_machine_memory_and_findings_come_from_the_manifest():
     """Peaks of the manifest win over the trace's samples; findings of run and machine are joined."""
     builder = three_steps().memory(5, 100, 200)
-    manifest = manifest_of(peak_allocated_bytes=700, findings=[{"name": "too_short", "text": "5 steps."}])
+    manifest = manifest_of(
+        peak_allocated_bytes=700, complete=True, findings=[{"name": "too_short", "text": "5 steps."}]
+    )
     summary = summarize(builder.trace(), manifest)
     assert (summary.memory.peak_allocated, summary.memory.peak_reserved) == (700, 200)
     assert (summary.machine.cpu, summary.machine.torch) == ("a CPU", "2.13.0")

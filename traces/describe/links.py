@@ -54,11 +54,6 @@ class Links:
     forward_backward_starts: int  # flows of category fwdbwd
     forward_backward_ends: int
 
-    @property
-    def use_external_ids(self) -> bool:
-        """Whether an external id may stand for an operator in this file."""
-        return self.external_ids == "proved"
-
 
 def find_links(details: Details) -> Links:
     """Measure the links of a file."""

@@ -36,7 +36,6 @@ def test_ids_that_name_the_operator_around_the_call_are_proved(key, tmp_path):
     builder = TraceBuilder().op("aten::add", 10, 20, **{"External id": 7})
     links = links_of(call(call(builder, 12, 7, 1, key=key), 50, None, 2), tmp_path)
     assert (links.ids_naming_operators, links.ids_enclosing, links.external_ids) == (Share(1, 1), Share(1, 1), "proved")
-    assert links.use_external_ids
 
 
 def test_ids_that_name_another_operator_are_not_used(tmp_path):
@@ -44,7 +43,6 @@ def test_ids_that_name_another_operator_are_not_used(tmp_path):
     builder = TraceBuilder().op("aten::add", 10, 20, **{"External id": 7}).op("aten::mul", 50, 20, **{"External id": 8})
     links = links_of(call(call(builder, 12, 8, 8), 52, 7, 7), tmp_path)
     assert (links.ids_enclosing, links.ids_own, links.external_ids) == (Share(0, 2), 2, "misleading")
-    assert not links.use_external_ids
 
 
 def test_ninety_nine_of_a_hundred_prove_and_ninety_eight_do_not(tmp_path):
