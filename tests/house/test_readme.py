@@ -25,8 +25,10 @@ PAGES = pages()
 ELSEWHERE = {
     "python3 -m venv .venv": "Makefile, target .created: every run of the tests begins so",
     '.venv/bin/python -m pip install -c constraints.txt -e ".[dev]"': "Makefile, target .installed-dev",
-    "python3 -m pip install .": "tests/test_packaging.py installs the wheel",
-    "tensorboard --logdir runs": "tests/test_tensorboard.py",
+    "python3 -m pip install .": "tests/house/test_packaging.py installs the wheel",
+    "tensorboard --logdir runs": "tests/stallscope/test_tensorboard.py",
+    "make check": ".ci/run",
+    "make test": ".ci/run",
 }
 
 TRAIN = """
@@ -162,7 +164,7 @@ def test_files_and_folders_that_are_named_exist(shown: Page) -> None:
     """What is written as a path below the checkout is there, and so is a module that is named with dots."""
     paths = re.findall(
         r"(?<![\w./-])((?:traces|profiling|analysis|stallscope|tests|docs|\.ci)/[\w./-]*\w|[A-Z]+\.md)(?![\w/*<{])",
-        re.sub(r"```console.*?```", "", shown.text, flags=re.DOTALL),
+        re.sub(r"```(console|python).*?```", "", shown.text, flags=re.DOTALL),
     )
     missing = [path for path in paths if not (ROOT / path).exists() and not (shown.path.parent / path).exists()]
     assert missing == []
