@@ -34,11 +34,10 @@ from stallscope.analysis.answer.verdict_text import LARGE
 from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.contract.summary import Savings, Verdict
-from stallscope.analysis.replay.counterfactual import JOINT, PART, Replayed
+from stallscope.analysis.replay.counterfactual import CLEAR, JOINT, PART, Replayed
 from stallscope.analysis.stages.issues import REFUSE
 
 GPU_BOUND: Final = 0.80  # GPU busy share of the step from which the GPU is the limit
-AHEAD: Final = 1.5  # times the second's saving
 
 
 def judge(facts: Facts, replayed: Replayed | None = None) -> Verdict:
@@ -81,7 +80,7 @@ def _replayed_kind(facts: GpuFacts, replayed: Replayed) -> str:
     """By what is saved."""
     first, second = replayed.ranked[:2]
     a, b = replayed.savings[first], replayed.savings[second]
-    if a >= LARGE and a >= AHEAD * b:
+    if a >= LARGE and a >= CLEAR * b:
         return "launch-bound" if first == "host" and facts.launches_dominate else f"{first}-bound"
     return f"mixed({first}, {replayed.second})" if a >= PART and replayed.joint >= JOINT else "balanced"
 

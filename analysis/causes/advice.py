@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from stallscope.analysis.causes import scatter
 from stallscope.analysis.causes.facts import Facts, GpuFacts
-from stallscope.analysis.causes.waits import spoken
+from stallscope.analysis.causes.waits import MOVES, advice_for, spoken
 from stallscope.analysis.replay.counterfactual import Replayed
 from stallscope.analysis.stages.sync import Site
 from stallscope.analysis.units import count, microseconds, percent
@@ -229,33 +229,18 @@ def _host_advice(facts: GpuFacts) -> list[Advice]:
 
 
 def _sync_advice(facts: GpuFacts) -> list[Advice]:
-    """One piece for each line, where these are known, else for each operator that waits, all its places together."""
-    together: dict[str, tuple[Site, int]] = {}
+    """One piece for each line, where these are known, else for each operator and kind of wait, all places together."""
+    together: dict[tuple[str, str], int] = {}
     for line in facts.calls.waits:
-        site, blocked_ns = together.get(_waiting(line.most), (line.most, 0))
-        together[_waiting(site)] = site, blocked_ns + line.blocked_ns
-    shares = [(facts.share(ns), _site_advice(site, facts.us(ns))) for site, ns in together.values()]
-    return [piece for piece in shares if piece[0] >= WORTH]
-
-
-def _site_advice(site: Site, blocked_us: float) -> str:
-    """What to do about one place that waits."""
-    lead = f"{_waiting(site)} waits {microseconds(blocked_us)} a step: "
-    if site.operator in ("aten::item", "aten::is_nonzero", "aten::_local_scalar_dense"):
-        return (
-            lead + "keep values on the GPU (total += loss.detach()) and call .item() every 100 steps. The wait may "
-            "only move to the next place that waits."
-        )
-    if site.operator in ("aten::nonzero", "aten::index", "aten::masked_select", "aten::unique", "aten::_unique2"):
-        return lead + "its result has a size that only the GPU knows; torch.where or a mask product keeps sizes fixed."
-    if site.operator in ("aten::to", "aten::copy_", "aten::_to_copy"):
-        return (
-            lead + 'copies between CPU and GPU block; use x.to("cuda", non_blocking=True) from pinned memory '
-            "(DataLoader(..., pin_memory=True)), and bring results back less often."
-        )
-    if site.operator is None:
-        return lead + "if this is torch.cuda.synchronize() left from timing code, remove it from the loop."
-    return lead + "ask for its result less often, or later in the step."
+        site, kind = line.most, facts.calls.kinds[line.most]
+        called = site.place.site.called if site.place.site is not None else None
+        key = _waiting(site), advice_for(kind, called) + MOVES
+        together[key] = together.get(key, 0) + line.blocked_ns
+    return [
+        (facts.share(ns), f"{waiting} waits {microseconds(facts.us(ns))} a step. {what}")
+        for (waiting, what), ns in together.items()
+        if facts.share(ns) >= WORTH
+    ]
 
 
 def _waiting(site: Site) -> str:

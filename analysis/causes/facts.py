@@ -7,18 +7,21 @@ floats. ``us``, ``share`` and ``per_step`` turn what the window holds into figur
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from stallscope.analysis.causes.long_calls import LongCalls, find_long_calls
 from stallscope.analysis.causes.scatter import find_scatter
+from stallscope.analysis.causes.wait_kinds import find_wait_kinds
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.stages.activity import is_collective_range, is_dataloader
 from stallscope.analysis.stages.memcpy import CopyGroup
 from stallscope.analysis.stages.sites_by_line import SitesOfLine, by_line
 from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.sync import Site
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.manifest import Manifest
 
@@ -105,6 +108,7 @@ class Calls:
     launch_ns: int  # in launch calls
     stall_ns: int  # blocked, waiting for the GPU
     waits: tuple[SitesOfLine, ...]  # those of the stall, most time first
+    kinds: Mapping[Site, str]  # of their sites, by name in ``WAITS``
     long_calls: LongCalls | None  # few calls in which most of the window passes
 
 
@@ -281,6 +285,7 @@ def _calls(stages: Stages, optimizer_launches: int) -> Calls:
         launch_ns=intervals.total(launches.calls_cover),
         stall_ns=intervals.total(syncs.stall),
         waits=tuple(line for line in by_line(syncs.sites) if line.is_stall),
+        kinds=find_wait_kinds(stages),
         long_calls=find_long_calls(stages),
     )
 

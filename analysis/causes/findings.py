@@ -13,8 +13,7 @@ from typing import Final
 
 from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.facts import Facts, GpuFacts
-from stallscope.analysis.causes.wait_kinds import find_wait_kinds
-from stallscope.analysis.causes.waits import WAITS
+from stallscope.analysis.causes.waits import MOVES, WAITS
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.contract.rows import CostFinding
@@ -26,7 +25,6 @@ from stallscope.traces.model.fields import Category
 
 OPTIMIZER_SHARE: Final = 0.05  # of the launches, from which the optimizer's are many
 HALF: Final = 0.5
-MOVES: Final = " The wait may only move to the next place that waits."
 _STEPPED: Final = "Optimizer.step#"
 _ZEROED: Final = matches(re.compile(r"Optimizer\.zero_grad#"))
 
@@ -60,7 +58,7 @@ def _finding(facts: Facts, name: str, title: str, cost_ns: float, evidence: str,
 def _waits(stages: Stages, facts: Facts, kind: str) -> Iterator[CostFinding]:
     """One finding for each kind of wait, all places of it together."""
     groups: dict[str, list[Site]] = {}
-    for site, name in find_wait_kinds(stages).items():
+    for site, name in facts.calls.kinds.items() if facts.calls is not None else ():
         groups.setdefault(name, []).append(site)
     for name, sites in groups.items():
         wait = WAITS[name]

@@ -95,6 +95,7 @@ WAITS: Final = {
     ),
     "other_wait": Wait("waiting for the GPU", "Ask for its result less often, or later in the step."),
 }
+MOVES: Final = " The wait may only move to the next place that waits."
 BY_CALL: Final = {call: name for name, wait in WAITS.items() for call in wait.calls}
 SPOKEN: Final = {  # calls and operators whose words are not ``.name()``
     "__float__": "float(tensor)",
@@ -127,7 +128,12 @@ def spoken(called: str) -> str:
     return SPOKEN.get(called) or f".{called}()"
 
 
-def advice_for_call(called: str | None) -> str:
-    """What to do about a line that waits, by what it calls."""
-    wait = WAITS[BY_CALL.get(called or "", "other_wait")]
+def advice_for(kind: str, called: str | None) -> str:
+    """What to do about a place that waits, by its kind and what it calls; None: that is not known."""
+    wait = WAITS[kind]
     return wait.advice_of_call.get(called or "", wait.advice)
+
+
+def advice_for_call(called: str | None) -> str:
+    """What to do about a line that would wait, by what it calls."""
+    return advice_for(BY_CALL.get(called or "", "other_wait"), called)

@@ -11,9 +11,8 @@ HEADING = "What costs time now"
 
 def sentences(summary: Summary) -> list[str]:
     """One paragraph a finding, most cost first."""
-    said = set(summary.verdict.advice)
     return [
         f"{microseconds(found.cost_us_per_step)} ({percent(found.share)}): {found.title}. {found.evidence}"
-        + ("" if found.advice in said else f" {found.advice}")
+        + ("" if any(found.advice in said for said in summary.verdict.advice) else f" {found.advice}")
         for found in summary.advice_findings[:MOST]
     ]

@@ -38,6 +38,7 @@ def facts(**changes) -> Facts:
         launches=step["launches"] * step["steps"], graph_launches=step["graph_launches"],
         optimizer_launches=step["optimizer_launches"], launch_ns=ns["launch_call"], stall_ns=ns["stall"],
         waits=tuple(SitesOfLine((site,)) for site in step["sites"]), long_calls=None,
+        kinds={site: str(site.operator).removeprefix("aten::") for site in step["sites"]},
     )  # fmt: skip
     return (GpuFacts if step["measured"] and step["launches_known"] else Facts)(
         vendor=step["vendor"],
