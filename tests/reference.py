@@ -1,7 +1,7 @@
 """A brute-force reference for the figures of a trace: naive, obviously right, and sharing no code with the package.
 
-Plain ``json`` with numbers kept as text, decimals into integer nanoseconds, lists and loops. Definitions, README
-"The words":
+Plain ``json`` with numbers kept as text, decimals into integer nanoseconds, lists and loops. Definitions, the
+words of ``docs/reference.md``:
 
     window        first start .. last end of the host's ProfilerStep ranges; without them, of every operator,
                   runtime, driver and device row

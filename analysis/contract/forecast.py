@@ -16,7 +16,7 @@ class StepRange(msgspec.Struct, frozen=True, kw_only=True):
 class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     """One fix. The list is None where no forecast was made; those that apply come first, most saving first."""
 
-    fix: str  # a stable name: "record_every_100"; README, "What a change would bring"
+    fix: str  # a stable name: "record_every_100"; docs/reading.md, "What a change would save"
     applies: bool
     why: str  # why it applies and what the forecast rests on, or why it does not apply
     title: str = ""

@@ -1,7 +1,7 @@
 """The JSON contract ``stallscope.summary/1`` as types. Checks outside this repository read it: names are stable.
 
 Times are µs as floats, exact to the ns. ``None`` (JSON ``null``) is unknown or withheld; ``0`` is a measured zero.
-Per-step figures are window totals ÷ number of steps. Definitions: README, "The words".
+Per-step figures are window totals ÷ number of steps. Definitions: docs/reference.md, "The words".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How each figure of a page is defined, in the words of the README."""
+"""How each figure of a page is defined, in the words of docs/reference.md."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@
 | G16 | a huge window | as many steps as asked for, or as fit; the pause at its end is stated |
 | G17 | no GPU, an older torch | what is there is used |
 | G18 | another thread, a thread that ends | stopped where it was started |
-| G19 | an endless script, never a step | nothing recorded (no timed window, see README), a sentence |
+| G19 | an endless script, never a step | nothing recorded (no timed window, see docs/recording.md), a sentence |
 | G20 | recording distorts | times are taken without it, after warm-up |
 """
 
