@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -250,3 +251,11 @@ def host_us(body: tuple[Instruction, ...], per_call: float = 4.5) -> float:
             case _:
                 total += per_call
     return total
+
+
+def within(body: tuple[Instruction, ...]) -> Iterator[Instruction]:
+    """Every instruction of ``body``, those inside others too."""
+    for each in body:
+        yield each
+        if isinstance(each, Op | Backward | Every | Frame | Elsewhere | Growing | Sometimes):
+            yield from within(each.body)

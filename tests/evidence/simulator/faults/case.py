@@ -132,6 +132,8 @@ def drawn(made: random.Random, name: str, fault: Fault) -> Case | None:
     plain_us = step_us(plan, name, 4)
     share = made.uniform(*fault.share)
     how = recording(made, fault, rows(plan) / (1 - share))
+    if how.steps < fault.steps[0]:
+        return None
     scene = Scene(made, plan, plain_us, range(FIRST, FIRST + how.steps))
     change = fault.change(scene)
     if not fault.cost:
@@ -157,5 +159,6 @@ def costing(change: Change, plain_us: float, share: float, name: str, steps: int
 
 
 def rows(plan: Plan) -> int:
-    """About how many rows a step of the plan has."""
-    return 11 * len(kernels_in(loop(plan).step))
+    """About how many rows a step of the plan has, those of a loader in this process too."""
+    loads = plan.loader.body if plan.loader is not None else ()
+    return 11 * len(kernels_in((*loop(plan).step, *loads)))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
+from tests.evidence.simulator import program as p
 from tests.evidence.simulator.faults.fault import Fault
 from tests.evidence.simulator.faults.plan import Plan, loop, step_us
-from tests.evidence.simulator.program import kernels_in
+from tests.evidence.simulator.host import READS
 
 BOUND, MIXED, JOINT, LEAD = 0.20, 0.10, 0.25, 1.5
 DOUBT = 0.03  # of a step: savings are told apart no better
@@ -25,8 +26,10 @@ Kinds = frozenset[str]
 def verdicts(plan: Plan, seed: str, steps: int, fault: Fault) -> frozenset[str]:
     """Every verdict that may be said of the plan's run."""
     known: dict[Kinds, float] = {}
+    there = present(plan)
 
     def step(free: Kinds) -> float:
+        free &= there
         if free not in known:
             known[free] = step_us(plan, seed, steps, free)
         return known[free]
@@ -40,6 +43,28 @@ def verdicts(plan: Plan, seed: str, steps: int, fault: Fault) -> frozenset[str]:
             kinds[side] |= {kind}
         found |= set(judged(kinds, lambda free: 1 - step(free) / whole))
     return frozenset(name for kind in found for name in spoken(kind, plan, step(HOST_ONLY), fault))
+
+
+def present(plan: Plan) -> Kinds:
+    """The kinds of work that the plan's script has at all."""
+    kinds = {"host", "compute"}
+    for each in p.within(loop(plan).step):
+        match each:
+            case p.Fetch():
+                kinds |= {"input"}
+            case p.Call():
+                kinds |= {"allocator"}
+            case p.Wait():
+                kinds |= {"sync"}
+            case p.Transfer() | p.Copy():
+                kinds |= {"copy", "sync", "staging"}
+            case p.Launch(kernel) if kernel.name.startswith("nccl"):
+                kinds |= {"communication"}
+            case p.Op() if each.name in READS:
+                kinds |= {"reads"}
+            case _:
+                pass
+    return frozenset(kinds | ({"sync"} if plan.machine.blocking else set()))
 
 
 HOST_ONLY = frozenset({"compute", "sync", "staging", "copy", "input", "communication"})
@@ -81,7 +106,7 @@ def spoken(kind: str, plan: Plan, host_us: float, fault: Fault) -> tuple[str, ..
         return (kind, f"mixed({other}, {one})")
     if kind != "host-bound" or fault.no_launching:
         return (kind,)
-    kernels = kernels_in(loop(plan).step)
+    kernels = p.kernels_in(loop(plan).step)
     if not kernels:
         return (kind,)
     mean, launch = sum(kernel.us for kernel in kernels) / len(kernels), host_us / len(kernels)
