@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 
 import pytest
 
@@ -22,6 +23,19 @@ def test_every_folder_is_on_the_map(half: str) -> None:
     rows = set(re.findall(r"^\| `([\w/]+)` \|", ARCHITECTURE.text, re.MULTILINE))
     assert len(folders) > 5
     assert folders - {"traces/samples"} - rows == set()
+
+
+@pytest.mark.parametrize("half", ["traces", "profiling", "analysis"])
+def test_the_order_is_that_of_the_contracts(half: str) -> None:
+    """The folders stand in the order that import-linter holds, lowest first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == [f"stallscope.{half}"]]
+    (told,) = re.findall(rf"^\*\*`{half}/`\*\*: (.+(?:\n.+)*)", ARCHITECTURE.text, re.MULTILINE)
+    assert [set(re.findall(r"\w+", layer)) for layer in told.split("←")] == [
+        set(re.findall(r"\w+", layer)) for layer in reversed(layers)
+    ]
 
 
 def test_the_idle_gap_of_the_example() -> None:
