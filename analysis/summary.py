@@ -17,7 +17,7 @@ from stallscope.analysis.fill import steps as fill_step
 from stallscope.analysis.fill.memory import fill_memory
 from stallscope.analysis.fill.scaled import fill_scaled
 from stallscope.analysis.fill.sync_sites import fill_sync_sites
-from stallscope.analysis.fixes.names import Wanted
+from stallscope.analysis.fixes.names import STANDARD, Wanted
 from stallscope.analysis.forecast.asked import PLAIN, Asked
 from stallscope.analysis.forecast.forecasting import find_forecast, replay_once
 from stallscope.analysis.forecast.whatif import Forecast
@@ -44,7 +44,7 @@ def summarize(
     lines of the script and names of modules. ``peers`` adds the figures as other tools define them; ``fixes``: forecast
     these only. ``bounded``: a trace of others that is large is not replayed, or gets no forecasts, which take long.
     """
-    asked = Asked(peers=peers, fixes=None if fixes is None else tuple(fixes), bounded=bounded)
+    asked = Asked(peers=peers, fixes=STANDARD if fixes is None else tuple(fixes), bounded=bounded)
     return summary_of(analyse(trace, manifest, attribution), manifest, asked)
 
 

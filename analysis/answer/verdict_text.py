@@ -159,8 +159,8 @@ def _unknown(facts: Facts) -> str:
     if facts.calls is None:
         if facts.device is None:
             return "Neither GPU work nor the calls that start it were recorded, so nothing is known of the GPU."
-        works = percent(facts.share(facts.device.busy_ns))
-        return f"The calls that start GPU work were not recorded. The GPU works {works} of the time."
+        works = f"The GPU works {facts.part(facts.device.busy_ns)} of the time."
+        return f"The calls that start GPU work were not recorded. {works}"
     launches = count(facts.per_step(facts.calls.launches))
     return (
         f"{launches} launches were recorded in {facts.each} but not the kernels they started, or not with times that "
@@ -173,30 +173,27 @@ def _cpu(facts: Facts) -> str:
     exchanges, loads = facts.communication_ns, facts.input.dataloader_ns
     parts = [_operators(facts)] if facts.host.operators else []
     if facts.share(loads) >= advice.WORTH:
-        parts.append(f"{percent(facts.share(loads))} in the DataLoader")
+        parts.append(f"{facts.part(loads)} in the DataLoader")
     if facts.share(exchanges) >= advice.WORTH:
         first = exchanges > facts.host.operator_ns
-        parts.insert(0 if first else 1, f"{percent(facts.share(exchanges))} exchanging data between processes")
-    step = microseconds(facts.us(facts.window_ns))
+        parts.insert(0 if first else 1, f"{facts.part(exchanges)} exchanging data between processes")
     if not facts.host.operators:
-        whole = f"the {step} of a step"
+        whole = f"the {facts.step} of a step"
         if not parts:
             return f"This run used no GPU, and no operator was recorded in {whole}."
         return f"This run used no GPU. Of {whole} it spends {' and '.join(parts)}; outside it no operator was recorded."
-    what = ("them", "both", "all of these")[len(parts) - 1]
+    spent, what = ", ".join(parts), ("them", "both", "all of these")[len(parts) - 1]
     return (
-        f"This run used no GPU. Of the {step} of {facts.each} the CPU spends {', '.join(parts)}, and "
-        f"{_rest(facts, what)}."
+        f"This run used no GPU. Of the {facts.step} of {facts.each} the CPU spends {spent}, and {_rest(facts, what)}."
     )
 
 
 def _cpu_input_bound(facts: Facts) -> str:
-    operators = f"{_operators(facts)}, and " if facts.host.operators else ""
-    loading = facts.input.dataloader_ns
+    operators, loading = f"{_operators(facts)}, and " if facts.host.operators else "", facts.input.dataloader_ns
     return (
-        f"Loading data is the limit, on a run without a GPU: {microseconds(facts.us(loading))} of the "
-        f"{microseconds(facts.us(facts.window_ns))} of {facts.each} ({percent(facts.share(loading))}) pass in the "
-        f"DataLoader. The CPU spends {operators}{_rest(facts, 'both' if operators else 'it')}."
+        f"Loading data is the limit, on a run without a GPU: {facts.time(loading)} of the {facts.step} of {facts.each} "
+        f"({facts.part(loading)}) pass in the DataLoader. The CPU spends {operators}"
+        f"{_rest(facts, 'both' if operators else 'it')}."
     )
 
 
@@ -205,79 +202,76 @@ def _operators(facts: Facts) -> str:
     host = facts.host
     number, mean = count(facts.per_step(host.operators)), microseconds(host.operator_ns / host.operators / 1000)
     calls = f"{number} operator of {mean}" if number == "1" else f"{number} operators of {mean} each"
-    return f"{percent(facts.share(min(host.operator_ns, facts.window_ns)))} in {calls}"
+    return f"{facts.part(min(host.operator_ns, facts.window_ns))} in {calls}"
 
 
 def _rest(facts: Facts, what: str) -> str:
-    return f"{percent(facts.share(facts.rest_ns))} outside {what}: Python, and whatever was not recorded"
+    return f"{facts.part(facts.rest_ns)} outside {what}: Python, and whatever was not recorded"
 
 
 def _launch_bound(facts: GpuFacts) -> str:
     return (
         f"{_capital(facts.each)} starts {_kernels(facts)}; preparing and starting them takes the CPU "
-        f"{microseconds(facts.us(facts.working_host_ns))}, so the GPU works "
-        f"{percent(facts.share(facts.device.busy_ns))} of the time and waits for the CPU the rest."
+        f"{facts.time(facts.working_host_ns)}, so the GPU works {facts.part(facts.device.busy_ns)} of the time and "
+        "waits for the CPU the rest."
     )
 
 
 def _host_bound(facts: GpuFacts) -> str:
     return (
         f"The CPU is the limit: preparing and starting {_kernels(facts)} takes it "
-        f"{microseconds(facts.us(facts.working_host_ns))} of the {microseconds(facts.us(facts.window_ns))} of "
-        f"{facts.each}, and the GPU idles {percent(facts.share(facts.idle_ns))} of the time because no work has "
-        "reached it."
+        f"{facts.time(facts.working_host_ns)} of the {facts.step} of {facts.each}, and the GPU idles "
+        f"{facts.part(facts.idle_ns)} of the time because no work has reached it."
     )
 
 
 def _sync_bound(facts: GpuFacts) -> str:
-    calls = facts.calls
-    top = calls.waits[0].most if calls.waits else None
-    where = f", most of it in {top.operator or top.api}" if top else ""
+    stall_ns, waits = facts.calls.stall_ns, facts.calls.waits
+    where = f", most of it in {waits[0].most.operator or waits[0].most.api}" if waits else ""
     return (
-        f"CPU and GPU take turns: in {percent(facts.share(calls.stall_ns))} of {facts.each} the CPU stands still and "
-        f"waits for the GPU ({microseconds(facts.us(calls.stall_ns))}{where}); afterwards the GPU idles, "
-        f"{percent(facts.share(facts.idle_ns))} of the time, until the CPU has started new work."
+        f"CPU and GPU take turns: in {facts.part(stall_ns)} of {facts.each} the CPU stands still and waits for the "
+        f"GPU ({facts.time(stall_ns)}{where}); afterwards the GPU idles, {facts.part(facts.idle_ns)} of the time, "
+        "until the CPU has started new work."
     )
 
 
 def _input_bound(facts: GpuFacts) -> str:
     loading = facts.device.input_ns
     return (
-        f"The GPU waits for data: {microseconds(facts.us(loading))} of the {microseconds(facts.us(facts.window_ns))} "
-        f"of {facts.each} ({percent(facts.share(loading))}) pass in the DataLoader while the GPU does nothing."
+        f"The GPU waits for data: {facts.time(loading)} of the {facts.step} of {facts.each} ({facts.part(loading)}) "
+        "pass in the DataLoader while the GPU does nothing."
     )
 
 
 def _copy_bound(facts: GpuFacts) -> str:
-    device = facts.device
-    most = f", mostly {device.copies[0].direction} ({device.copies[0].memory} memory)" if device.copies else ""
+    copying, copies = facts.device.copy_ns, facts.device.copies
+    most = f", mostly {copies[0].direction} ({copies[0].memory} memory)" if copies else ""
     return (
-        f"The GPU spends {percent(facts.share(device.copy_ns))} of {facts.each} "
-        f"({microseconds(facts.us(device.copy_ns))}) moving data while it computes nothing{most}."
+        f"The GPU spends {facts.part(copying)} of {facts.each} ({facts.time(copying)}) moving data while it computes "
+        f"nothing{most}."
     )
 
 
 def _communication_bound(facts: GpuFacts) -> str:
     exchanging = facts.communication_ns
     return (
-        f"In {percent(facts.share(exchanging))} of {facts.each} ({microseconds(facts.us(exchanging))}) "
-        "the GPU only exchanges data with other GPUs, or waits for them, and computes nothing."
+        f"In {facts.part(exchanging)} of {facts.each} ({facts.time(exchanging)}) the GPU only exchanges data with "
+        "other GPUs, or waits for them, and computes nothing."
     )
 
 
 def _compute_bound(facts: GpuFacts) -> str:
     return (
-        f"The GPU is the limit: it works {percent(facts.share(facts.device.busy_ns))} of the "
-        f"{microseconds(facts.us(facts.window_ns))} of {facts.each}, in {_kernels(facts)}. Only less or faster GPU "
-        "work helps."
+        f"The GPU is the limit: it works {facts.part(facts.device.busy_ns)} of the {facts.step} of {facts.each}, in "
+        f"{_kernels(facts)}. Only less or faster GPU work helps."
     )
 
 
 def _balanced(facts: GpuFacts) -> str:
     return (
-        f"No single cause: the GPU works {percent(facts.share(facts.device.busy_ns))} of {facts.each}, and no other "
-        f"part holds {percent(LARGE)} (CPU work {percent(facts.share(facts.host_ns))}, waits "
-        f"{percent(facts.share(facts.sync_ns))}, DataLoader {percent(facts.share(facts.device.input_ns))})."
+        f"No single cause: the GPU works {facts.part(facts.device.busy_ns)} of {facts.each}, and no other part holds "
+        f"{percent(LARGE)} (CPU work {facts.part(facts.host_ns)}, waits {facts.part(facts.sync_ns)}, DataLoader "
+        f"{facts.part(facts.device.input_ns)})."
     )
 
 

@@ -97,7 +97,7 @@ def _saves(name: str, ns: float, facts: GpuFacts, replayed: Replayed) -> str:
     if name == "sync" and facts.drained:
         return (
             " The GPU had already finished when the CPU came to wait; doing without saves "
-            f"{microseconds(facts.us(saved * facts.window_ns))} ({percent(saved)}), "
+            f"{facts.time(saved * facts.window_ns)} ({percent(saved)}), "
             "the calls' own cost and what PyTorch does around them."
         )
     moves = ""
@@ -134,8 +134,7 @@ def for_kind(kind: str, facts: Facts) -> str:
 def _innocent(what: str, ns: float, facts: Facts) -> str:
     if not ns:
         return f"{what}: none recorded."
-    step = microseconds(facts.us(facts.window_ns))
-    return f"{what}: {microseconds(facts.us(ns))} of {step}, {percent(facts.share(ns))} of {facts.each}."
+    return f"{what}: {facts.time(ns)} of {facts.step}, {facts.part(ns)} of {facts.each}."
 
 
 def _waits(facts: GpuFacts) -> str:
@@ -149,7 +148,7 @@ def _moving_waits(facts: GpuFacts) -> list[str]:
     stall_ns, said = facts.calls.stall_ns, []
     if facts.share(stall_ns) >= INNOCENT:
         said.append(
-            f"Waiting for the GPU: {microseconds(facts.us(stall_ns))} of {microseconds(facts.us(facts.window_ns))}, "
+            f"Waiting for the GPU: {facts.time(stall_ns)} of {facts.step}, "
             "but the GPU works meanwhile; without these waits the CPU would wait elsewhere."
         )
     return [*said, *_slow_launches(facts)]
@@ -160,36 +159,27 @@ def _slow_launches(facts: GpuFacts) -> list[str]:
     launch_ns = facts.calls.launch_ns
     if facts.share(launch_ns) < INNOCENT:
         return []
-    calls = f"Launch calls: {microseconds(facts.us(launch_ns))} of {microseconds(facts.us(facts.window_ns))}"
+    calls = f"Launch calls: {facts.time(launch_ns)} of {facts.step}"
     return [f"{calls}, but the GPU works meanwhile; a launch takes long when the GPU's queue is full."]
 
 
 def _launch_advice(facts: GpuFacts) -> list[Advice]:
     share = facts.share(facts.host_ns)
-    found: list[Advice] = [
-        (
-            share,
-            (
-                "Start fewer, larger pieces of work. Least effort: model = torch.compile(model, "
-                'mode="reduce-overhead") replays the kernels as one CUDA graph.'
-            ),
-        )
-    ]
-    launches, optimizers = facts.per_step(facts.calls.launches), facts.per_step(facts.calls.optimizer_launches)
-    if facts.host.optimizer in FUSABLE and optimizers > FUSED_LAUNCHES:
-        found.append(
-            (
-                share * optimizers / launches,
-                (
-                    f"{count(optimizers)} of {count(launches)} launches are the optimizer's: "
-                    f"torch.optim.{facts.host.optimizer}(model.parameters(), ..., fused=True) needs one or two."
-                ),
-            )
-        )
-    cpu = " If the batch cannot grow, a model this small may train faster on the CPU; measure both and compare."
+    graph = (
+        "Start fewer, larger pieces of work. Least effort: model = torch.compile(model, "
+        'mode="reduce-overhead") replays the kernels as one CUDA graph.'
+    )
     larger = "Use a larger batch: the same number of launches then does more work."
-    found.append((share, larger + (cpu if _small_training(facts) else "")))
-    return found
+    if _small_training(facts):
+        larger += " If the batch cannot grow, a model this small may train faster on the CPU; measure both and compare."
+    launches, optimizers = facts.per_step(facts.calls.launches), facts.per_step(facts.calls.optimizer_launches)
+    if facts.host.optimizer not in FUSABLE or optimizers <= FUSED_LAUNCHES:
+        return [(share, graph), (share, larger)]
+    fused = (
+        f"{count(optimizers)} of {count(launches)} launches are the optimizer's: "
+        f"torch.optim.{facts.host.optimizer}(model.parameters(), ..., fused=True) needs one or two."
+    )
+    return [(share, graph), (share * optimizers / launches, fused), (share, larger)]
 
 
 def _small_training(facts: GpuFacts) -> bool:
@@ -202,30 +192,20 @@ def _small_training(facts: GpuFacts) -> bool:
 
 
 def _host_advice(facts: GpuFacts) -> list[Advice]:
-    share = facts.share(facts.host_ns)
-    calls = facts.calls.long_calls
+    share, calls = facts.share(facts.host_ns), facts.calls.long_calls
     if calls is not None:
-        return [
-            (
-                share,
-                (
-                    f"{percent(facts.share(calls.call_ns))} of the time passes inside calls to the GPU's software, "
-                    f"most of it in calls of {calls.name} of {microseconds(calls.ns / calls.number / 1000)} each. "
-                    "The first calls of a process take so long: they start the GPU, load kernels and get memory. "
-                    "Record later steps, after some that warm up."
-                ),
-            )
-        ]
-    return [
-        (
-            share,
-            (
-                "Look at what Python does between the launches (the operators below, data preparation, logging) and "
-                "move it out of the step: to DataLoader workers, or to the GPU."
-            ),
-        ),
-        (share, "model = torch.compile(model) lowers the CPU work for each operator."),
-    ]
+        later = (
+            f"{facts.part(calls.call_ns)} of the time passes inside calls to the GPU's software, "
+            f"most of it in calls of {calls.name} of {microseconds(calls.ns / calls.number / 1000)} each. "
+            "The first calls of a process take so long: they start the GPU, load kernels and get memory. "
+            "Record later steps, after some that warm up."
+        )
+        return [(share, later)]
+    python = (
+        "Look at what Python does between the launches (the operators below, data preparation, logging) and "
+        "move it out of the step: to DataLoader workers, or to the GPU."
+    )
+    return [(share, python), (share, "model = torch.compile(model) lowers the CPU work for each operator.")]
 
 
 def _sync_advice(facts: GpuFacts) -> list[Advice]:
@@ -250,85 +230,60 @@ def _waiting(site: Site) -> str:
 
 
 def _input_advice(facts: Facts) -> list[Advice]:
-    on_cpu = not isinstance(facts, GpuFacts)
-    share = facts.share(facts.device.input_ns if isinstance(facts, GpuFacts) else facts.input.dataloader_ns)
-    pinned = "" if on_cpu else ", pin_memory=True"
+    gpu = facts.device if isinstance(facts, GpuFacts) else None
+    share = facts.share(gpu.input_ns if gpu else facts.input.dataloader_ns)
+    return [(share, _loading(facts, on_cpu=gpu is None))]
+
+
+def _loading(facts: Facts, *, on_cpu: bool) -> str:
+    """What to do about loading: more workers, some, or none where they would not pay."""
     if facts.input.workers:
-        return [
-            (
-                share,
-                (
-                    "The DataLoader has workers, and they are too slow: raise num_workers (up to the CPU cores) and "
-                    "prefetch_factor, or make the transforms cheaper."
-                ),
-            )
-        ]
+        return (
+            "The DataLoader has workers, and they are too slow: raise num_workers (up to the CPU cores) and "
+            "prefetch_factor, or make the transforms cheaper."
+        )
     workers = WORKERS if facts.host.cores is None else min(WORKERS, facts.host.cores - 1)
     fetch_us = facts.input.fetch_us
     if fetch_us is not None and 0 < fetch_us < SHORT_FETCH_US:
-        where = "" if on_cpu else " on the GPU"
-        return [
-            (
-                share,
-                (
-                    f"A fetch takes {microseconds(fetch_us)}, less than handing it over from a worker process may "
-                    f"cost: where the data fit in memory, keep them as tensors{where} and index those (x[i : i + n]) "
-                    "instead of a DataLoader."
-                ),
-            )
-        ]
-    if workers < 1:
-        return [
-            (share, "Make the transforms cheaper, or do them once and keep the result: no core is free for workers.")
-        ]
-    return [
-        (
-            share,
-            f"Load in the background: DataLoader(..., num_workers={workers}, persistent_workers=True{pinned}).",
+        return (
+            f"A fetch takes {microseconds(fetch_us)}, less than handing it over from a worker process may cost: where "
+            f"the data fit in memory, keep them as tensors{'' if on_cpu else ' on the GPU'} and index those "
+            "(x[i : i + n]) instead of a DataLoader."
         )
-    ]
+    if workers < 1:
+        return "Make the transforms cheaper, or do them once and keep the result: no core is free for workers."
+    pinned = "" if on_cpu else ", pin_memory=True"
+    return f"Load in the background: DataLoader(..., num_workers={workers}, persistent_workers=True{pinned})."
 
 
 def _copy_advice(facts: GpuFacts) -> list[Advice]:
     share = facts.share(facts.device.copy_ns)
-    return [
-        (share, "Keep data on the GPU between steps, and copy each batch once, in the smallest type that works."),
-        (
-            share,
-            (
-                "Pinned memory copies faster and beside the computing: DataLoader(..., pin_memory=True) and "
-                'x.to("cuda", non_blocking=True).'
-            ),
-        ),
-    ]
+    pinned = (
+        "Pinned memory copies faster and beside the computing: DataLoader(..., pin_memory=True) and "
+        'x.to("cuda", non_blocking=True).'
+    )
+    once = "Keep data on the GPU between steps, and copy each batch once, in the smallest type that works."
+    return [(share, once), (share, pinned)]
 
 
 def _communication_advice(facts: Facts) -> list[Advice]:
     share = facts.share(facts.communication_ns)
-    return [
-        (
-            share,
-            (
-                "Exchange less often: accumulate gradients over several batches under model.no_sync() "
-                "(DistributedDataParallel)."
-            ),
-        ),
-        (share, "See whether one rank is late: the others' communication time is then waiting. Compare the ranks."),
-    ]
+    seldom = (
+        "Exchange less often: accumulate gradients over several batches under model.no_sync() "
+        "(DistributedDataParallel)."
+    )
+    late = "See whether one rank is late: the others' communication time is then waiting. Compare the ranks."
+    return [(share, seldom), (share, late)]
 
 
 def _compute_advice(facts: GpuFacts) -> list[Advice]:
     share = facts.share(facts.device.compute_ns)
-    return [
-        (
-            share,
-            (
-                'Mixed precision: with torch.autocast("cuda", dtype=torch.bfloat16): around forward pass and loss (on '
-                "GPUs with tensor cores; check that the loss still falls as before)."
-            ),
-        ),
-        (share, "model = torch.compile(model) joins element-wise kernels, which saves trips to memory."),
-    ]
+    mixed = (
+        'Mixed precision: with torch.autocast("cuda", dtype=torch.bfloat16): around forward pass and loss (on '
+        "GPUs with tensor cores; check that the loss still falls as before)."
+    )
+    joined = "model = torch.compile(model) joins element-wise kernels, which saves trips to memory."
+    return [(share, mixed), (share, joined)]
 
 
 def _cpu_advice(facts: Facts) -> list[Advice]:
@@ -337,32 +292,27 @@ def _cpu_advice(facts: Facts) -> list[Advice]:
     operators, between = facts.share(min(host.operator_ns, facts.window_ns)), facts.share(facts.rest_ns)
     found: list[Advice] = []
     if between >= MOSTLY:
-        found.append(
-            (
-                between,
-                (
-                    "Most of the time is in no recorded operator: look at what Python does between them (data "
-                    "preparation, logging), and move it out of the step."
-                ),
-            )
+        python = (
+            "Most of the time is in no recorded operator: look at what Python does between them (data "
+            "preparation, logging), and move it out of the step."
         )
+        found.append((between, python))
     mean_us = host.operator_ns / host.operators / 1000 if host.operators else None
     if mean_us is not None and mean_us < SMALL_OPERATOR_US:
-        return found + _small_operators(mean_us, host.threads, operators)
+        return found + [(operators, text) for text in _small_operators(mean_us, host.threads)]
     if operators >= MOSTLY:
         found.append((operators, "The time is in the operators themselves: see the table below for the largest."))
     told = scatter.advice(host.scatter, host.threads)
     return [*found, (operators, told)] if told else found
 
 
-def _small_operators(mean_us: float, threads: int | None, share: float) -> list[Advice]:
-    larger = "a larger batch does more work for the same number of them."
-    found: list[Advice] = [(share, f"The operators are small ({microseconds(mean_us)} each): {larger}")]
+def _small_operators(mean_us: float, threads: int | None) -> list[str]:
+    small = f"The operators are small ({microseconds(mean_us)} each): a larger batch does more work for the same number"
     if threads == 1:
-        return found
+        return [f"{small} of them."]
     where = "" if threads is None else f" instead of {threads}"
-    help_ = f"torch.set_num_threads(1){where} may help: sharing out such small work costs more than it saves."
-    return [*found, (share, help_)]
+    one = f"torch.set_num_threads(1){where} may help: sharing out such small work costs more than it saves."
+    return [f"{small} of them.", one]
 
 
 _FOR_KIND: dict[str, Callable[[GpuFacts], list[Advice]]] = {

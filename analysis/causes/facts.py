@@ -22,6 +22,7 @@ from stallscope.analysis.stages.memcpy import CopyGroup
 from stallscope.analysis.stages.sites_by_line import SitesOfLine, by_line
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import Site
+from stallscope.analysis.units import microseconds, percent
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.manifest import Manifest
 
@@ -152,6 +153,19 @@ class Facts:
     def share(self, ns: float) -> float:
         """Part of the window."""
         return ns / self.window_ns if self.window_ns else 0.0
+
+    def time(self, ns: float) -> str:
+        """So much of the window as the time of one step: ``5.60 ms``."""
+        return microseconds(self.us(ns))
+
+    def part(self, ns: float) -> str:
+        """The same as a part of the step: ``6 %``."""
+        return percent(self.share(ns))
+
+    @property
+    def step(self) -> str:
+        """The whole step."""
+        return self.time(self.window_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

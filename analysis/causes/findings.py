@@ -125,8 +125,8 @@ def _input(facts: Facts) -> Iterator[CostFinding]:
     cost, idle = facts.input.dataloader_ns, ""
     if isinstance(facts, GpuFacts):
         cost = facts.device.input_ns
-        idle = f"; the GPU does nothing for {microseconds(facts.us(cost))} of it"
-    evidence = f"{microseconds(facts.us(facts.input.dataloader_ns))} in the DataLoader{idle}."
+        idle = f"; the GPU does nothing for {facts.time(cost)} of it"
+    evidence = f"{facts.time(facts.input.dataloader_ns)} in the DataLoader{idle}."
     yield _finding(facts, "input", "waiting for data", cost, evidence, advice.for_kind("input-bound", facts))
 
 
@@ -135,7 +135,7 @@ def _exchanging(facts: Facts) -> Iterator[CostFinding]:
     if isinstance(facts, GpuFacts):
         whose, alone = "GPUs", " while nothing else runs on the GPU"
     cost = facts.communication_ns
-    evidence = f"{microseconds(facts.us(cost))} in collectives{alone}."
+    evidence = f"{facts.time(cost)} in collectives{alone}."
     what = advice.for_kind("communication-bound", facts)
     yield _finding(facts, "communication", f"exchanging data between {whose}", cost, evidence, what)
 
@@ -152,7 +152,7 @@ def _host(stages: Stages, facts: GpuFacts, kind: str) -> Iterator[CostFinding]:
             f"the optimizer, {optimizer}, launches many small kernels",
             cost,
             f"{_times(optimizers, 'launch', 'es')} of {count(launches)} "
-            f"are the optimizer's; the GPU idles {microseconds(facts.us(cost))} meanwhile.",
+            f"are the optimizer's; the GPU idles {facts.time(cost)} meanwhile.",
             f"torch.optim.{optimizer}(model.parameters(), ..., fused=True) needs one or two.",
         )
     cost, zeroed = _idle_in(stages, _ZEROED)
@@ -163,7 +163,7 @@ def _host(stages: Stages, facts: GpuFacts, kind: str) -> Iterator[CostFinding]:
             "zero_grad() fills gradients with zeros",
             cost,
             f"{_times(facts.per_step(zeroed), 'launch', 'es')} there, to fill memory; the GPU idles "
-            f"{microseconds(facts.us(cost))} meanwhile.",
+            f"{facts.time(cost)} meanwhile.",
             "optimizer.zero_grad(set_to_none=True) frees them instead, with no launch.",
         )
     if kind not in advice.GPU_KINDS:
@@ -180,7 +180,7 @@ def _preparing(facts: GpuFacts, kind: str) -> CostFinding:
     for_each = "" if cost_ns is None else f", {microseconds(cost_ns / 1000)} of CPU work for each"
     evidence = (
         f"{_times(facts.per_step(facts.calls.launches), 'launch', 'es')}; the GPU idles "
-        f"{microseconds(facts.us(facts.host_ns))} while the CPU prepares them{for_each}."
+        f"{facts.time(facts.host_ns)} while the CPU prepares them{for_each}."
     )
     what = advice.for_kind("launch-bound" if name == "launching" else "host-bound", facts)
     return _finding(facts, name, title, facts.host_ns, evidence, what)
@@ -197,7 +197,7 @@ def _idle_in(stages: Stages, accept: Callable[[str], bool]) -> tuple[int, int]:
 def _gpu(facts: GpuFacts, kind: str) -> Iterator[CostFinding]:
     """What the GPU itself is busy with: copies with nothing else running, kernels where they are the limit."""
     device = facts.device
-    evidence = f"{microseconds(facts.us(device.copy_ns))} of copies and memory fills while no kernel runs."
+    evidence = f"{facts.time(device.copy_ns)} of copies and memory fills while no kernel runs."
     what = advice.for_kind("copy-bound", facts)
     yield _finding(facts, "copy", "copies while the GPU computes nothing", device.copy_ns, evidence, what)
     if "compute-bound" in advice.causes(facts, kind):

@@ -38,9 +38,8 @@ class Wanted(msgspec.Struct, frozen=True):
         return f"{self.fix}_{self.number:.0f}" if self.fix == "record_every" else self.fix
 
 
-def standard() -> tuple[Wanted, ...]:
-    """All fixes, with the numbers that a user who asks for none gets."""
-    return tuple(Wanted(fix, number) for fix in TITLES for number in NUMBERS.get(fix, (None,)))
+# Forecast where none is named.
+STANDARD: Final = tuple(Wanted(fix, number) for fix in TITLES for number in NUMBERS.get(fix, (None,)))
 
 
 def parse(text: str) -> Wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from stallscope.analysis.fixes.names import Wanted
+from stallscope.analysis.fixes.names import STANDARD, Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +13,7 @@ class Asked:
     """By default the forecasts of all fixes, however large the trace is."""
 
     peers: bool = False  # the figures as HTA, torch-tb-profiler and TraceLens define them
-    fixes: tuple[Wanted, ...] | None = None  # forecast these only
+    fixes: tuple[Wanted, ...] = STANDARD  # to forecast
     bounded: bool = False  # a trace of others that is large is not replayed, or gets no forecasts, which take long
 
 

@@ -34,7 +34,7 @@ from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatI
 from stallscope.analysis.fixes.fix import EIGHTY, Bound, Fix
 from stallscope.analysis.fixes.graphs import compile_reduce_overhead, cuda_graph
 from stallscope.analysis.fixes.input import dataloader_workers, pinned_memory
-from stallscope.analysis.fixes.names import Wanted, standard
+from stallscope.analysis.fixes.names import STANDARD, Wanted
 from stallscope.analysis.fixes.optimizer import foreach_optimizer, fused_optimizer
 from stallscope.analysis.fixes.reads import deferred_read, record_every
 from stallscope.analysis.fixes.size import cpu, fewer_launches, larger_batch
@@ -72,9 +72,9 @@ class Forecast:
     host_factor: float | None  # the host's time without the profiler ÷ under it; None: cannot be told
 
 
-def forecast(subject: Subject, times: StepTimes, trust: Trust, wanted: Sequence[Wanted] | None = None) -> Forecast:
+def forecast(subject: Subject, times: StepTimes, trust: Trust, fixes: Sequence[Wanted] = STANDARD) -> Forecast:
     """The forecasts of one trace, best first, and what they start from."""
-    return _Forecaster(subject, times, trust).made(standard() if wanted is None else wanted)
+    return _Forecaster(subject, times, trust).made(fixes)
 
 
 def refusal(reasons: Sequence[str], host_factor: float | None = None) -> Forecast:
@@ -109,10 +109,10 @@ class _Forecaster:
         durations = self._calibration.recording.without(x)
         return replace(self._subject.graph, duration_ns=durations), self._step_of(durations)
 
-    def made(self, wanted: Sequence[Wanted]) -> Forecast:
+    def made(self, fixes: Sequence[Wanted]) -> Forecast:
         """Everything."""
-        fixes = [FIXES[one.fix](self._subject, one) for one in wanted]
-        rows = [(fix, self._row(fix)) for fix in fixes]
+        models = [FIXES[wanted.fix](self._subject, wanted) for wanted in fixes]
+        rows = [(fix, self._row(fix)) for fix in models]
         applying = sorted((row for row in rows if row[0].applies), key=lambda row: -(row[1].saving_share or 0.0))
         what_if = self._added_up(applying) + [row for fix, row in rows if not fix.applies]
         return Forecast(self._base(), what_if, self._calibration.told_factor if self._times.from_steps else None)

@@ -290,7 +290,7 @@ def test_a_large_trace_of_others_is_forecast_on_request(
 ) -> None:
     """Beyond the bound a plain summary names the command that forecasts; that command does."""
     assert "the trace is large" not in run(capsys, "summary", "--format", "json", trace)[1]
-    monkeypatch.setattr("stallscope.analysis.summary.MOST_FORECAST", 3)
+    monkeypatch.setattr("stallscope.analysis.forecast.forecasting.MOST_FORECAST", 3)
     found = json.loads(run(capsys, "summary", "--format", "json", trace)[1])
     assert (found["what_if"], "stallscope whatif" in found["forecast"]["reasons"][0]) == (None, True)
     told = "".join(run(capsys, "summary", trace)[1].split())  # a long path is broken wherever the line ends
@@ -302,7 +302,7 @@ def test_a_very_large_trace_of_others_is_judged_by_rule(
     trace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the other bound nothing is replayed, and the verdict says that it is a rule of thumb."""
-    monkeypatch.setattr("stallscope.analysis.summary.MOST_REPLAYED", 3)
-    monkeypatch.setattr("stallscope.analysis.summary.MOST_FORECAST", 3)
+    monkeypatch.setattr("stallscope.analysis.forecast.forecasting.MOST_REPLAYED", 3)
+    monkeypatch.setattr("stallscope.analysis.forecast.forecasting.MOST_FORECAST", 3)
     assert json.loads(run(capsys, "summary", "--format", "json", trace)[1])["verdict"]["confidence"] == "rule"
     assert "A rule of thumb" in run(capsys, "summary", trace)[1]
