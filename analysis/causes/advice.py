@@ -217,7 +217,7 @@ def _sync_advice(facts: GpuFacts) -> list[Advice]:
         key = _waiting(site), advice_for(kind, called) + MOVES
         together[key] = together.get(key, 0) + line.blocked_ns
     return [
-        (facts.share(ns), f"{waiting} waits {microseconds(facts.us(ns))} a step. {what}")
+        (facts.share(ns), f"{waiting} waits {facts.time(ns)} a step. {what}")
         for (waiting, what), ns in together.items()
         if facts.share(ns) >= WORTH
     ]
