@@ -10,6 +10,7 @@ from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.replay.counterfactual import Replayed
 from stallscope.analysis.stages.issues import DOUBT, REFUSE
 from stallscope.analysis.units import count, microseconds, percent
+from stallscope.traces.model.fields import NOT_ANALYSED
 
 CUT: Final = 0.10  # share of the steps that were cut short from which averages over all of them mislead
 LARGE: Final = 0.20  # share of the step from which one class gives the step its name
@@ -149,7 +150,7 @@ def _account(facts: Facts, kind: str) -> str:
 def _unknown(facts: Facts) -> str:
     if not facts.has_rows:
         return "The trace holds no operators, calls or GPU work."
-    if facts.vendor in ("mtia", "xpu"):
+    if facts.vendor in NOT_ANALYSED:
         return f"The calls of {facts.vendor.upper()} devices are not understood yet."
     if facts.vendor == "cpu":
         return (

@@ -17,7 +17,7 @@ from stallscope.analysis.causes.scatter import find_scatter
 from stallscope.analysis.causes.wait_kinds import find_wait_kinds
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
-from stallscope.analysis.stages.activity import is_collective_range, is_dataloader
+from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.memcpy import CopyGroup
 from stallscope.analysis.stages.sites_by_line import SitesOfLine, by_line
 from stallscope.analysis.stages.stages import Stages
@@ -25,6 +25,7 @@ from stallscope.analysis.stages.sync import Site
 from stallscope.analysis.units import microseconds, percent
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.manifest import Manifest
+from stallscope.traces.vendors.device_rows import is_collective_range
 
 CUT_SHORT = frozenset({"truncated_gzip", "gzip_crc", "truncated_json", "changed_while_reading"})
 FEW_LAUNCHES = 5  # below this a step is not launch-bound, whatever its kernels

@@ -15,11 +15,10 @@ import numpy as np
 
 from stallscope.analysis.causes.waits import BY_CALL, WAITS
 from stallscope.analysis.columns.ranges import nest
-from stallscope.analysis.stages.memcpy import direction_and_memory
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import STALLS, Site
 from stallscope.analysis.stages.where.places import CHAIN, Place
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import Category, Direction
 
 _FRAMES: Final = {
     "print": re.compile(r".*(_tensor\.py\(\d+\): (__format__|__repr__)|_tensor_str\.py\(\d+\): )"),
@@ -70,16 +69,15 @@ def _directions(stages: Stages) -> dict[tuple[Place, str], str]:
     """
     trace, operators = stages.trace, stages.operators
     copies = trace.events.category[trace.work.row] == Category.MEMCPY
-    calls, rows = stages.launches.work_call[copies], trace.work.row[copies]
+    calls, ways = stages.launches.work_call[copies], trace.work.direction[copies]
     waits = np.isin(calls, stages.syncs.blocking)
     around = np.setdiff1d(operators.parent[stages.syncs.blocking], [-1])
     near = np.flatnonzero((calls >= 0) & (waits | np.isin(operators.parent[calls], around)))
     found: dict[tuple[Place, str], Counter[str]] = {}
     for place, at in zip(stages.places.of(calls[near]), near.tolist(), strict=True):
-        way = direction_and_memory(trace.name_of(int(rows[at])))[0]
         for kind in ("synchronize", "copy") if waits[at] else ("synchronize",):
-            found.setdefault((place, kind), Counter())[way] += 1
-    return {key: _most(ways) for key, ways in found.items() if len(ways) == 1 or key[1] == "copy"}
+            found.setdefault((place, kind), Counter())[Direction(int(ways[at])).name] += 1
+    return {key: _most(seen) for key, seen in found.items() if len(seen) == 1 or key[1] == "copy"}
 
 
 def _most(counted: Counter[str]) -> str:
@@ -88,10 +86,9 @@ def _most(counted: Counter[str]) -> str:
 
 
 def _direction(site: Site, directions: dict[tuple[Place, str], str]) -> str | None:
-    told = next(
-        (way for way in ("HtoD", "DtoH") if site.kind == "synchronize" and way in (site.waited_for or "")), None
-    )
-    return told or directions.get((site.place, site.kind))
+    if site.kind == "synchronize" and site.waited_way in (Direction.HtoD, Direction.DtoH):
+        return site.waited_way.name
+    return directions.get((site.place, site.kind))
 
 
 def _python_causes(stages: Stages) -> dict[Place, str]:

@@ -11,12 +11,13 @@ from stallscope.analysis.fixes.names import Wanted
 from stallscope.analysis.fixes.subject import Subject
 from stallscope.analysis.replay.graph import NEVER, Graph, Kind, Link, Tag
 from stallscope.analysis.units import count
+from stallscope.traces.model.fields import NOT_ANALYSED
 from stallscope.traces.model.trace import Bools
 
 ALIKE = 0.8  # of the steps must launch the same kernels for the step to be replayable
 FEWEST_STEPS = 3
 GRAPH_PRIOR, COMPILE_PRIOR = 0.04, 0.25
-NCCL_DOUBT = "collectives can be captured, but take care of their own"
+COLLECTIVES_DOUBT = "collectives can be captured, but take care of their own"
 
 
 def cuda_graph(subject: Subject, wanted: Wanted) -> Fix:
@@ -35,7 +36,7 @@ def cuda_graph(subject: Subject, wanted: Wanted) -> Fix:
         launch += bound.of(constants.GRAPH_LOOP) + bound.of(constants.GRAPH_INPUT) * inputs
         return plus(_at_once(graph, gone, kernels, bound), subject.firsts, launch)
 
-    doubts = (NCCL_DOUBT,) if subject.communicates else ()
+    doubts = (COLLECTIVES_DOUBT,) if subject.communicates else ()
     return Fix(
         wanted=wanted,
         why=f"every step launches the same {count(number)} kernels, so one graph launch can replace "
@@ -79,7 +80,7 @@ def compile_reduce_overhead(subject: Subject, wanted: Wanted) -> Fix:
         prior=COMPILE_PRIOR,
         family="graph",
         bounded=True,
-        doubts=(NCCL_DOUBT,) if subject.communicates else (),
+        doubts=(COLLECTIVES_DOUBT,) if subject.communicates else (),
     )
 
 
@@ -114,7 +115,7 @@ def _upload_calls(subject: Subject) -> Bools:
 def _why_not(subject: Subject) -> str:
     """Why the step cannot be captured; "" where nothing in the trace speaks against it."""
     graph = subject.graph
-    if subject.facts.vendor not in ("cuda", "rocm"):
+    if subject.facts.vendor in (*NOT_ANALYSED, "cpu"):
         return "graphs are known here for CUDA and ROCm only"
     graphs = subject.facts.calls.graph_launches
     if graphs:

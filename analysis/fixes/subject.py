@@ -6,9 +6,7 @@ several can be made one after another.
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
-from typing import Final
 
 import msgspec
 import numpy as np
@@ -16,16 +14,10 @@ import numpy as np
 from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.columns.rows import named
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Tag, Work
-from stallscope.analysis.stages.memcpy import direction_and_memory
 from stallscope.analysis.stages.stages import Stages
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import Category, Direction, KernelFamily, Memory
 from stallscope.traces.model.manifest import CpuRun
 from stallscope.traces.model.trace import Bools, Ints
-
-_PRODUCTS: Final = re.compile(
-    r"gemm|gemv|conv|cutlass|cudnn|xmma|wgrad|dgrad|winograd|fft|mma|s884|s1688|s16816|nccl|rccl|attention|flash|Cijk",
-    re.IGNORECASE,
-)
 
 
 class Subject(msgspec.Struct, frozen=True, dict=True):
@@ -81,20 +73,22 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def uploads(self) -> Bools:
         """Device nodes: copies to the device."""
-        return self._copies("HtoD", None)
+        found: Bools = (self.graph.kind == Kind.MEMCPY) & (
+            self.stages.trace.work.direction[self.work] == Direction.HtoD
+        )
+        return found
 
     @cached_property
     def pageable_uploads(self) -> Bools:
         """Device nodes: copies to the device from pageable memory."""
-        return self._copies("HtoD", "pageable")
-
-    def _copies(self, direction: str, memory: str | None) -> Bools:
-        def is_one(name: str) -> bool:
-            way, kind = direction_and_memory(name)
-            return way == direction and memory in (None, kind)
-
-        found: Bools = (self.graph.kind == Kind.MEMCPY) & named(self.stages.trace, self.graph.row, is_one)
+        found: Bools = self.uploads & (self.stages.trace.work.memory[self.work] == Memory.pageable)
         return found
+
+    @cached_property
+    def work(self) -> Ints:
+        """Index into ``trace.work`` of each device node; of other nodes it means nothing."""
+        rows = self.stages.trace.work.row
+        return np.minimum(np.searchsorted(rows, self.graph.row), len(rows) - 1)
 
     @cached_property
     def kernels(self) -> Bools:
@@ -105,7 +99,8 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def products(self) -> Bools:
         """Kernels that a compiler cannot merge: matrix products, convolutions, attention, communication."""
-        return self.kernels & named(self.stages.trace, self.graph.row, lambda name: _PRODUCTS.search(name) is not None)
+        found: Bools = self.kernels & (self.stages.trace.work.family[self.work] != KernelFamily.OTHER)
+        return found
 
     @cached_property
     def communicates(self) -> bool:

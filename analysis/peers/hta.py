@@ -8,7 +8,6 @@ the temporal breakdown (not in the idle breakdown).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,22 +18,13 @@ from stallscope.analysis.stages.where.launches import pair
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
 from stallscope.traces.model.trace import Bools, Floats, Ints, Trace
+from stallscope.traces.vendors.peers import HTA_ALWAYS_KEPT, HTA_LAUNCHES, HTA_NO_COMPUTE, HTA_QUEUED
 
 KERNEL_DELAY_US: Final = 30  # documented as ns, compared with µs
 SHORT_US: Final = 50  # of a launch call: longer is a "runtime outlier"
 LATE_US: Final = 100  # of a launch delay: longer is a "launch delay outlier"
 FULL_QUEUE: Final = 1024
 NO_STREAM: Final = -1
-
-_LAUNCHES: Final = frozenset({"cudaLaunchKernel", "cudaLaunchKernelExC", "cudaMemcpyAsync", "cudaMemsetAsync"})
-_QUEUED: Final = _LAUNCHES | {
-    "cuLaunchKernel", "hipLaunchKernel", "hipExtModuleLaunchKernel", "hipMemsetAsync", "hipMemcpyAsync",
-    "hipMemcpyWithStream",
-}  # fmt: skip
-_ALWAYS_KEPT: Final = frozenset({"Event Sync", "Context Sync"})
-_is_communication: Final = matches(re.compile(r"nccl.*Kernel"))
-_is_memory: Final = matches(re.compile(r"Memcpy|Memset|dma"))
-_is_no_compute: Final = matches(re.compile(r"(^nccl.*Kernel)|(.*(Memcpy)|(Memset))|(.*Sync)"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +133,7 @@ def _window(trace: Trace, ts: Floats, device: Ints) -> tuple[Bools, bool, int]:
     host[device] = False
     launched = np.isin(ids.values[device], np.unique(ids.values[host & paired]))
     # Without an id HTA takes a row for the host's, except two kinds of wait, whose missing ids match each other.
-    unpaired = kept[device] | named(trace, device, _ALWAYS_KEPT.__contains__)
+    unpaired = kept[device] | named(trace, device, HTA_ALWAYS_KEPT.__contains__)
     kept[device] = np.where(paired[device], launched, unpaired)
     return kept, True, names - 1
 
@@ -153,8 +143,7 @@ def _temporal(rows: _Rows) -> tuple[float, float, float]:
     starts, ends = _merged(rows.ts[rows.device], rows.end[rows.device])
     kernel = float(ends[-1] - starts[0])
     trace, device = rows.trace, rows.device
-    compute = ~named(trace, device, _is_communication) & ~named(trace, device, _is_memory)
-    chosen = device[compute & ~named(trace, device, _is_no_compute)]
+    chosen = device[~named(trace, device, matches(HTA_NO_COMPUTE))]
     compute_starts, compute_ends = _merged(rows.ts[chosen], rows.end[chosen])
     return kernel, kernel - float((ends - starts).sum()), float((compute_ends - compute_starts).sum())
 
@@ -188,7 +177,7 @@ def _launch_statistics(rows: _Rows, is_work: Bools) -> tuple[int, float | None, 
     """(pairs, mean launch delay, kernels shorter than their call, calls over 50 µs, delays over 100 µs)."""
     work = rows.device[is_work]
     call = rows.call[work]
-    joined = named(rows.trace, call, _LAUNCHES.__contains__)
+    joined = named(rows.trace, call, HTA_LAUNCHES.__contains__)
     work, call = work[joined], call[joined]
     if not len(work):
         return 0, None, 0, 0, 0
@@ -203,7 +192,7 @@ def _queue(rows: _Rows, is_work: Bools) -> tuple[int, float]:
     """(longest launch queue of any stream, time in which one was full): +1 at a call, −1 where its work starts."""
     work, stream = rows.device[is_work], rows.stream[is_work]
     call = rows.call[work]
-    queued = named(rows.trace, call, _QUEUED.__contains__)
+    queued = named(rows.trace, call, HTA_QUEUED.__contains__)
     work, stream, call = work[queued], stream[queued], call[queued]
     longest, full = 0, 0.0
     for number in np.unique(stream).tolist():

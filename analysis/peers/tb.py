@@ -19,21 +19,17 @@ import numpy as np
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import named, rows_named
-from stallscope.analysis.stages.activity import is_collective_kernel, is_dataloader
+from stallscope.analysis.stages.activity import collective_kernels, is_dataloader
 from stallscope.analysis.stages.utilization import find_filling
 from stallscope.analysis.stages.where.launches import pair
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.trace import Ints, Trace
+from stallscope.traces.vendors.peers import TB_COLLECTIVES
 
 TAIL: Final = 0.8
 ROLES: Final = ("kernel", "memcpy", "memset", "communication", "runtime", "dataloader", "cpu_op", "other")
-_COLLECTIVES: Final = frozenset(
-    f"{library}:{operation}"
-    for library in ("nccl", "gloo")
-    for operation in ("broadcast", "reduce", "all_reduce", "all_gather", "reduce_scatter")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +115,15 @@ def _roles(trace: Trace, steps: Intervals) -> list[int]:
     """Nanoseconds of the steps for each of ``ROLES``."""
     events = trace.events
     host, kernels = events.rows(Category.CPU_OP, Category.ANNOTATION), events.rows(Category.KERNEL)
-    collective = named(trace, kernels, is_collective_kernel)
-    is_range = named(trace, host, _COLLECTIVES.__contains__)
+    collective = collective_kernels(trace.work)
+    is_range = named(trace, host, TB_COLLECTIVES.__contains__)
     is_fetch = named(trace, host, is_dataloader)
     is_step = named(trace, host, lambda name: fields.step_number(name) is not None)
     classes = (
-        kernels[~collective],
+        np.setdiff1d(kernels, collective),
         events.rows(Category.MEMCPY),
         events.rows(Category.MEMSET),
-        np.concatenate((kernels[collective], host[is_range])),
+        np.concatenate((collective, host[is_range])),
         events.rows(Category.RUNTIME),
         host[is_fetch],
         host[~is_range & ~is_fetch & ~is_step],

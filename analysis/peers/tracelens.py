@@ -12,6 +12,7 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import named
 from stallscope.traces.model.fields import DEVICE_WORK, Category
 from stallscope.traces.model.trace import Trace
+from stallscope.traces.vendors.peers import TRACELENS_COMMUNICATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,10 @@ def find_tracelens(trace: Trace) -> TraceLensFigures | None:
     if not len(rows):
         return None
     copies = events.category[rows] == Category.MEMCPY
-    nccl = named(trace, rows, lambda name: "nccl" in name) & ~copies
+    communicates = named(trace, rows, lambda name: TRACELENS_COMMUNICATION in name) & ~copies
     computation, communication, memcpy = (
         intervals.union(events.ts_ns[some], events.end_ns[some])
-        for some in (rows[~copies & ~nccl], rows[nccl], rows[copies])
+        for some in (rows[~copies & ~communicates], rows[communicates], rows[copies])
     )
     total = int(events.end_ns[rows].max() - events.ts_ns[rows].min())
     busy = intervals.total(intervals.union(events.ts_ns[rows], events.end_ns[rows]))

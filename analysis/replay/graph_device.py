@@ -16,14 +16,12 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from stallscope.analysis.columns.rows import grouped, named, numbered
+from stallscope.analysis.columns.rows import grouped, numbered
 from stallscope.analysis.replay.graph import NEVER, Constants, Kind, Small, Work
-from stallscope.analysis.stages.activity import is_collective_kernel
-from stallscope.analysis.stages.memcpy import direction_and_memory
 from stallscope.analysis.stages.sync import LONG_WAIT_NS
 from stallscope.analysis.stages.where.launches import Launches, stream_numbers
 from stallscope.analysis.stages.where.steps import Window
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import Category, Direction, KernelFamily
 from stallscope.traces.model.trace import ROUNDING_NS, Bools, Ints, Trace
 
 QUEUED_NS: Final = 15_000  # launched that long before the work before it ended: it was queued
@@ -109,7 +107,7 @@ def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints
         start=rows.start,
         end=rows.end,
         kind=kind,
-        classes=_classes(trace, trace.work.row[rows.work], kind),
+        classes=_classes(trace, rows.work, kind),
         call=rows.call,
         carried=carried,
         release=np.where(rows.launched, NEVER, rows.start),
@@ -159,11 +157,10 @@ def _carried(stream: Ints, start: Ints, call: Ints, any_call: Ints) -> Bools:
     return found
 
 
-def _classes(trace: Trace, rows: Ints, kind: Small) -> Small:
+def _classes(trace: Trace, work: Ints, kind: Small) -> Small:
     """The class of each piece of work."""
-    across = [direction_and_memory(name)[0] in ("HtoD", "DtoH") for name in trace.strings]
-    copies = (kind == Kind.MEMCPY) & np.array(across, dtype=np.bool_)[trace.events.name[rows]]
-    talks = (kind == Kind.KERNEL) & named(trace, rows, is_collective_kernel)
+    copies = (kind == Kind.MEMCPY) & np.isin(trace.work.direction[work], (Direction.HtoD, Direction.DtoH))
+    talks = trace.work.family[work] == KernelFamily.COLLECTIVE
     found = np.where(copies, Work.COPY, np.where(talks, Work.COMMUNICATION, Work.COMPUTE))
     return found.astype(np.uint8)
 
@@ -226,9 +223,8 @@ def _staging(trace: Trace, rows: _Rows, blocking: Ints, latency: Ints, from_end:
 
     The latency of such a copy is taken to be that of the quickest one, for staging is part of every one.
     """
-    upload = np.array([direction_and_memory(name)[0] == "HtoD" for name in trace.strings], dtype=np.bool_)
-    chosen = rows.launched & upload[trace.events.name[trace.work.row[rows.work]]] & np.isin(rows.call, blocking)
-    chosen &= ~from_end
+    upload = trace.work.direction[rows.work] == Direction.HtoD
+    chosen = rows.launched & upload & np.isin(rows.call, blocking) & ~from_end
     idle = chosen & (rows.previous <= rows.call_start)
     delay = rows.start - rows.call_start
     if not idle.any():

@@ -13,9 +13,9 @@ from stallscope.analysis.replay.graph_device import ASSUMED_GAP_NS, ENOUGH, SLAC
 from stallscope.analysis.replay.graph_host import Host
 from stallscope.analysis.replay.stream_waits import StreamWaits, find_stream_waits
 from stallscope.analysis.stages.awaited import ALL, SKEW_NS, scopes
-from stallscope.analysis.stages.memcpy import direction_and_memory
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.launches import stream_numbers
+from stallscope.traces.model.fields import Direction, Memory
 from stallscope.traces.model.trace import Bools, Ints
 
 LOCKED: Final = 3
@@ -173,8 +173,8 @@ def blocking_copies(stages: Stages) -> Ints:
     Of an upload the call returns when the last piece is staged, up to 0.1 ms before the copy ends.
     """
     trace, calls = stages.trace, stages.launches.work_call
-    staged = [direction_and_memory(name) in (("HtoD", "pageable"), ("HtoD", "unknown")) for name in trace.strings]
-    uploads = np.flatnonzero(np.array(staged, dtype=np.bool_)[trace.events.name[trace.work.row]] & (calls >= 0))
+    staged = (trace.work.direction == Direction.HtoD) & (trace.work.memory != Memory.pinned)
+    uploads = np.flatnonzero(staged & (calls >= 0))
     rows, calls = trace.work.row[uploads], calls[uploads]
     waits = trace.events.end_ns[calls] > trace.events.ts_ns[rows] + trace.events.dur_ns[rows] // 2
     waits &= trace.events.dur_ns[rows] >= SHORTEST_UPLOAD_NS

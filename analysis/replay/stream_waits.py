@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from stallscope.analysis.columns.rows import named
 from stallscope.analysis.stages.awaited import called_at, integer_of, stream_numbers_by_id
+from stallscope.traces.model.fields import CallKind
 from stallscope.traces.model.trace import Ints, Trace
 
 
@@ -27,7 +27,7 @@ class StreamWaits(msgspec.Struct, frozen=True):
 def find_stream_waits(trace: Trace) -> StreamWaits:
     """Every wait between two different streams with work."""
     rows, ids, origins = trace.origins.event_row, trace.events.correlation, trace.origins
-    chosen = np.flatnonzero(named(trace, rows, lambda name: "Stream Wait" in name) & ids.known[rows])
+    chosen = np.flatnonzero(trace.events.is_call(rows, CallKind.STREAM_WAIT) & ids.known[rows])
     found: list[tuple[int, int, int, int]] = []
     if len(chosen) and len(trace.work):
         numbers = stream_numbers_by_id(trace)

@@ -24,11 +24,10 @@ from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import matches, named, rows_named
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
-from stallscope.traces.model.trace import Ints, Trace
+from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category, KernelFamily
+from stallscope.traces.model.trace import DeviceWork, Ints, Trace
+from stallscope.traces.vendors.device_rows import is_collective_range
 
-is_collective_kernel: Final = matches(re.compile(r"(nccl|rccl)|.*(nccl|rccl)(Dev)?Kernel", re.IGNORECASE))
-is_collective_range: Final = matches(re.compile(r"(nccl|gloo|mpi|ucc|hccl|xccl):\w"))
 is_dataloader: Final = matches(re.compile(r"enumerate\(Data(Loader|Pipe)\)#"))
 
 
@@ -98,15 +97,21 @@ def find_activity(trace: Trace, window: Window) -> Activity:
     )
 
 
+def collective_kernels(work: DeviceWork) -> Ints:
+    """The event rows of kernels that are collectives."""
+    found: Ints = work.row[work.family == KernelFamily.COLLECTIVE]
+    return found
+
+
 def _devices(trace: Trace, window: Window) -> tuple[DeviceTimes, ...]:
     rows = trace.work.row
     active = window.holds(trace.events.ts_ns[rows]) | (window.durations(trace, rows) > 0)
     ordinals = np.unique(trace.work.device[active])
-    return tuple(_device(trace, window, int(d), rows[trace.work.device == d]) for d in ordinals)
+    return tuple(_device(trace, window, int(d), trace.work.of(trace.work.device == d)) for d in ordinals)
 
 
-def _device(trace: Trace, window: Window, ordinal: int, rows: Ints) -> DeviceTimes:
-    category = trace.events.category[rows]
+def _device(trace: Trace, window: Window, ordinal: int, work: DeviceWork) -> DeviceTimes:
+    rows, category = work.row, trace.events.category[work.row]
     kernels, memcpys, memsets = (rows[category == kind] for kind in DEVICE_WORK)
 
     def started(some: Ints) -> int:
@@ -125,22 +130,22 @@ def _device(trace: Trace, window: Window, ordinal: int, rows: Ints) -> DeviceTim
         kernel_sum_ns=int(window.durations(trace, kernels).sum()),
         memcpy_ns=covered(memcpys),
         memset_ns=covered(memsets),
-        communication_ns=covered(rows_named(trace, kernels, is_collective_kernel)),
+        communication_ns=covered(collective_kernels(work)),
     )
 
 
 def _shares(trace: Trace, window: Window, host: Ints, fetches: Ints) -> tuple[Shares, bool]:
     """Each class takes what the classes before it left of the window."""
     kernels = trace.events.rows(Category.KERNEL)
-    collective = named(trace, kernels, is_collective_kernel)
+    collective = collective_kernels(trace.work)
     is_range = named(trace, host, is_collective_range)
     is_step = named(trace, host, lambda name: fields.step_number(name) is not None)
     is_fetch, is_mark = np.isin(host, fetches), named(trace, host, fields.is_mark)
     classes = (
-        kernels[~collective],
+        np.setdiff1d(kernels, collective),
         trace.events.rows(Category.MEMCPY),
         trace.events.rows(Category.MEMSET),
-        np.concatenate((kernels[collective], host[is_range])),
+        np.concatenate((collective, host[is_range])),
         trace.events.rows(*CALLS),
         fetches,
         host[~is_range & ~is_step & ~is_fetch & ~is_mark],
@@ -152,4 +157,4 @@ def _shares(trace: Trace, window: Window, host: Ints, fetches: Ints) -> tuple[Sh
         taken.append(intervals.total(free) - intervals.total(left))
         free = left
     taken.append(intervals.total(free))
-    return Shares(*taken), bool(collective.any() or is_range.any())
+    return Shares(*taken), bool(len(collective) or is_range.any())

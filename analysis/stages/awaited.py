@@ -18,10 +18,9 @@ from typing import Final
 
 import numpy as np
 
-from stallscope.analysis.columns.rows import grouped, named
+from stallscope.analysis.columns.rows import grouped
 from stallscope.analysis.stages.where.launches import Launches, launched_at, stream_numbers
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.fields import CALLS, CallKind, Category
 from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 
 SKEW_NS: Final = 20_000  # host and device clocks agree this well: a wait may seem to return before its work ended
@@ -91,7 +90,7 @@ def _streams_or_all(trace: Trace, launches: Launches, calls: Ints) -> Ints:
     scope = np.full(len(calls), ALL, dtype=np.int64)
     if not len(trace.work) or not len(calls):
         return scope
-    by_stream = named(trace, calls, lambda name: fields.is_sync_call(name) and "Stream" in name)
+    by_stream = trace.events.is_call(calls, CallKind.STREAM_SYNC)
     told = _told_streams(trace, calls[by_stream])
     guessed = _stream_last_used(trace, launches, calls[by_stream])
     scope[by_stream] = np.where(told != ALL, told, guessed)
@@ -120,7 +119,7 @@ def _told_events(trace: Trace, calls: Ints) -> tuple[Ints, Ints, Ints]:
     The moment is that of the record call; of one made before the recording, the beginning of the file.
     """
     rows, ids = trace.origins.event_row, trace.events.correlation
-    waits = np.flatnonzero(named(trace, calls, lambda name: fields.is_sync_call(name) and "Event" in name))
+    waits = np.flatnonzero(trace.events.is_call(calls, CallKind.EVENT_SYNC))
     found: list[tuple[int, int, int]] = []
     if len(rows) and len(waits) and len(trace.work):
         place_of = {int(ids.values[row]): i for i, row in enumerate(rows.tolist()) if ids.known[row]}

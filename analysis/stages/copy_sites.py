@@ -14,14 +14,13 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.columns import intervals
-from stallscope.analysis.columns.rows import named, rows_named
-from stallscope.analysis.stages.memcpy import Copies, direction_and_memory
+from stallscope.analysis.columns.rows import named
+from stallscope.analysis.stages.memcpy import Copies
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.operators import Operators
 from stallscope.analysis.stages.where.places import Place, Places
 from stallscope.analysis.stages.where.steps import Window
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.fields import SYNCHRONIZES, CallKind, Category, Direction, Memory
 from stallscope.traces.model.trace import Ints, Trace
 
 COPY: Final = "aten::copy_"
@@ -62,14 +61,11 @@ def find_copy_sites(
     made_at: list[Place | None] = [None] * len(work)
     for i, place in zip(np.flatnonzero(known).tolist(), places.of(calls[known]), strict=True):
         made_at[i] = place
-    kinds = {
-        n: direction_and_memory(trace.strings[n]) for n in np.unique(trace.events.name[trace.work.row[work]]).tolist()
-    }
-    names = trace.events.name[trace.work.row[work]].tolist()
-    with_host = np.array([kinds[name][0] in ("HtoD", "DtoH") for name in names], dtype=np.bool_)
+    direction, memory = trace.work.direction[work], trace.work.memory[work]
+    with_host = np.isin(direction, (Direction.HtoD, Direction.DtoH))
     asked = np.where(with_host, _asked(trace, places.operators, calls), -1)
-    groups: dict[tuple[tuple[str, str], Place | None, Answer], list[int]] = {}
-    for i, key in enumerate(zip((kinds[name] for name in names), made_at, asked.tolist(), strict=True)):
+    groups: dict[tuple[int, int, Place | None, Answer], list[int]] = {}
+    for i, key in enumerate(zip(direction.tolist(), memory.tolist(), made_at, asked.tolist(), strict=True)):
         groups.setdefault(key, []).append(i)
     columns = _Columns(trace, window, work, calls, copies)
     found = [columns.site(*key, np.array(members, dtype=np.int64)) for key, members in groups.items()]
@@ -79,14 +75,11 @@ def find_copy_sites(
 def _asked(trace: Trace, operators: Operators, calls: Ints) -> Ints:
     """The answer for each copy call (-1: no call), shape of ``calls``."""
     found = np.full(len(calls), -1, dtype=np.int64)
-    every = trace.events.rows(*CALLS)
-    synchronize = rows_named(trace, every, fields.is_sync_call)
-    followed = operators.parent[synchronize]
+    followed = operators.parent[trace.events.calls(*SYNCHRONIZES)]
     parent = np.where(calls >= 0, operators.parent[calls], -1) if len(calls) else calls
     of_copy = named(trace, parent, lambda name: name == COPY)
-    of_cuda = named(trace, calls, lambda name: name.startswith("cuda"))
-    always = named(trace, calls, lambda name: name == "hipMemcpyWithStream")
-    waits = np.where(of_cuda, np.isin(parent, followed), always)
+    always = trace.events.is_call(calls, CallKind.COPY_WAITS)
+    waits = np.isin(parent, followed) if trace.vendor == "cuda" else always
     found[of_copy] = np.where(waits, 0, 1)[of_copy]
     return found
 
@@ -107,13 +100,14 @@ class _Columns:
         counts[first] = True  # a call that caused several rows is blocked once
         self._blocked = np.where(blocked & counts, window.durations(trace, calls) if len(calls) else calls, 0)
 
-    def site(self, kind: tuple[str, str], place: Place | None, asked: Answer, chosen: Ints) -> CopySite:
+    def site(self, direction: int, memory: int, place: Place | None, asked: Answer, chosen: Ints) -> CopySite:
         """Totals of the copies ``chosen``."""
         started = chosen[self._inside[chosen]]
         told = started[self._told[started]]
         timed = told[self._full[told] > 0]
         return CopySite(
-            *kind,
+            direction=Direction(direction).name,
+            memory=Memory(memory).name,
             place=place,
             non_blocking=None if asked < 0 else bool(asked),
             count=len(started),

@@ -36,14 +36,14 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import NameTest, grouped, numbered, rows_named
+from stallscope.analysis.columns.rows import grouped, numbered, rows_named
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.sync import LONG_WAIT_NS, long_waits_without_work
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields as names
-from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.fields import CALLS, COPIES, LAUNCHES, CallKind, Category
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
 START_NS: Final = 20_000  # from a launch call's start to the work's start on an idle device, at most, usually
@@ -192,20 +192,19 @@ class Host:
     def __init__(self, trace: Trace, window: Window, launches: Launches, blocking: Ints) -> None:
         self._trace = trace
         events = trace.events
-        calls, self._operators = events.rows(*CALLS), events.rows(Category.CPU_OP)
+        self._operators = events.rows(Category.CPU_OP)
         ranges = events.rows(Category.ANNOTATION, Category.CPU_OP)
-        started = rows_named(trace, calls, _starts_work)
-        copies = rows_named(trace, calls, lambda name: "Memcpy" in name)
+        started, copies = events.calls(*LAUNCHES), events.calls(*COPIES)
         waits = np.setdiff1d(blocking, copies)
         self._hollow = long_waits_without_work(window.cover(trace, waits), window.cover(trace, trace.work.row))
-        self._event_waits = rows_named(trace, calls, lambda name: "StreamWaitEvent" in name)
+        self._event_waits = events.calls(CallKind.STREAM_WAIT)
         self._launching = np.union1d(started, launches.work_call[launches.work_call >= 0])
         steps = rows_named(trace, ranges, lambda name: names.step_number(name) is not None)
         fetches = rows_named(trace, ranges, is_dataloader)
         owners = np.concatenate((events.thread[self._launching], events.thread[steps], events.thread[fetches]))
         self._threads = np.unique(owners).tolist()
         self.main = int(np.bincount(events.thread[self._launching]).argmax()) if len(self._launching) else -1
-        self._kinds = (waits, copies, fetches, started, np.concatenate((self._operators, calls)))
+        self._kinds = (waits, copies, fetches, started, np.concatenate((self._operators, events.rows(*CALLS))))
 
     def working_elsewhere(self, device: int) -> Intervals:
         """When another device worked."""
@@ -242,6 +241,3 @@ class Host:
     def _cover(self, rows: Ints, threads: list[int]) -> Intervals:
         chosen = rows[np.isin(self._trace.events.thread[rows], threads)]
         return intervals.union(self._trace.events.ts_ns[chosen], self._trace.events.end_ns[chosen])
-
-
-_starts_work: NameTest = lambda name: names.is_kernel_launch(name) or names.is_graph_launch(name)  # noqa: E731

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stallscope.analysis.columns.rows import grouped, named
+from stallscope.analysis.columns.rows import grouped
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.operators import Operators
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import CallKind, Category
 from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 
 
@@ -39,9 +38,8 @@ class LaunchCosts:
 
     def of(self, chosen: Bools | Ints) -> LaunchCosts:
         """Some of them."""
-        latency = OptionalInts(self.latency_ns.values[chosen], self.latency_ns.known[chosen])
         columns = self.kernels[chosen], self.kernel_ns[chosen], self.is_graph[chosen], self.operator[chosen]
-        return LaunchCosts(self.rows[chosen], self.call_ns[chosen], latency, *columns)
+        return LaunchCosts(self.rows[chosen], self.call_ns[chosen], self.latency_ns.of(chosen), *columns)
 
     def by_operator(self, trace: Trace) -> list[tuple[str | None, LaunchCosts]]:
         """The launches under each operator name (None: in no operator), most call time first."""
@@ -68,6 +66,6 @@ def find_launch_costs(trace: Trace, launches: Launches, operators: Operators) ->
         latency_ns=OptionalInts(np.where(known, first - trace.events.ts_ns[rows], 0), known),
         kernels=kernels,
         kernel_ns=kernel_ns,
-        is_graph=named(trace, rows, fields.is_graph_launch),
+        is_graph=trace.events.is_call(rows, CallKind.GRAPH_LAUNCH),
         operator=operators.parent[rows],
     )

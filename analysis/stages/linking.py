@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stallscope.analysis.columns.rows import rows_named
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.units import microseconds
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import LAUNCHES, Category
 from stallscope.traces.model.issues import Severity, TraceIssue
 from stallscope.traces.model.trace import Ints, Trace
 
@@ -60,17 +58,12 @@ class Linking:
 
 def find_linking(trace: Trace, launches: Launches) -> Linking:
     """Measure the joins of a trace whose calls are known."""
-    started = _started(trace)
+    started = trace.events.calls(*LAUNCHES)
     if not launches.known or not len(trace.work) or not len(started):
         return Linking(0, 0.0, 0, 0.0, np.zeros(0, np.int64))
     unmarked, of = _unmarked(trace, launches, started)
     repeated, calls = _repeated(trace)
     return Linking(unmarked, unmarked / of, repeated, repeated / max(1, calls), _early(trace, launches))
-
-
-def _started(trace: Trace) -> Ints:
-    calls = trace.events.rows(Category.RUNTIME, Category.DRIVER)
-    return rows_named(trace, calls, lambda name: fields.is_kernel_launch(name) or fields.is_graph_launch(name))
 
 
 def _unmarked(trace: Trace, launches: Launches, started: Ints) -> tuple[int, int]:

@@ -7,18 +7,15 @@ graph is captured no launch has work; that is no loss. Single launches without w
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.analysis.units import percent
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS
+from stallscope.traces.model.fields import LAUNCHES, CallKind
 from stallscope.traces.model.issues import Severity, TraceIssue
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
@@ -27,8 +24,6 @@ ANYWHERE = 16  # the same elsewhere
 FEW_MISSING = 0.01  # of the launches: they say nothing
 MOST_MISSING = 0.20
 SHOWN = 3  # stretches named in the advice
-
-_captures = matches(re.compile(r"(?:cuda|cu|hip)Stream(?:Begin|End)Capture"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +85,8 @@ class Losses:
 
 def find_losses(trace: Trace, *, recorded: bool) -> Losses:
     """Find the stretches without device rows; ``recorded``: there are some, and launches can be joined to them."""
-    calls = trace.events.rows(*CALLS)
-    launches = rows_named(trace, calls, lambda name: fields.is_kernel_launch(name) or fields.is_graph_launch(name))
-    launches = launches[~_captured(trace, calls, launches)]
+    launches = trace.events.calls(*LAUNCHES)
+    launches = launches[~_captured(trace, launches)]
     if not recorded or not len(launches):
         return Losses(intervals.empty(), 0, 0, len(launches))
     lost = ~_has_work(trace, launches)
@@ -113,9 +107,9 @@ def _has_work(trace: Trace, launches: Ints) -> Bools:
     return found
 
 
-def _captured(trace: Trace, calls: Ints, launches: Ints) -> Bools:
+def _captured(trace: Trace, launches: Ints) -> Bools:
     """Which launches were made while a graph was captured: an odd number of begin and end calls lies before them."""
-    marks = np.sort(trace.events.ts_ns[rows_named(trace, calls, _captures)])
+    marks = trace.events.ts_ns[trace.events.calls(CallKind.CAPTURE_BEGIN, CallKind.CAPTURE_END)]
     captured: Bools = np.searchsorted(marks, trace.events.ts_ns[launches]) % 2 == 1
     return captured
 

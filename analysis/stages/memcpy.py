@@ -1,35 +1,22 @@
 """Stage 3: copies by direction and kind of host memory, and which of them made the host wait.
 
-Device rows are named ``Memcpy HtoD (Pageable -> Device)``; ROCm says ``Host`` and ``?`` for kinds. A copy from or to
-pageable memory goes through a staging buffer: its "async" call returns only when the stream has drained (device to
-host) or when the data has been staged (host to device). Copies within a device never wait, except through calls that
-always do, such as ROCm's ``hipMemcpyWithStream``, which also labels the 1-byte copy of ``.item()`` device to device.
+A copy from or to pageable memory goes through a staging buffer: its "async" call returns only when the stream has
+drained (device to host) or when the data has been staged (host to device). Copies within a device never wait, except
+through calls that always do, such as ROCm's ``hipMemcpyWithStream``, which also labels the 1-byte copy of ``.item()``
+device to device.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
-from stallscope.analysis.columns.rows import matches, named, rows_named
+from stallscope.analysis.columns.rows import grouped
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.steps import Window
-from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.fields import CallKind, Category, Direction, Memory
 from stallscope.traces.model.trace import Bools, Ints, Trace
-
-_NAME: Final = re.compile(r"Memcpy\s+(\S+)\s*(?:\((.+?)\s*->\s*(.+?)\))?\s*$", re.IGNORECASE)
-_always_blocks: Final = matches(re.compile(r"hipMemcpyWithStream(_\w+)?$"))
-_usually_blocks: Final = matches(  # not within a device
-    re.compile(r"((cuda|hip)Memcpy(2D|3D)?(ToSymbol|FromSymbol)?|(cu|hip)Memcpy(DtoH|HtoD)?)(_v2)?(_ptds|_ptsz)?$")
-)
-_DIRECTIONS: Final = {
-    "HtoD": "HtoD", "HtoA": "HtoD", "DtoH": "DtoH", "AtoH": "DtoH", "HtoH": "HtoH", "PtoP": "PtoP",
-    "DtoD": "DtoD", "AtoA": "DtoD", "AtoD": "DtoD", "DtoA": "DtoD",
-    "HostToDevice": "HtoD", "DeviceToHost": "DtoH", "DeviceToDevice": "DtoD", "PeerToPeer": "PtoP",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,45 +45,29 @@ class Copies:
         return sum(group.count for group in self.groups) == memcpy_rows
 
 
-def direction_and_memory(name: str) -> tuple[str, str]:
-    """("HtoD", "pageable") of ``Memcpy HtoD (Pageable -> Device)``; "unknown" where the name does not say."""
-    found = _NAME.match(name)
-    if found is None:
-        return "unknown", "unknown"
-    direction = _DIRECTIONS.get(found[1], "unknown")
-    if direction in ("DtoD", "PtoP"):
-        return direction, "device"
-    side = {"HtoD": found[2], "DtoH": found[3]}.get(direction)
-    return direction, side.lower() if side in ("Pageable", "Pinned") else "unknown"
-
-
 def find_copies(trace: Trace, window: Window, launches: Launches) -> Copies:
     """Group the copies of the window and find those that blocked the host."""
     work = np.flatnonzero(trace.events.category[trace.work.row] == Category.MEMCPY)
     waits = _waits(trace, work, launches.work_call[work])
-    blocking = np.union1d(launches.work_call[work][waits], _blocking_by_name(trace, launches))
+    blocking = np.union1d(launches.work_call[work][waits], _blocking_by_kind(trace, launches))
     return Copies(_groups(trace, window, work, waits, launches), blocking)
 
 
 def _waits(trace: Trace, work: Ints, calls: Ints) -> Bools:
     """For each copy row whether its call made the host wait, shape of ``work``."""
-    rows = trace.work.row[work]
-    kind = {name: direction_and_memory(trace.strings[name]) for name in np.unique(trace.events.name[rows]).tolist()}
-    kinds = [kind[name] for name in trace.events.name[rows].tolist()]
-    to_host = np.array([k == ("DtoH", "pageable") for k in kinds], dtype=np.bool_)
-    from_host = np.array([k == ("HtoD", "pageable") for k in kinds], dtype=np.bool_)
-    on_device = np.array([k[1] == "device" for k in kinds], dtype=np.bool_)
-    by_name = named(trace, calls, _always_blocks) | (named(trace, calls, _usually_blocks) & ~on_device)
-    lasted = trace.events.end_ns[calls] >= trace.events.end_ns[rows]
-    waits: Bools = (calls >= 0) & (by_name | to_host | (from_host & lasted))
+    events, direction, memory = trace.events, trace.work.direction[work], trace.work.memory[work]
+    by_call = events.is_call(calls, CallKind.COPY) & (memory != Memory.device)
+    by_call |= events.is_call(calls, CallKind.COPY_WAITS)
+    lasted = events.end_ns[calls] >= events.end_ns[trace.work.row[work]]
+    staged = (direction == Direction.DtoH) | ((direction == Direction.HtoD) & lasted)
+    waits: Bools = (calls >= 0) & (by_call | (staged & (memory == Memory.pageable)))
     return waits
 
 
-def _blocking_by_name(trace: Trace, launches: Launches) -> Ints:
+def _blocking_by_kind(trace: Trace, launches: Launches) -> Ints:
     """Calls that always block, and synchronous copy calls whose device row is missing."""
-    calls = trace.events.rows(*CALLS)
-    usual = rows_named(trace, calls, _usually_blocks)
-    return np.union1d(rows_named(trace, calls, _always_blocks), usual[~np.isin(usual, launches.work_call)])
+    usual = trace.events.calls(CallKind.COPY)
+    return np.union1d(trace.events.calls(CallKind.COPY_WAITS), usual[~np.isin(usual, launches.work_call)])
 
 
 def _groups(trace: Trace, window: Window, work: Ints, waits: Bools, launches: Launches) -> tuple[CopyGroup, ...]:
@@ -104,20 +75,17 @@ def _groups(trace: Trace, window: Window, work: Ints, waits: Bools, launches: La
     durations = window.durations(trace, rows)
     inside = window.holds(trace.events.ts_ns[rows])
     seen = inside | (durations > 0)
-    groups: dict[tuple[str, str], list[Ints]] = {}
-    for name in np.unique(trace.events.name[rows[seen]]):
-        chosen = np.flatnonzero(seen & (trace.events.name[rows] == name))
-        groups.setdefault(direction_and_memory(trace.strings[int(name)]), []).append(chosen)
+    kinds = trace.work.direction[work].astype(np.int64) * len(Memory) + trace.work.memory[work]
     made = [
-        _group(trace, kind, work, np.concatenate(parts), durations, inside, waits, launches)
-        for kind, parts in groups.items()
+        _group(trace, work, chosen[seen[chosen]], durations, inside, waits, launches)
+        for _, chosen in grouped(kinds)
+        if seen[chosen].any()
     ]
     return tuple(sorted(made, key=lambda g: (-g.ns, g.direction, g.memory)))
 
 
 def _group(
     trace: Trace,
-    kind: tuple[str, str],
     work: Ints,
     chosen: Ints,
     durations: Ints,
@@ -132,8 +100,8 @@ def _group(
     timed = told & (full > 0)
     called = chosen[launches.work_call[work[chosen]] >= 0]
     return CopyGroup(
-        direction=kind[0],
-        memory=kind[1],
+        direction=Direction(int(trace.work.direction[work[chosen[0]]])).name,
+        memory=Memory(int(trace.work.memory[work[chosen[0]]])).name,
         count=len(started),
         bytes=int(sizes[told].sum()) if told.any() else None,
         ns=int(durations[chosen].sum()),

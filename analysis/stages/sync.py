@@ -21,7 +21,6 @@ was empty already only adds the time that it takes itself. No idle instant is co
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import matches, rows_named
+from stallscope.analysis.columns.rows import rows_named
 from stallscope.analysis.stages import awaited
 from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.awaited import Awaited
@@ -41,20 +40,11 @@ from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.operators import Operators
 from stallscope.analysis.stages.where.places import Place, Places
 from stallscope.analysis.stages.where.steps import Window
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.fields import ALLOCATES, CALLS, SYNCHRONIZES, CallKind, Category, Direction
 from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 
 LONG_WAIT_NS = 100_000  # returning from a wait, or a kernel's start, takes some 10 µs; an idle GPU this long does not
 STALLS: Final = ("synchronize", "copy")  # kinds that make up the sync stall
-
-_is_allocation: Final = matches(
-    re.compile(
-        r"(cuda|hip)(Ext)?(Malloc|Free|Host(Alloc|Malloc|Free|Register|Unregister)|(Malloc|Free)Host)"
-        r"(Managed|Pitch|3D|Array|WithFlags)?(_\w+)?$"
-        r"|cuMem(Alloc|Free|Create|Release|Map|Unmap)(Host|Managed|Pitch)?(_\w+)?$"
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +62,7 @@ class Site:
     lag_ns: float | None  # median queue-drain lag
     drained_share: float | None  # of the calls: the queue was empty when it came
     waited_for: str | None  # the kernel or copy that most often ended the wait
+    waited_way: Direction  # of that copy
 
     @property
     def operator(self) -> str | None:
@@ -106,9 +97,8 @@ class Syncs:
 
 def find_syncs(trace: Trace, window: Window, launches: Launches, copies: Copies, places: Places, queue: Queue) -> Syncs:
     """The synchronizing calls, blocking copies and other calls of the window that held the host up."""
-    calls = trace.events.rows(*CALLS)
-    synchronize = rows_named(trace, calls, fields.is_sync_call)
-    own = _profilers_own(trace, window, calls, places.operators)
+    synchronize = trace.events.calls(*SYNCHRONIZES)
+    own = _profilers_own(trace, window, places.operators)
     blocking = np.union1d(np.setdiff1d(synchronize, own), copies.blocking_calls)
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
     busy = intervals.join(window.cover(trace, trace.work.row), window.cover(trace, fetches))
@@ -154,13 +144,13 @@ def _rank(site: Site) -> tuple[bool, bool, int, str, str, str]:
     return site.by_profiler, site.kind not in STALLS, -site.blocked_ns, site.api, site.operator or "", where
 
 
-def _profilers_own(trace: Trace, window: Window, calls: Ints, operators: Operators) -> Ints:
+def _profilers_own(trace: Trace, window: Window, operators: Operators) -> Ints:
     """The DeviceSynchronize rows that open or close the recording, at most two.
 
     The first and the last of the file, each only if it is in no operator, outside every step, and the first or last
     call of its thread (other threads, such as NCCL's watchdog, go on polling).
     """
-    device_wide = rows_named(trace, calls, lambda name: fields.is_sync_call(name) and "DeviceSync" in name)
+    calls, device_wide = trace.events.rows(*CALLS), trace.events.calls(CallKind.DEVICE_SYNC)
     found = []
     for edge in (0, -1) if len(device_wide) else ():
         row = int(device_wide[edge])
@@ -181,8 +171,7 @@ class Entries:
 
     def of(self, chosen: Ints | Bools) -> Entries:
         """Those of the entries, in this order."""
-        lag = OptionalInts(self.waits.lag_ns.values[chosen], self.waits.lag_ns.known[chosen])
-        waits = Awaited(self.waits.work[chosen], lag, self.waits.waited_ns[chosen])
+        waits = Awaited(self.waits.work[chosen], self.waits.lag_ns.of(chosen), self.waits.waited_ns[chosen])
         return Entries(self.rows[chosen], self.kind[chosen], waits)
 
     def seen(self, trace: Trace, window: Window) -> Entries:
@@ -192,11 +181,10 @@ class Entries:
 
 def _entries(trace: Trace, launches: Launches, synchronize: Ints, copies: Ints, queue: Queue) -> Entries:
     """Every call of the ledger, trace-wide, with what it waited for. No call is in it twice."""
-    calls = trace.events.rows(*CALLS)
-    allocations = rows_named(trace, calls, _is_allocation)
+    allocations = trace.events.calls(*ALLOCATES)
     free = ~np.isin(queue.blocked_calls, copies)
     full = queue.blocked_calls[free]
-    graphs = np.setdiff1d(rows_named(trace, calls, fields.is_graph_launch), full)
+    graphs = np.setdiff1d(trace.events.calls(CallKind.GRAPH_LAUNCH), full)
     none = np.zeros(len(full) + len(graphs), dtype=np.int64)
     nothing = OptionalInts(none, none.astype(np.bool_))
     waited = np.concatenate((queue.blocked_ns[free], np.zeros(len(graphs), dtype=np.int64)))
@@ -253,6 +241,7 @@ def _sites(trace: Trace, window: Window, places: Places, entries: Entries, idle_
         chosen = np.array(members, dtype=np.int64)
         known = entries.waits.lag_ns.known[chosen]
         lags = entries.waits.lag_ns.values[chosen][known]
+        waited_for, waited_way = _most_frequent(trace, entries.waits.work[chosen].tolist())
         found.append(
             Site(
                 *key,
@@ -262,13 +251,16 @@ def _sites(trace: Trace, window: Window, places: Places, entries: Entries, idle_
                 idle_after_ns=int(np.maximum(idle_after[chosen], 0).sum()) if (idle_after[chosen] >= 0).any() else None,
                 lag_ns=float(np.median(lags)) if len(lags) else None,
                 drained_share=float((lags <= 0).mean()) if len(lags) else None,
-                waited_for=_most_frequent(trace, entries.waits.work[chosen].tolist()),
+                waited_for=waited_for,
+                waited_way=waited_way,
             )
         )
     return found
 
 
-def _most_frequent(trace: Trace, work: Sequence[int]) -> str | None:
-    """The name that most of the device rows carry, the first in order of text among equals."""
-    names = Counter(trace.name_of(int(trace.work.row[each])) for each in work if each >= 0)
-    return min(names, key=lambda name: (-names[name], name)) if names else None
+def _most_frequent(trace: Trace, work: Sequence[int]) -> tuple[str | None, Direction]:
+    """The name that most of the device rows carry, the first in order of text among equals; the way of such a copy."""
+    waited = ((trace.name_of(int(trace.work.row[i])), int(trace.work.direction[i])) for i in work if i >= 0)
+    counts = Counter(waited)
+    name, direction = min(counts, key=lambda key: (-counts[key], key)) if counts else (None, Direction.unknown)
+    return name, Direction(direction)

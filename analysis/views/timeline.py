@@ -14,12 +14,12 @@ import numpy as np
 
 from stallscope.analysis.columns.rows import grouped, named
 from stallscope.analysis.contract.idle import IDLE_CAUSES
-from stallscope.analysis.stages.activity import is_collective_kernel, is_dataloader
+from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.idle import DeviceIdle
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.views.timeline_places import of_host, of_idle, of_work
 from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category, KernelFamily
 from stallscope.traces.model.trace import Ints, Trace
 
 MOST = 20_000  # ranges of a step
@@ -165,14 +165,14 @@ def _streams(stages: Stages, rows: Ints, start: int, end: int) -> Iterator[Lane]
     for _, members in grouped(keys):
         mine = chosen[members]
         device, stream = int(work.device[mine[0]]), int(work.stream[mine[0]])
-        kinds = [_work_kind(trace, row) for row in work.row[mine].tolist()]
+        kinds = [_work_kind(trace, index) for index in mine.tolist()]
         called, said = (f"GPU {device} stream {stream}", "stream"), of_work(stages, mine)
         yield _lane(trace, called, work.row[mine], kinds, (start, end), said)
 
 
-def _work_kind(trace: Trace, row: int) -> str:
-    kind = _OF_WORK[Category(int(trace.events.category[row]))]
-    return "communication" if kind == "kernel" and is_collective_kernel(trace.name_of(row)) else kind
+def _work_kind(trace: Trace, index: int) -> str:
+    kind = _OF_WORK[Category(int(trace.events.category[trace.work.row[index]]))]
+    return "communication" if trace.work.family[index] == KernelFamily.COLLECTIVE else kind
 
 
 def _lane(

@@ -19,13 +19,12 @@ from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.fill.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.replay.critical_path import find_critical_path
 from stallscope.analysis.stages.idle import DeviceIdle
-from stallscope.analysis.stages.memcpy import direction_and_memory
 from stallscope.analysis.stages.queue import depth_over_time
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.units import microseconds
 from stallscope.analysis.views.timeline_places import words
-from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.fields import CALLS, Category, Direction
 from stallscope.traces.model.trace import Floats, Ints
 
 
@@ -160,13 +159,11 @@ def _copies(stages: Stages) -> Iterator[Counter]:
         & (trace.events.dur_ns[work.row] > 0)
         & (stages.window.durations(trace, work.row) > 0)
     )
-    directions = np.array(
-        [direction_and_memory(trace.name_of(row))[0] for row in work.row[chosen].tolist()], dtype=object
-    )
-    for direction in sorted(set(directions.tolist())):
-        mine = work.row[chosen[directions == direction]]
+    by_direction = {Direction(way).name: chosen[members] for way, members in grouped(work.direction[chosen])}
+    for direction, members in sorted(by_direction.items()):
+        mine = work.row[members]
         starts, ends = trace.events.ts_ns[mine], trace.events.end_ns[mine]
-        speed = work.bytes.values[chosen[directions == direction]] / trace.events.dur_ns[mine]
+        speed = work.bytes.values[members] / trace.events.dur_ns[mine]
         times, at = np.unique(np.concatenate((starts, ends)), return_inverse=True)
         values = np.cumsum(np.bincount(at.reshape(-1), np.concatenate((speed, -speed)), len(times)))
         running = intervals.covers(intervals.union(starts, ends), times)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stallscope.traces.describe.details import Details
-from stallscope.traces.model.fields import OUR_CATEGORY
+from stallscope.traces.model.fields import CATEGORIES_2021, OUR_CATEGORY
 from stallscope.traces.model.trace import Trace
 
 Years = Literal["2021", "2022 to 2024", "2024 and later"]
@@ -24,7 +24,6 @@ Writer = Literal[
 ]
 Times = Literal["whole microseconds", "fractions, absolute", "fractions after a base time", "fractions"]
 
-SPELLED_2021: Final = {"Operator", "Runtime", "Kernel", "Memcpy", "Memset"}
 BASE_TIME: Final = "baseTimeNanoseconds"
 REDACTED: Final = "redacted"
 ABSOLUTE_NS: Final = 10**18  # 2001: nobody traces for so long, and no base time lies so far back
@@ -51,7 +50,7 @@ def find_dialect(trace: Trace, details: Details) -> Dialect:
 
 
 def _years(details: Details) -> Years:
-    if SPELLED_2021 & details.spelled.keys():
+    if CATEGORIES_2021.keys() & details.spelled.keys():
         return "2021"
     modern = BASE_TIME in details.keys or details.has_record_function
     return "2024 and later" if modern else "2022 to 2024"
@@ -80,7 +79,7 @@ def _times(trace: Trace, details: Details) -> Times:
 def _features(trace: Trace, details: Details) -> tuple[str, ...]:
     spelled = details.spelled
     found = {
-        "categories as spelled in 2021": SPELLED_2021 & spelled.keys(),
+        "categories as spelled in 2021": CATEGORIES_2021.keys() & spelled.keys(),
         "external ids in lower case": details.has_external_2021,
         "a base time": BASE_TIME in details.keys,
         "record function ids": details.has_record_function,

@@ -9,7 +9,6 @@ nothing began.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from typing import Final, Literal
 
 from stallscope.traces.describe.details import Details, Row
 from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.fields import CALLS, COPIES, DEVICE_WORK, LAUNCHES, CallKind, Category
 from stallscope.traces.model.trace import ROUNDING_NS
+from stallscope.traces.vendors.calls import call_kind
 
 PROVED: Final = 0.99  # of the calls whose id names an operator must lie in it
-_MOVES_DATA: Final = re.compile(r"(?:cuda|cu|hip)Mem(?:cpy|set)")
+_WORKING: Final = (*LAUNCHES, *COPIES, CallKind.MEMSET)
 
 Proof = Literal["proved", "misleading", "absent"]
 
@@ -60,7 +60,8 @@ def find_links(details: Details) -> Links:
     calls = [row for row in details.rows if _kind(row) in CALLS]
     work = [row for row in details.rows if _kind(row) in DEVICE_WORK]
     operators = [row for row in details.rows if _kind(row) in (Category.CPU_OP, Category.ANNOTATION)]
-    working = [row for row in calls if _starts_work(row.name)]
+    kinds = {name: call_kind(name) for name in {row.name for row in calls}}
+    working = [row for row in calls if kinds[row.name] in _WORKING]
     named, enclosing = _external_ids(calls, operators)
     return Links(
         device_rows_with_call=_correlated(work, calls),
@@ -77,10 +78,6 @@ def find_links(details: Details) -> Links:
 
 def _kind(row: Row) -> Category | None:
     return fields.CATEGORIES.get(row.category)
-
-
-def _starts_work(name: str) -> bool:
-    return fields.is_kernel_launch(name) or fields.is_graph_launch(name) or _MOVES_DATA.match(name) is not None
 
 
 def _correlated(rows: Iterable[Row], others: Iterable[Row]) -> Share:

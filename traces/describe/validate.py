@@ -15,14 +15,13 @@ from msgspec import UNSET
 
 from stallscope.traces.describe.details import BACKWARD, COLLECTIVE, Args, Row
 from stallscope.traces.text.values import integer
-
-RECORDS_AN_EVENT = {
-    "cudaEventRecord",
-    "cudaEventRecord_ptsz",
-    "cudaEventRecordWithFlags",
-    "cudaEventRecordWithFlags_ptsz",
-}
-STREAM_WAIT = "Stream Wait Event"
+from stallscope.traces.vendors.peers import (
+    TORCH_EVENT_SYNC,
+    TORCH_LAUNCH,
+    TORCH_RECORDS,
+    TORCH_STREAM_SYNC,
+    TORCH_STREAM_WAIT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def _kernels_before_their_launch(rows: Iterable[Row]) -> int:
         external = integer(row.args.external)  # torch does not know the spelling of 2021
         if external is None:
             continue
-        if row.category == "cuda_runtime" and row.name == "cudaLaunchKernel":
+        if row.category == "cuda_runtime" and row.name == TORCH_LAUNCH:
             launched[external] = min(row.start, launched.get(external, row.start))
         elif row.category == "kernel":
             ran[external] = min(row.start, ran.get(external, row.start))
@@ -57,7 +56,9 @@ def _kernels_before_their_launch(rows: Iterable[Row]) -> int:
 
 def _waits_for_nothing(rows: Iterable[Row]) -> int:
     """Waits on an event that do not name the call that recorded it."""
-    return sum(_recorded_by(row.args) is None for row in rows if row.args.sync_kind in (STREAM_WAIT, "Event Sync"))
+    return sum(
+        _recorded_by(row.args) is None for row in rows if row.args.sync_kind in (TORCH_STREAM_WAIT, TORCH_EVENT_SYNC)
+    )
 
 
 def _recorded_by(args: Args) -> int | None:
@@ -69,7 +70,7 @@ def _kernels_in_a_synchronize(rows: tuple[Row, ...]) -> int:
     """Pairs of a stream synchronize and a kernel of that stream that still runs when it starts."""
     syncs: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row in rows:
-        if row.category == "cuda_sync" and row.args.sync_kind == "Stream Sync":
+        if row.category == "cuda_sync" and row.args.sync_kind == TORCH_STREAM_SYNC:
             syncs[_queue(row.args)].append(row.start)
     for starts in syncs.values():
         starts.sort()
@@ -85,11 +86,11 @@ def _waits_for_the_future(rows: tuple[Row, ...]) -> int:
     """Stream waits whose event was recorded later, or by no call in the trace."""
     recorded: dict[int, int] = {}
     for row in rows:
-        if row.category in ("cuda_runtime", "cuda_driver") and row.name in RECORDS_AN_EVENT:
+        if row.category in ("cuda_runtime", "cuda_driver") and row.name in TORCH_RECORDS:
             for number in (integer(row.args.external), row.correlation):
                 if number is not None:
                     recorded[number] = min(row.start, recorded.get(number, row.start))
-    waits = [(row.start, _recorded_by(row.args)) for row in rows if row.args.sync_kind == STREAM_WAIT]
+    waits = [(row.start, _recorded_by(row.args)) for row in rows if row.args.sync_kind == TORCH_STREAM_WAIT]
     return sum(number is not None and recorded.get(number, at + 1) > at for at, number in waits)
 
 

@@ -1,7 +1,7 @@
-"""The names and spellings of the Kineto Chrome trace, 2021 to 2026, as one table.
+"""The words of the Kineto Chrome trace, 2021 to 2026: categories, ranges, marks; and what names of calls mean.
 
-Everything that a file spells is looked up here; nothing else in the package compares raw names. Sources: Kineto's
-``ActivityType`` (category names), files of all years (2021 spellings, ROCm names), CUDA, HIP and XPU runtime names.
+What CUDA, HIP and Level Zero call things is in ``traces/vendors``; the reader turns it into the enums below. Sources:
+Kineto's ``ActivityType`` (category names) and files of all years.
 """
 
 from __future__ import annotations
@@ -34,7 +34,86 @@ DEVICE_WORK = (Category.KERNEL, Category.MEMCPY, Category.MEMSET)
 CALLS = (Category.RUNTIME, Category.DRIVER)
 
 OUR_CATEGORY = "stallscope"  # of what `stallscope annotate` paints in
+
+
+class CallKind(IntEnum):
+    """What a runtime or driver call does, as its name tells (``traces/vendors``); one for all vendors."""
+
+    OTHER = 0  # in no table, or no call at all
+    KERNEL_LAUNCH = 1  # cooperative and extended ones too
+    GRAPH_LAUNCH = 2  # one launch, however many kernels
+    COPY_ASYNC = 3  # waits for nothing by itself; pageable memory may make it wait
+    COPY = 4  # waits until it is done, but for copies within a device
+    COPY_WAITS = 5  # waits whatever it copies
+    MEMSET = 6
+    DEVICE_SYNC = 7
+    STREAM_SYNC = 8
+    EVENT_SYNC = 9
+    CONTEXT_SYNC = 10
+    STREAM_WAIT = 11  # a stream waits for an event, the host does not
+    EVENT_RECORD = 12
+    POLL = 13  # asks whether an event or a stream is done
+    DEVICE_ALLOCATION = 14
+    DEVICE_FREE = 15
+    POOL_ALLOCATION = 16  # in the order of a stream: waits for nothing
+    POOL_FREE = 17
+    PINNED_ALLOCATION = 18  # of host memory that the device can read by itself
+    PINNED_FREE = 19
+    MODULE_LOAD = 20  # of kernels
+    CAPTURE_BEGIN = 21  # of a stream into a graph
+    CAPTURE_END = 22
+    GRAPH_INSTANTIATE = 23
+    QUERY = 24  # of a property or a setting: costs next to nothing
+
+
+LAUNCHES = (CallKind.KERNEL_LAUNCH, CallKind.GRAPH_LAUNCH)
+COPIES = (CallKind.COPY_ASYNC, CallKind.COPY, CallKind.COPY_WAITS)
+SYNCHRONIZES = (CallKind.DEVICE_SYNC, CallKind.STREAM_SYNC, CallKind.EVENT_SYNC, CallKind.CONTEXT_SYNC)
+ALLOCATES = (  # slow, and some wait for the device
+    CallKind.DEVICE_ALLOCATION,
+    CallKind.DEVICE_FREE,
+    CallKind.PINNED_ALLOCATION,
+    CallKind.PINNED_FREE,
+)
+
+
+class Direction(IntEnum):
+    """Which way a copy goes; its name is the word for it in the JSON."""
+
+    unknown = 0
+    HtoD = 1
+    DtoH = 2
+    DtoD = 3
+    HtoH = 4
+    PtoP = 5  # between devices
+
+
+class Memory(IntEnum):
+    """The host's memory that a copy reads or writes; its name is the word for it in the JSON."""
+
+    unknown = 0
+    pageable = 1
+    pinned = 2
+    device = 3  # none of the host's
+
+
+class KernelFamily(IntEnum):
+    """What a kernel does, as its name tells (``traces/vendors``)."""
+
+    OTHER = 0
+    COLLECTIVE = 1  # communication between devices
+    PRODUCT = 2  # matrix products, convolutions, attention: a compiler cannot merge it with its neighbours
+
+
+CATEGORIES_2021: dict[str, Category] = {
+    "Operator": Category.CPU_OP,  # unless ANNOTATION_NAME says it is an annotation
+    "Runtime": Category.RUNTIME,
+    "Kernel": Category.KERNEL,
+    "Memcpy": Category.MEMCPY,
+    "Memset": Category.MEMSET,
+}
 CATEGORIES: dict[str, Category] = {
+    **CATEGORIES_2021,
     # since 2022
     "cpu_op": Category.CPU_OP,
     "user_annotation": Category.ANNOTATION,
@@ -54,12 +133,6 @@ CATEGORIES: dict[str, Category] = {
     "xpu_driver": Category.DRIVER,
     "privateuse1_driver": Category.DRIVER,
     "xpu_sync": Category.DEVICE_SYNC,
-    # 2021
-    "Operator": Category.CPU_OP,  # unless ANNOTATION_NAME says it is an annotation
-    "Runtime": Category.RUNTIME,
-    "Kernel": Category.KERNEL,
-    "Memcpy": Category.MEMCPY,
-    "Memset": Category.MEMSET,
     # known, and no figure is made of them
     "Trace": Category.OTHER,  # the profiler's own span
     "cpu_instant_event": Category.OTHER,
@@ -90,43 +163,9 @@ PROFILER_STEP = re.compile(r"ProfilerStep#(\d+)")
 MEMORY_EVENT = "[memory]"
 MEMORY_DEVICE_HOST = 0  # c10::DeviceType::CPU in "Device Type"
 
-KERNEL_LAUNCH = re.compile(
-    r"(?:cuda|cu)Launch(?:Cooperative)?Kernel"  # cudaLaunchKernelExC, cuLaunchKernelEx, …MultiDevice, …_ptsz
-    r"|hip\w*LaunchKernel"  # hipLaunchKernel, hipExtLaunchKernel, hip(Ext|Hcc)ModuleLaunchKernel
-    r"|hip\w*LaunchCooperativeKernel"
-)
-GRAPH_LAUNCH = re.compile(r"(?:cuda|cu|hip)GraphLaunch")
-SYNC_CALL = re.compile(r"(?:cuda|cu|hip)(?:Device|Stream|Event|Ctx)Synchronize(?:_\w+)?$")
-
-# What each vendor calls its runtime; the first that matches a runtime or driver name of the file decides.
-VENDOR_OF_CALL: tuple[tuple[re.Pattern[str], Vendor], ...] = (
-    (re.compile(r"hip[A-Z]"), "rocm"),
-    (re.compile(r"cu(da)?[A-Z]"), "cuda"),
-    (re.compile(r"ur[A-Z]|ze[A-Z]|pi[A-Z]"), "xpu"),
-)
 VENDOR_OF_CATEGORY: tuple[tuple[str, Vendor], ...] = (("mtia_", "mtia"), ("xpu_", "xpu"))
-VENDOR_OF_DEVICE: tuple[tuple[re.Pattern[str], Vendor], ...] = (
-    (re.compile(r"AMD|Radeon|Instinct", re.IGNORECASE), "rocm"),
-    (re.compile(r"NVIDIA|Tesla|Quadro|GeForce|GRID", re.IGNORECASE), "cuda"),
-    (re.compile(r"Intel", re.IGNORECASE), "xpu"),
-)
-
+NOT_ANALYSED: tuple[Vendor, ...] = ("mtia", "xpu")  # no figure is made of their calls
 RECORDED_FLAGS = frozenset({"record_shapes", "with_stack", "with_modules", "with_flops", "profile_memory"})
-
-
-def is_kernel_launch(name: str) -> bool:
-    """Whether a runtime or driver call of this name starts a kernel (graph launches excluded)."""
-    return KERNEL_LAUNCH.match(name) is not None
-
-
-def is_graph_launch(name: str) -> bool:
-    """Whether a runtime or driver call of this name starts a graph: one launch however many kernels."""
-    return GRAPH_LAUNCH.match(name) is not None
-
-
-def is_sync_call(name: str) -> bool:
-    """Whether a call of this name makes the host wait for a device, stream, event or context."""
-    return SYNC_CALL.match(name) is not None
 
 
 def is_annotation(name: str) -> bool:

@@ -6,7 +6,7 @@ been settled by ``read.py`` before a ``Trace`` exists.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stallscope.traces.model import interop
 from stallscope.traces.model.categories import categories
-from stallscope.traces.model.fields import Category, Vendor
+from stallscope.traces.model.fields import CALLS, CallKind, Category, Vendor
 from stallscope.traces.model.issues import TraceIssue
 
 ROUNDING_NS = 1_000  # files until 2024 hold whole µs, later ones doubles: a range may seem to end that much too late
@@ -31,6 +31,10 @@ class OptionalInts:
 
     values: Ints  # (n,), 0 where not known
     known: Bools  # (n,)
+
+    def of(self, chosen: Ints | Bools) -> OptionalInts:
+        """Those of the values."""
+        return OptionalInts(self.values[chosen], self.known[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Events:
     ts_ns: Ints  # (n,) start; same zero as the file's own ts
     dur_ns: Ints  # (n,) >= 0
     category: NDArray[np.uint8]  # (n,) of Category
+    call_kind: NDArray[np.uint8]  # (n,) of CallKind; cuda_sync rows have that of their call
     name: NDArray[np.int32]  # (n,)
     thread: NDArray[np.int32]  # (n,)
     correlation: OptionalInts  # (n,)
@@ -66,9 +71,17 @@ class Events:
 
     def rows(self, *categories: Category) -> Ints:
         """Indices, ascending, of the events in any of ``categories``."""
-        wanted = np.zeros(256, dtype=np.bool_)
-        wanted[[int(c) for c in categories]] = True
-        return np.flatnonzero(wanted[self.category])
+        return np.flatnonzero(_any_of(categories)[self.category])
+
+    def calls(self, *kinds: CallKind) -> Ints:
+        """Indices, ascending, of the runtime and driver calls of any of ``kinds``."""
+        rows = self.rows(*CALLS)
+        return rows[self.is_call(rows, *kinds)]
+
+    def is_call(self, rows: Ints, *kinds: CallKind) -> Bools:
+        """Which of ``rows`` (indices of events, -1 for none) are of any of ``kinds``, shape of ``rows``."""
+        found: Bools = (rows >= 0) & _any_of(kinds)[self.call_kind[rows]]
+        return found
 
     def __call__(self, *, category: str | Category) -> Events:
         """The events of one category: ``"kernel"``, ``"memcpy"``, ``"cpu_op"``, …, or as traces spell it.
@@ -79,11 +92,19 @@ class Events:
             BadInput: no category has that name.
 
         """
-        return self._chosen(self.rows(*categories(category)))
+        return self.of(self.rows(*categories(category)))
 
-    def _chosen(self, rows: Ints) -> Events:
-        ids = OptionalInts(self.correlation.values[rows], self.correlation.known[rows])
-        return Events(self.ts_ns[rows], self.dur_ns[rows], self.category[rows], self.name[rows], self.thread[rows], ids)
+    def of(self, chosen: Ints | Bools) -> Events:
+        """Those of the events, numbered anew."""
+        return Events(
+            self.ts_ns[chosen],
+            self.dur_ns[chosen],
+            self.category[chosen],
+            self.call_kind[chosen],
+            self.name[chosen],
+            self.thread[chosen],
+            self.correlation.of(chosen),
+        )
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -100,6 +121,24 @@ class DeviceWork:
     blocks: OptionalInts  # (m,) blocks in the grid (x*y*z), kernels only
     blocks_per_sm: Floats  # (m,) nan where not told
     occupancy_percent: Floats  # (m,) "est. achieved occupancy %", nan where not told
+    direction: NDArray[np.uint8]  # (m,) of Direction: which way a copy goes
+    memory: NDArray[np.uint8]  # (m,) of Memory: of the host, that a copy reads or writes
+    family: NDArray[np.uint8]  # (m,) of KernelFamily
+
+    def of(self, chosen: Ints | Bools) -> DeviceWork:
+        """Those of the device rows."""
+        return DeviceWork(
+            self.row[chosen],
+            self.device[chosen],
+            self.stream[chosen],
+            self.bytes.of(chosen),
+            self.blocks.of(chosen),
+            self.blocks_per_sm[chosen],
+            self.occupancy_percent[chosen],
+            self.direction[chosen],
+            self.memory[chosen],
+            self.family[chosen],
+        )
 
     def __len__(self) -> int:
         return len(self.row)
@@ -162,6 +201,7 @@ class Trace:
     | ``events.dur_ns`` | int64 | ns, duration, never negative |
     | ``events.end_ns`` | int64 | ns, end |
     | ``events.category`` | uint8 | a ``Category`` |
+    | ``events.call_kind`` | uint8 | a ``CallKind``: what a runtime or driver call does |
     | ``events.name`` | int32 | index into ``strings`` |
     | ``events.thread`` | int32 | index into ``threads`` |
     | ``events.correlation`` | int64, optional | joins a runtime or driver call with its device work |
@@ -172,6 +212,9 @@ class Trace:
     | ``work.blocks`` | int64, optional | blocks in a kernel's grid |
     | ``work.blocks_per_sm`` | float64 | blocks per SM, nan where not told |
     | ``work.occupancy_percent`` | float64 | percent, nan where not told |
+    | ``work.direction`` | uint8 | a ``Direction``: which way a copy goes |
+    | ``work.memory`` | uint8 | a ``Memory``: of the host, that a copy reads or writes |
+    | ``work.family`` | uint8 | a ``KernelFamily`` |
     | ``memory.ts_ns`` | int64 | ns, of each allocator sample |
     | ``memory.on_device`` | bool | False: host memory |
     | ``memory.device`` | int32 | ordinal |
@@ -253,6 +296,13 @@ class Trace:
             "stream": _spread(work.row, work.stream, everywhere, size),
             "bytes": _spread(work.row, work.bytes.values, work.bytes.known, size),
         }
+
+
+def _any_of(values: Iterable[int]) -> Bools:
+    """A table for a column of small numbers: True at each of ``values``, shape (256,)."""
+    wanted = np.zeros(256, dtype=np.bool_)
+    wanted[list(values)] = True
+    return wanted
 
 
 def _texts(texts: list[str], index: NDArray[np.int32]) -> tuple[Ints, tuple[str, ...]]:

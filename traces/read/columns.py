@@ -19,6 +19,7 @@ from stallscope.traces.model import fields
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.trace import Bools, DeviceWork, Events, Ints, MemorySamples, OptionalInts, Origins, Thread
 from stallscope.traces.read.decode import Args, Block
+from stallscope.traces.read.kinds import call_kinds
 from stallscope.traces.read.origins import OriginArrays, OriginStore
 from stallscope.traces.read.work import WorkArrays, WorkStore, ordinal
 from stallscope.traces.text.values import NO_ID, integer
@@ -149,21 +150,16 @@ class ColumnStore:
         work = self._work.finish()
         origins = self._origins.finish()
         order = _canonical_order((ts, -dur, category, name, thread, correlation), work, origins)
-        known = correlation[order] != NO_ID
-        events = Events(
-            ts[order],
-            dur[order],
-            category[order],
-            name[order],
-            thread[order],
-            OptionalInts(np.where(known, correlation[order], 0), known),
-        )
+        known = correlation != NO_ID
+        ids = OptionalInts(np.where(known, correlation, 0), known)
+        kinds = call_kinds(category, name, strings)
+        events = Events(ts, dur, category, kinds, name, thread, ids).of(order)
         spelled = {
             str(text): int(n) for text, n in zip(self._cats, np.bincount(cat, minlength=len(self._cats)), strict=True)
         }
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
-        found = work.ordered(place), self._memory_samples(), origins.ordered(place)
+        found = work.ordered(place, events, strings), self._memory_samples(), origins.ordered(place)
         return Columns(events, *found, strings, threads, spelled, self.counts)
 
     def _joined(self) -> list[NDArray[Any]]:

@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
+from stallscope.traces.model.fields import DEVICE_WORK, CallKind, Category
 from stallscope.traces.model.trace import Bools
 from stallscope.traces.read.columns import Columns
 from stallscope.traces.text import times
@@ -75,10 +74,8 @@ def suspected(columns: Columns) -> Copies | None:
     events = columns.events
     same = _alike(columns)
     known = events.correlation.known
-    calls = events.rows(*CALLS)
-    graph_names = [i for i, name in enumerate(columns.strings) if fields.is_graph_launch(name)]
-    graphs = calls[np.isin(events.name[calls], graph_names) & known[calls]]
-    graph_ids = events.correlation.values[graphs]
+    graphs = events.calls(CallKind.GRAPH_LAUNCH)
+    graph_ids = events.correlation.values[graphs[known[graphs]]]
     alike = np.flatnonzero(same & known)
     of_graph = np.isin(events.category[alike], DEVICE_WORK) & np.isin(events.correlation.values[alike], graph_ids)
     operators = events.category == Category.CPU_OP

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from stallscope.traces.model import fields
 from stallscope.traces.model.fields import Vendor
 from stallscope.traces.model.trace import Device
 from stallscope.traces.text.values import integer
+from stallscope.traces.vendors.calls import vendor_of_calls, vendor_of_device
 
 # Keys that become fields of Trace, or say nothing.
 _NOT_METADATA = frozenset({"traceEvents", "schemaVersion", "displayTimeUnit", "baseTimeNanoseconds"})
@@ -70,13 +71,8 @@ def _device(properties: Mapping[str, Any], place: int) -> Device:
     )
 
 
-def vendor_of_device(name: str) -> Vendor | None:
-    """Who makes the device of this name; None: the name does not tell."""
-    return next((vendor for pattern, vendor in fields.VENDOR_OF_DEVICE if pattern.search(name)), None)
-
-
 def vendor_of(
-    calls: Iterable[str], categories: Iterable[str], devices: Iterable[Device], *, device_rows: bool
+    calls: Sequence[str], categories: Iterable[str], devices: Iterable[Device], *, device_rows: bool
 ) -> Vendor:
     """Whose runtime made the trace: from category names, then names of calls, then device properties.
 
@@ -85,11 +81,8 @@ def vendor_of(
     for prefix, vendor in fields.VENDOR_OF_CATEGORY:
         if any(category.startswith(prefix) for category in categories):
             return vendor
-    calls = list(calls)
-    for pattern, vendor in fields.VENDOR_OF_CALL:
-        if any(pattern.match(name) for name in calls):
-            return vendor
     if not calls and not device_rows:
         return "cpu"
-    told = (vendor_of_device(device.name) for device in devices)
-    return next((vendor for vendor in told if vendor is not None), "cuda" if device_rows else "cpu")
+    makers = (vendor_of_device(device.name) for device in devices)
+    maker = next((vendor for vendor in makers if vendor is not None), "cuda" if device_rows else "cpu")
+    return vendor_of_calls(calls) or maker

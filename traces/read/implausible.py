@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stallscope.traces.model.trace import Bools, DeviceWork, Events, Ints, OptionalInts, Origins
+from stallscope.traces.model.trace import Bools, Ints, Origins
 from stallscope.traces.read.columns import Columns
 
 FARTHEST_NS = 7 * 24 * 3600 * 10**9  # from the median start, and the longest duration
@@ -58,33 +58,18 @@ def _implausible(ts: Ints, dur: Ints) -> Bools:
 def select(columns: Columns, keep: Bools) -> Columns:
     """The columns of the rows to ``keep``, shape (n,), in their order."""
     place = np.cumsum(keep) - 1
-    events, work, origins = columns.events, columns.work, columns.origins
-    kept_work, kept = keep[work.row], keep[origins.python_row]
+    kept_work, origins = columns.work.of(keep[columns.work.row]), columns.origins
+    kept = keep[origins.python_row]
     autograd, stacked, waited = keep[origins.autograd_row], keep[origins.stack_row], keep[origins.sync_row]
     on_event = keep[origins.event_row]
     return replace(
         columns,
-        events=Events(
-            events.ts_ns[keep],
-            events.dur_ns[keep],
-            events.category[keep],
-            events.name[keep],
-            events.thread[keep],
-            _of(events.correlation, keep),
-        ),
-        work=DeviceWork(
-            place[work.row[kept_work]],
-            work.device[kept_work],
-            work.stream[kept_work],
-            _of(work.bytes, kept_work),
-            _of(work.blocks, kept_work),
-            work.blocks_per_sm[kept_work],
-            work.occupancy_percent[kept_work],
-        ),
+        events=columns.events.of(keep),
+        work=replace(kept_work, row=place[kept_work.row]),
         origins=Origins(
             place[origins.python_row[kept]],
-            _of(origins.python_id, kept),
-            _of(origins.python_parent, kept),
+            origins.python_id.of(kept),
+            origins.python_parent.of(kept),
             place[origins.autograd_row[autograd]],
             origins.sequence[autograd],
             origins.forward_thread[autograd],
@@ -98,7 +83,3 @@ def select(columns: Columns, keep: Bools) -> Columns:
             origins.event_recorded[on_event],
         ),
     )
-
-
-def _of(column: OptionalInts, keep: Bools) -> OptionalInts:
-    return OptionalInts(column.values[keep], column.known[keep])

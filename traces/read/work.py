@@ -7,15 +7,16 @@ by one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stallscope.traces.model.trace import DeviceWork, Floats, Ints, OptionalInts
+from stallscope.traces.model.trace import DeviceWork, Events, Floats, Ints, OptionalInts
 from stallscope.traces.read.decode import Args
+from stallscope.traces.read.kinds import work_kinds
 from stallscope.traces.text.values import integer
 
 AXES = 3  # of a grid: x, y, z
@@ -65,19 +66,19 @@ class WorkArrays:
     def __len__(self) -> int:
         return len(self._row)
 
-    def ordered(self, place: Ints) -> DeviceWork:
-        """The device rows, renumbered (``place[i]`` is the new number of row i) and sorted by row."""
+    def ordered(self, place: Ints, events: Events, strings: Sequence[str]) -> DeviceWork:
+        """The device rows, renumbered (``place[i]`` is the new number of row i, as in ``events``) and sorted by row."""
         row = place[self._row]
-        by_row = np.argsort(row)
         return DeviceWork(
-            row[by_row],
-            self._device[by_row],
-            self._stream[by_row],
-            _optional(self._bytes[by_row]),
-            _optional(self._blocks[by_row]),
-            self._per_sm[by_row],
-            self._occupancy[by_row],
-        )
+            row,
+            self._device,
+            self._stream,
+            _optional(self._bytes),
+            _optional(self._blocks),
+            self._per_sm,
+            self._occupancy,
+            *work_kinds(events.category[row], events.name[row], strings),
+        ).of(np.argsort(row))
 
     def tie_keys(self, rows: Ints, count: int) -> list[NDArray[Any]]:
         """What tells device rows apart whose event columns are equal, for event ``rows`` of ``count``."""

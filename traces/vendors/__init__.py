@@ -1,1 +1,1 @@
-"""What each vendor calls its API: the only place that knows raw names of calls."""
+"""What vendors call things: the only place that knows the raw names of calls, copies and kernels."""

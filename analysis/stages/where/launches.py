@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import numbered, rows_named
+from stallscope.analysis.columns.rows import numbered
 from stallscope.analysis.stages.where.steps import Window
-from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS
+from stallscope.traces.model.fields import CALLS, LAUNCHES, NOT_ANALYSED, CallKind
 from stallscope.traces.model.issues import Severity, TraceIssue
 from stallscope.traces.model.trace import Ints, Trace
-
-SILENT_VENDORS = ("cpu", "mtia", "xpu")  # their calls have names of their own, which no figure here knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +41,18 @@ class Launches:
 def find_launches(trace: Trace, window: Window) -> Launches:
     """Count launches, pair them with device work."""
     calls = trace.events.rows(*CALLS)
-    known = trace.vendor not in SILENT_VENDORS and len(calls) > 0
-    kernel, graph = rows_named(trace, calls, fields.is_kernel_launch), rows_named(trace, calls, fields.is_graph_launch)
-    started = np.union1d(kernel, graph)
+    analysed = trace.vendor not in (*NOT_ANALYSED, "cpu")
+    started = trace.events.calls(*LAUNCHES)
     inside = started[window.holds(trace.events.ts_ns[started])]
+    graphs = int(trace.events.is_call(inside, CallKind.GRAPH_LAUNCH).sum())
     work_call = pair(trace, calls)
     has_work = len(trace.work) > 0 and not any(issue.withholds_device_figures for issue in trace.issues)
     return Launches(
-        known=known,
-        recorded=trace.vendor not in SILENT_VENDORS and (has_work or not len(started)),
+        known=analysed and len(calls) > 0,
+        recorded=analysed and (has_work or not len(started)),
         started=len(started),
-        kernel_launches=int(window.holds(trace.events.ts_ns[kernel]).sum()),
-        graph_launches=int(window.holds(trace.events.ts_ns[graph]).sum()),
+        kernel_launches=len(inside) - graphs,
+        graph_launches=graphs,
         calls=inside,
         calls_cover=window.cover(trace, started),
         work_call=work_call,
@@ -65,7 +62,7 @@ def find_launches(trace: Trace, window: Window) -> Launches:
 
 def launch_issues(trace: Trace, launches: Launches) -> list[TraceIssue]:
     """Launches whose work was not recorded, or a vendor whose calls are not known here."""
-    if trace.vendor in ("mtia", "xpu"):
+    if trace.vendor in NOT_ANALYSED:
         advice = f"GPU figures are withheld: the calls of {trace.vendor.upper()} devices are not understood yet."
         return [TraceIssue("vendor_not_analysed", Severity.INFO, 1, advice)]
     if launches.recorded or not launches.known or len(trace.work):
