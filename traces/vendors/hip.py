@@ -10,7 +10,7 @@ CALL: Final = r"hip[A-Z]"  # how every name begins
 DEVICE: Final = r"AMD|Radeon|Instinct"  # stands in the names of its devices
 
 KINDS: Final = (  # the first whose pattern is the whole name
-    (r"hip\w*Launch(Cooperative)?Kernel\w*", CallKind.KERNEL_LAUNCH),  # hipExtLaunch…, hip(Ext|Hcc)ModuleLaunch…
+    (r"hip\w*Launch(Cooperative|Multi)?Kernel\w*", CallKind.KERNEL_LAUNCH),  # hipExtLaunch…, hip(Ext|Hcc)ModuleLaunch…
     (r"hipGraphLaunch", CallKind.GRAPH_LAUNCH),
     (r"hipMemcpyWithStream", CallKind.COPY_WAITS),
     (r"hipMemcpy((2D|3D)?((To|From)(Symbol|Array))?|[ADH]to[ADH])", CallKind.COPY),

@@ -1,6 +1,6 @@
 """Device times and the division of the step among classes."""
 
-from stallscope.analysis.stages.activity import Shares, find_activity, is_collective_kernel, is_collective_range
+from stallscope.analysis.stages.activity import Shares, find_activity
 from stallscope.analysis.stages.where.steps import find_window
 from stallscope.analysis.summary import summarize
 from tests.builders import TraceBuilder
@@ -41,16 +41,6 @@ def test_collectives_are_communication_and_overlap_is_computing():
     assert (found.shares.kernel, found.shares.communication) == (30_000, 20_000)
     assert (found.devices[0].kernel_ns, found.devices[0].kernel_sum_ns) == (50_000, 70_000)
     assert found.devices[0].communication_ns == 40_000
-
-
-def test_collectives_are_known_by_name():
-    """NCCL and RCCL kernels, host ranges of collectives; a GEMM whose template mentions neither is none."""
-    assert is_collective_kernel("ncclKernel_AllReduce_RING_LL_Sum_float(ncclWorkElem)")
-    assert is_collective_kernel("ncclDevKernel_Generic(ncclDevKernelArgsStorage<4096ul>)")
-    assert is_collective_kernel("rcclGenericKernel<0>")
-    assert not is_collective_kernel("ampere_sgemm_32x32_sliced1x4_tn")
-    assert is_collective_range("gloo:all_reduce")
-    assert not is_collective_range("aten::add")
 
 
 def test_only_kernels_copies_and_sets_are_device_work():

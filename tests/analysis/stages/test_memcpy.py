@@ -1,8 +1,8 @@
-"""Copies: the grammar of their names, their groups, and which of them block."""
+"""Copies: their groups, and which of them block."""
 
 import pytest
 
-from stallscope.analysis.stages.memcpy import direction_and_memory, find_copies
+from stallscope.analysis.stages.memcpy import find_copies
 from stallscope.analysis.stages.where.launches import find_launches
 from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
@@ -13,27 +13,6 @@ def copies_of(builder):
     trace = builder.trace()
     window = find_window(trace)
     return find_copies(trace, window, find_launches(trace, window))
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Memcpy HtoD (Pageable -> Device)", ("HtoD", "pageable")),
-        ("Memcpy HtoD (Pinned -> Device)", ("HtoD", "pinned")),
-        ("Memcpy DtoH (Device -> Pageable)", ("DtoH", "pageable")),
-        ("Memcpy DtoH (Device -> Pinned)", ("DtoH", "pinned")),
-        ("Memcpy DtoD (Device -> Device)", ("DtoD", "device")),
-        ("Memcpy PtoP (Device -> Device)", ("PtoP", "device")),
-        ("Memcpy DtoH (Device -> Host)", ("DtoH", "unknown")),
-        ("Memcpy HtoA (Pinned -> Array)", ("HtoD", "pinned")),
-        ("Memcpy <unknown> (Unknown -> Unknown)", ("unknown", "unknown")),
-        ("Memcpy HtoD", ("HtoD", "unknown")),
-        ("copyBuffer", ("unknown", "unknown")),
-    ],
-)
-def test_names_say_direction_and_memory(name, expected):
-    """CUDA's and ROCm's spellings; what a name does not say is unknown."""
-    assert direction_and_memory(name) == expected
 
 
 def test_groups_add_up_count_size_time_and_rate():

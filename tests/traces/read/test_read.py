@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import CallKind, Category, Direction, KernelFamily, Memory
 from stallscope.traces.model.trace import Device, Thread, Trace
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
@@ -76,7 +76,28 @@ def test_device_work_carries_its_columns():
         "blocks": {"values": [128, 0], "known": [True, False]},
         "blocks_per_sm": [0.97, None],
         "occupancy_percent": [6.0, None],
+        "direction": [Direction.unknown, Direction.DtoH],
+        "memory": [Memory.unknown, Memory.pageable],
+        "family": [KernelFamily.PRODUCT, KernelFamily.OTHER],
     }
+
+
+def test_names_of_calls_and_device_rows_become_kinds():
+    """A call, its driver call and the row of a wait have kinds; an operator of the same name has none."""
+    builder = TraceBuilder().op("cudaLaunchKernel", 0, 9).launch(1, 1, kernel=("ncclDevKernel_AllReduce", 10, 5))
+    builder.memcpy(3, 1, copy=("Memcpy HtoD (Pinned -> Device)", 20, 2)).call("cuLaunchKernel", 5, 1, cat="cuda_driver")
+    builder.complete("cuda_sync", "Stream Wait Event", 7, 1, pid=0, tid=7)
+    trace = builder.trace()
+    kinds = {trace.name_of(row): CallKind(kind).name for row, kind in enumerate(trace.events.call_kind) if kind}
+    assert kinds == {
+        "cudaLaunchKernel": "KERNEL_LAUNCH", "cudaMemcpyAsync": "COPY_ASYNC", "cuLaunchKernel": "KERNEL_LAUNCH",
+        "Stream Wait Event": "STREAM_WAIT",
+    }  # fmt: skip
+    assert trace.events.calls(CallKind.KERNEL_LAUNCH).tolist() == [1, 3]
+    assert trace.events.calls(CallKind.STREAM_WAIT).tolist() == []
+    work = trace.work
+    assert (work.direction.tolist(), work.memory.tolist()) == ([0, Direction.HtoD], [0, Memory.pinned])
+    assert work.family.tolist() == [KernelFamily.COLLECTIVE, KernelFamily.OTHER]
 
 
 def test_memory_samples():
