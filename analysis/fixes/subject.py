@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from stallscope.analysis.causes.facts import GpuFacts
-from stallscope.analysis.columns.rows import named
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Tag, Work
 from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.model.fields import Category, Direction, KernelFamily, Memory
