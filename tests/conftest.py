@@ -1,35 +1,35 @@
-"""Shared fixtures: where the real traces are, and a skip that says so where they are not."""
+"""Shared fixtures, and how the tests are put into lanes and shared out among the processes that run them."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-NO_REAL_TRACES = "the folder of real traces is not here; set STALLSCOPE_TRACES to it to run this test"
+from tests.real import NO_REAL_TRACES, real_trace_folder
+
+# `make test` and a bare `pytest`; `make test-all` asks for the other one. See ``tests.examples`` for single tests.
+hypothesis.settings.register_profile("short", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=300, deadline=None)
+hypothesis.settings.load_profile("short")
 
 
-def real_trace_folder() -> Path | None:
-    """The folder of real traces: STALLSCOPE_TRACES, or ``shared/traces`` beside the checkout; None where absent."""
-    told = os.environ.get("STALLSCOPE_TRACES")
-    folder = Path(told) if told else Path(__file__).resolve().parents[2] / "shared" / "traces"
-    return folder if folder.is_dir() else None
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under ``--dist loadgroup`` the tests of a file stay together, but for slow ones that share no fixture."""
+    for item in items:
+        if item.get_closest_marker("packaging"):
+            item.add_marker("slow")
+        if item.get_closest_marker("xdist_group") is None and not _stands_alone(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
-def real_trace_files() -> list[Path]:
-    """Every real trace, sorted; [] where the folder is absent, so that a parametrized test shows one skip."""
-    folder = real_trace_folder()
-    return [] if folder is None else sorted(folder.rglob("*.json.gz"))
-
-
-def real_trace_ids() -> list[str]:
-    """The paths of ``real_trace_files`` below the folder, as test ids: ``a100/alexnet``."""
-    folder = real_trace_folder()
-    return [
-        path.relative_to(folder).as_posix().removesuffix(".json.gz").removesuffix(".pt.trace")
-        for path in real_trace_files()
-    ]
+def _stands_alone(item: pytest.Item) -> bool:
+    if item.get_closest_marker("slow") is None:
+        return False
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+    return all(each.scope == "function" or each.baseid == "" for definitions in fixtures for each in definitions)
 
 
 @pytest.fixture(scope="session")

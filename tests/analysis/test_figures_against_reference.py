@@ -11,8 +11,7 @@ import pytest
 
 from stallscope.analysis.summary import summarize
 from stallscope.traces.model.trace import Trace
-from stallscope.traces.read.read import read
-from tests.conftest import NO_REAL_TRACES, real_trace_files, real_trace_ids
+from tests.real import name_of, real, real_parameters
 from tests.reference import Reference, figures_of, load, nested_launches, rows_of
 
 COUNTS = ("kernel_launches", "graph_launches", "kernels", "memcpys", "memsets", "sync_calls")
@@ -30,7 +29,7 @@ WITHHELD = {
 
 
 @dataclass
-class Real:
+class Both:
     """One real trace: as the package reads it, and as plain json does."""
 
     name: str
@@ -41,22 +40,20 @@ class Real:
 
 @pytest.fixture(
     scope="module",
-    params=real_trace_files() or [pytest.param(None, marks=pytest.mark.skip(reason=NO_REAL_TRACES))],
-    ids=real_trace_ids() or ["absent"],
+    params=real_parameters(),
 )
-def real(request) -> Real:
+def both(request) -> Both:
     """Each real trace in turn, read once for all tests of this file."""
     path = request.param
-    name = real_trace_ids()[real_trace_files().index(path)]
-    return Real(name, path, load(path), read(path))
+    return Both(name_of(path), path, load(path), real(path).trace)
 
 
-def test_figures(real: Real):
+def test_figures(both: Both):
     """Every figure, times the number of steps, is the reference's total; the withheld ones are null and named above."""
-    summary = summarize(real.trace, None)
-    expected = figures_of(real.document)
+    summary = summarize(both.trace, None)
+    expected = figures_of(both.document)
     assert expected.steps == summary.steps.count
-    withheld = WITHHELD.get(real.name, set())
+    withheld = WITHHELD.get(both.name, set())
 
     found = {key: getattr(summary.per_step, key) for key in COUNTS}
     found |= {key: getattr(summary.per_step, f"{key}_us") for key in TIMES}
@@ -70,31 +67,31 @@ def total(per_step: float, expected: Reference, unit: int) -> int:
     return round(per_step * expected.steps * unit)
 
 
-def test_window(real: Real):
+def test_window(both: Both):
     """The window is as long as the reference's."""
-    start, end = figures_of(real.document).window
-    assert end - start == round(summarize(real.trace, None).steps.window_us * 1000)
+    start, end = figures_of(both.document).window
+    assert end - start == round(summarize(both.trace, None).steps.window_us * 1000)
 
 
-def test_columns(real: Real):
+def test_columns(both: Both):
     """Counts and sums of every column are those of plain json: nothing lost, nothing twice, nothing rounded."""
-    rows = rows_of(real.document)
-    events = real.trace.events
-    assert len(real.document["traceEvents"]) == real.trace.event_count
+    rows = rows_of(both.document)
+    events = both.trace.events
+    assert len(both.document["traceEvents"]) == both.trace.event_count
     assert len(rows) == len(events)
     assert sum(row.start for row in rows) == exact_sum(events.ts_ns)
     assert sum(row.end for row in rows) == exact_sum(events.end_ns)
-    assert sum(len(row.name) for row in rows) == sum(len(real.trace.strings[i]) for i in events.name.tolist())
+    assert sum(len(row.name) for row in rows) == sum(len(both.trace.strings[i]) for i in events.name.tolist())
     told = [int(row.args["correlation"]) for row in rows if "correlation" in row.args]
     assert len(told) == int(events.correlation.known.sum())
     assert sum(told) == exact_sum(events.correlation.values)
 
 
-def test_device_columns(real: Real):
+def test_device_columns(both: Both):
     """Devices, streams, bytes and grids of kernels, copies and sets are those of plain json."""
-    work = real.trace.work
+    work = both.trace.work
     rows = [
-        row for row in rows_of(real.document) if row.cat.lower().removeprefix("gpu_") in {"kernel", "memcpy", "memset"}
+        row for row in rows_of(both.document) if row.cat.lower().removeprefix("gpu_") in {"kernel", "memcpy", "memset"}
     ]
     assert len(rows) == len(work)
     assert sum(int(row.args["device"]) for row in rows) == exact_sum(work.device)
@@ -112,6 +109,6 @@ def exact_sum(column: np.ndarray) -> int:
     return sum(column.tolist())
 
 
-def test_no_real_trace_nests_a_driver_launch_in_a_runtime_launch(real: Real):
+def test_no_real_trace_nests_a_driver_launch_in_a_runtime_launch(both: Both):
     """The counting rule for a launch recorded twice (runtime over driver) is not touched by any real file."""
-    assert nested_launches(real.document) == 0
+    assert nested_launches(both.document) == 0

@@ -6,14 +6,13 @@ import pytest
 
 from stallscope.analysis.report.header import header
 from stallscope.analysis.stages.activity import find_activity
-from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.analysis.summary import summarize
 from stallscope.traces.model.manifest import SCHEMA, Manifest
 from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 
 def plain(value):
@@ -181,13 +180,11 @@ def test_an_empty_trace_gives_a_summary():
     assert (summary.steps.window_us, summary.verdict.kind) == (0.0, "unknown")
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_conservation_laws_hold_on_real_traces(path, real_traces):
+@every_real_trace
+def test_conservation_laws_hold_on_real_traces(path):
     """Breakdown sums to the window, self times to the time in operators, groups to their totals, to the nanosecond."""
-    assert real_traces.is_dir()
-    trace = read(path)
-    assert analyse(trace).broken_laws() == []
-    summary = summarize(trace)
+    assert real(path).stages.broken_laws() == []
+    summary = real(path).summary
     parts = [value for value in plain(summary.breakdown_us).values() if value is not None]
     assert sum(parts) == pytest.approx(summary.steps.window_us / summary.steps.count, abs=1e-3)
     busy, idle = summary.per_step.gpu_busy_us, summary.per_step.gpu_idle_us
@@ -227,12 +224,12 @@ def test_verdicts_on_real_traces(name, kind, real_traces):
     before the window; in a steady state host and collectives take 16 ms a step each, and only both together save much.
     """
     path = next(real_traces.glob(f"{name}*.json.gz"))
-    assert summarize(read(path)).verdict.kind == kind
+    assert real(path).summary.verdict.kind == kind
 
 
 def test_blocking_copies_of_the_recommender_are_found(real_traces):
     """Synchronize calls hold 2.8 ms of 5 steps, 30 pageable DtoH copies 758 ms; 1140 DtoD copies wait for nothing."""
-    summary = summarize(read(real_traces / "a100" / "recommender_rank0_of_16.json.gz"))
+    summary = real(real_traces / "a100" / "recommender_rank0_of_16.json.gz").summary
     assert summary.per_step.sync_call_us * 5 == pytest.approx(2_800, abs=5)
     to_host = next(row for row in summary.memcpy if (row.direction, row.memory) == ("DtoH", "pageable"))
     within = next(row for row in summary.memcpy if row.direction == "DtoD")
@@ -248,7 +245,7 @@ def test_breakdown_equals_torch_tb_profilers_over_its_steps(real_traces):
     It moves a step's end to the end of the device work launched in it; ours ends with the host's step.
     """
     path = next(real_traces.glob("kineto-2021/resnet50_num_workers_0/*.json.gz"))
-    stages = analyse(read(path))
+    stages = real(path).stages
     totals = np.array([_classes(stages, window) for window in _tb_steps(stages)]).sum(axis=0) / (6 * 1000)
     expected = [98588.7, 1915.3, 89.0, 0.0, 2907.5, 59261.8, 13674.2, 1155.7, 177592.2]
     assert totals.tolist() == pytest.approx(expected, abs=0.05)
@@ -276,7 +273,7 @@ def _classes(stages, window):
 def test_resnet_before_and_after_workers(real_traces):
     """The median step falls from 176 to 127 ms, the DataLoader from 69 to 1.4 ms."""
     before, after = (
-        summarize(read(next(real_traces.glob(f"kineto-2021/resnet50_num_workers_{n}/*.json.gz")))) for n in (0, 4)
+        real(next(real_traces.glob(f"kineto-2021/resnet50_num_workers_{n}/*.json.gz"))).summary for n in (0, 4)
     )
     assert (round(before.steps.wall_us.median / 1000), round(after.steps.wall_us.median / 1000)) == (176, 127)
     assert before.per_step.dataloader_us == pytest.approx(69_298.5, abs=0.1)

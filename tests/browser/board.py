@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.browser.chromium import Browser
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_folder
+from tests.real import real_trace_folder
 from tests.simulated_iris import SAMPLE, sample_bytes
 
 ADDRESS = re.compile(r"TensorBoard \S+ at (http://\S+)")

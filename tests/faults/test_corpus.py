@@ -21,10 +21,11 @@ from stallscope.analysis.stages.stages import analyse
 from stallscope.traces.model.errors import BadInput, Refused
 from stallscope.traces.read.read import read
 from stallscope.traces.text import source
-from tests.conftest import NO_REAL_TRACES, real_trace_folder
 from tests.faults.case import Case, at, packed, written
 from tests.faults.corpus import ELSEWHERE, ROWS, all_cases
 from tests.faults.seed import kineto_text, training
+from tests.lanes import one_of_a_kind
+from tests.real import NO_REAL_TRACES, real_trace_folder
 
 CASES = all_cases()
 COMMAND = [sys.executable, "-m", "stallscope"]
@@ -210,7 +211,9 @@ def check_clean(done: subprocess.CompletedProcess[str], case: Case) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", SAMPLE, ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    "case", one_of_a_kind(SAMPLE, *(SAMPLE[number] for number in (0, 1, 2, 6, 12))), ids=lambda case: case.id
+)
 def test_command_line(case: Case, tmp_path: Path):
     """In a poor environment (ASCII, 3 GB of address space) each ends with the exit code of its outcome."""
     path = case.make(tmp_path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stallscope.analysis.contract.summary import Summary
@@ -23,11 +23,12 @@ from stallscope.analysis.summary import summarize
 from stallscope.traces.model.errors import StallscopeError
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
+from tests.examples import examples
 from tests.faults.seed import START, kineto_text, training
 from tests.faults.test_corpus import figures
 
 Document = dict[str, Any]
-EXAMPLES = settings(max_examples=25, deadline=None)
+EXAMPLES = examples(25)
 
 
 @st.composite
@@ -164,7 +165,7 @@ def test_without_a_kernel_the_gpu_is_never_busier(document: Document, data: st.D
         assert all(each.gpu_busy_us <= devices[each.device] for each in after.devices)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.integers(0, len(kineto_text(training(2)))), st.integers(0, 300), st.sampled_from([200, 3000, 1 << 20]))
 def test_cut_anywhere_what_is_read_is_a_prefix(place: int, later: int, block_bytes: int):
     """Cut at any byte, reading fails in one of our sentences or gives the first rows; a later cut never gives fewer."""
@@ -189,7 +190,7 @@ def test_cut_anywhere_what_is_read_is_a_prefix(place: int, later: int, block_byt
         whole.remove(row)  # each row of the cut file is one of the whole file
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(traces(), st.binary(min_size=1, max_size=6), st.data())
 def test_any_damage_ends_in_a_trace_or_a_sentence(document: Document, bad: bytes, data: st.DataObject):
     """Whatever bytes are put wherever, reading and analysing end in a summary or in one of our sentences."""

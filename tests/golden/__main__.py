@@ -6,8 +6,8 @@ import argparse
 import difflib
 import sys
 
-from tests.conftest import NO_REAL_TRACES, real_trace_folder
 from tests.golden import TRACES, golden, rendered
+from tests.real import NO_REAL_TRACES, real_trace_folder
 
 
 def main() -> int:

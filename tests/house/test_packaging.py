@@ -82,7 +82,7 @@ def test_the_links_of_the_facade_lead_to_the_folders() -> None:
 # -- wheel and sdist --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_the_wheel_holds_every_source_file_and_nothing_beside_stallscope(wheel: Path) -> None:
     """No top-level `profiling`, `analysis`, `traces` or `tests` may reach site-packages; no module may be missing."""
     names = zipfile.ZipFile(wheel).namelist()
@@ -91,7 +91,7 @@ def test_the_wheel_holds_every_source_file_and_nothing_beside_stallscope(wheel: 
     assert "stallscope/py.typed" in names
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_the_wheel_holds_the_sample_traces(wheel: Path) -> None:
     """Data files travel too: each sample trace of the checkout."""
     samples = {f"stallscope/traces/samples/{path.name}" for path in (ROOT / "traces" / "samples").glob("*.json.gz")}
@@ -99,7 +99,7 @@ def test_the_wheel_holds_the_sample_traces(wheel: Path) -> None:
     assert samples <= set(zipfile.ZipFile(wheel).namelist())
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_the_wheel_holds_what_the_pages_are_made_of(wheel: Path) -> None:
     """Each style, script and vendored file of the checkout, byte for byte; and the vendored library's licence."""
     archive = zipfile.ZipFile(wheel)
@@ -111,7 +111,7 @@ def test_the_wheel_holds_what_the_pages_are_made_of(wheel: Path) -> None:
     assert any("Leon Sorokin" in archive.read(name).decode() for name in licences)
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_a_wheel_built_from_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -> None:
     """Pip builds from the sdist where there is no wheel: it must hold all it needs."""
     (tmp_path / "tree").mkdir()
@@ -123,7 +123,7 @@ def test_a_wheel_built_from_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -
     assert sorted(zipfile.ZipFile(again).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_the_installed_wheel_runs_from_another_folder(wheel: Path, trace: Path, tmp_path: Path) -> None:
     """In an environment without this checkout: the command is there, shows its help, and explains a trace."""
     python = environment(tmp_path / "env")
@@ -141,7 +141,7 @@ def test_the_installed_wheel_runs_from_another_folder(wheel: Path, trace: Path, 
 
 
 @needs_git
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_a_clone_without_links_installs_editable(trace: Path, tmp_path: Path) -> None:
     """Git on Windows writes links as text files by default: `pip install -e .` and the imports work all the same."""
     checkout = clone(tmp_path / "checkout", core_symlinks="false")
@@ -154,7 +154,7 @@ def test_a_clone_without_links_installs_editable(trace: Path, tmp_path: Path) ->
 
 
 @needs_git
-@pytest.mark.slow
+@pytest.mark.packaging
 def test_a_checkout_in_a_folder_with_chinese_characters_and_spaces(trace: Path, tmp_path: Path) -> None:
     """Checkout, trace and output all lie in such a folder, and the output is piped as a Chinese Windows would."""
     folder = tmp_path / "培训 项目"
@@ -174,7 +174,7 @@ def test_a_checkout_in_a_folder_with_chinese_characters_and_spaces(trace: Path, 
 # -- Python 3.15's `profiling` ----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.packaging
 @pytest.mark.parametrize("hidden", [False, True], ids=["as it is", "with __init__.py"])
 def test_the_checkout_does_not_hide_the_standard_librarys_profiling(tmp_path: Path, hidden: bool) -> None:
     """As on 3.15, cProfile imports profiling.tracing; the checkout stands before the standard library on the path.

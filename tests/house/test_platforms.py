@@ -112,6 +112,7 @@ def test_every_module_loads_without_them():
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_a_script_is_recorded_without_them(tmp_path):
     """A whole run where they are hidden: the script's output, a trace, and its summary."""
     (tmp_path / "train.py").write_text(

@@ -17,7 +17,7 @@ from stallscope.traces.read.read import read
 from tests.analysis.stages.where.test_join import tables
 from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import real_parameters
 from tests.simulated_iris import SAMPLE
 from tests.stallscope.test_attributed_runs import write
 
@@ -85,10 +85,10 @@ def test_an_output_that_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFix
     assert "--force" in capsys.readouterr().err
 
 
-SMALL = [SAMPLE, *(path for path in real_trace_files() if path.stat().st_size < 400_000)]  # others would take long
+SMALL = [pytest.param(SAMPLE, id="sample"), *real_parameters(400_000)]  # others would take long
 
 
-@pytest.mark.parametrize("path", SMALL, ids=[path.name for path in SMALL])
+@pytest.mark.parametrize("path", SMALL)
 def test_our_sample_and_real_traces(path: Path, tmp_path: Path):
     """Without our lines the text is the original's; with them every figure is as before, and no slice overlaps."""
     output = tmp_path / "out.json.gz"
@@ -111,7 +111,7 @@ def ours_by_track(text: str) -> dict[str, list[dict]]:
     return tracks
 
 
-@pytest.mark.parametrize("path", SMALL, ids=[path.name for path in SMALL])
+@pytest.mark.parametrize("path", SMALL)
 def test_the_verdict_lies_over_each_step_to_the_ns(path: Path, tmp_path: Path):
     """Where the file marks its steps our slices begin and end as they do, in every digit of its own spelling."""
     text = annotate(path, tmp_path / "out.json")
@@ -172,7 +172,7 @@ def test_of_a_run_folder_the_trace_that_a_summary_takes_is_copied(command, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [SAMPLE, *real_trace_files()[:4]], ids=["sample", *real_trace_ids()[:4]])
+@pytest.mark.parametrize("path", [pytest.param(SAMPLE, id="sample"), *real_parameters()[:4]])
 def test_torchs_validator(path: Path, tmp_path: Path):
     """Torch's own trace validator finds in the copy what it found in the original."""
     from torch.profiler._trace_validator import validate_trace

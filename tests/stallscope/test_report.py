@@ -20,8 +20,8 @@ from tests import ROOT
 from tests.analysis.stages.where.test_join import Recorder, tables
 from tests.analysis.test_summary import window
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_folder
 from tests.hostile import HARMLESS, NAMES, run_of
+from tests.real import real_trace_folder
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e\x1b[31m"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -5,10 +5,9 @@ import pytest
 from stallscope.analysis.report import text
 from stallscope.analysis.report.style import Style
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 TO_HOST = "Memcpy DtoH (Device -> Pageable)"
 TO_DEVICE = "Memcpy HtoD (Pageable -> Device)"
@@ -138,11 +137,10 @@ def test_the_text_says_each_advice_once():
     assert page.count("torch.stack(losses)") == 1
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_findings_of_real_traces_are_large_ordered_and_complete(path, real_traces):
+@every_real_trace
+def test_findings_of_real_traces_are_large_ordered_and_complete(path):
     """Each costs 1 % of the step or more and no more than the step has on all its threads, with evidence and advice."""
-    assert real_traces.is_dir()
-    summary = summarize(read(path))
+    summary = real(path).summary
     costs = [each.cost_us_per_step for each in summary.advice_findings]
     assert costs == sorted(costs, reverse=True)
     assert all(each.share >= 0.01 and each.evidence and each.advice for each in summary.advice_findings)
@@ -162,4 +160,4 @@ def test_findings_of_real_traces_are_large_ordered_and_complete(path, real_trace
 def test_what_costs_time_in_real_traces(name, expected, real_traces):
     """80 pageable copies to the device, 55 to the host, zero_grad of 2021 that fills: known from reading the traces."""
     path = next(real_traces.glob(f"{name}*.json.gz"))
-    assert [each.name for each in summarize(read(path)).advice_findings] == expected
+    assert [each.name for each in real(path).summary.advice_findings] == expected

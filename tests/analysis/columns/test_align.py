@@ -3,10 +3,11 @@
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stallscope.analysis.columns.align import align
+from tests.examples import examples
 
 names = st.lists(st.integers(0, 5), max_size=60)
 
@@ -47,7 +48,7 @@ def test_pairs_are_equal_names_and_ascend_on_both_sides(first, second):
     assert len(found) <= longest_common(first, second)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 12))
 def test_layers_alike_with_polls_strewn_in_are_found_again(seed, polls):
     """12 equal layers of 40 calls, up to 12 polls of another name in one of the two: every call finds its own."""

@@ -21,6 +21,7 @@ from tests.evidence.simulator.kineto import trace_bytes
 from tests.evidence.simulator.machine import Machine as Simulated
 from tests.evidence.simulator.program import Every, Instruction, Kernel, Launch, Loop, Work, item
 from tests.evidence.simulator.run import Process
+from tests.real import real
 from tests.simulated_iris import SAMPLE
 
 SAMPLE_STEP_US = 503.0  # median of its profiled steps
@@ -170,7 +171,7 @@ def test_wddm_makes_forecasts_doubtful() -> None:
 def test_the_resnet_pair(real_traces: Path) -> None:
     """From the run without workers, the step with four is forecast within 10 % and inside the interval."""
     before, after = (
-        summarize(read(next((real_traces / "kineto-2021" / f"resnet50_num_workers_{n}").glob("*.json.gz"))))
+        real(next((real_traces / "kineto-2021" / f"resnet50_num_workers_{n}").glob("*.json.gz"))).summary
         for n in (0, 4)
     )
     found = of(before, "dataloader_workers").step_us
@@ -185,7 +186,7 @@ def test_the_resnet_pair(real_traces: Path) -> None:
 
 def test_a_trace_that_explains_too_little_gets_no_forecast(real_traces: Path) -> None:
     """In 42 % of this window the CPU waits for work that is not in the file: no forecast, and that reason."""
-    summary = summarize(read(real_traces / "a100" / "recommender_rank0_of_16.json.gz"))
+    summary = real(real_traces / "a100" / "recommender_rank0_of_16.json.gz").summary
     assert summary.what_if is None
     assert summary.forecast is not None
     assert summary.forecast.confidence == "refused"

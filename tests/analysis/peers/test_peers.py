@@ -12,10 +12,9 @@ from stallscope.analysis.peers.tracelens import find_tracelens
 from stallscope.analysis.report import markdown, peers_text
 from stallscope.analysis.report.style import Style
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 
 def figures_of(trace) -> dict[str, dict[str, float | None]]:
@@ -148,11 +147,10 @@ def test_a_cpu_run_has_the_step_breakdown_only():
     assert (found["torch-tb-profiler"]["cpu_op_us"], found["torch-tb-profiler"]["gpu_utilization"]) == (30.0, None)
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_the_peers_parts_sum_up_on_real_traces(path, real_traces):
+@every_real_trace
+def test_the_peers_parts_sum_up_on_real_traces(path):
     """The roles sum to the step, busy and idle to the total, compute and the rest to HTA's busy time."""
-    assert real_traces.is_dir()
-    trace = read(path)
+    trace = real(path).trace
     tb, hta, tracelens = find_tb(trace), find_hta(trace), find_tracelens(trace)
     if tb is not None:
         assert sum(tb.roles_us.values()) == pytest.approx(tb.total_us)
@@ -166,7 +164,9 @@ def test_the_peers_parts_sum_up_on_real_traces(path, real_traces):
 
 def test_the_resnet_anchor(real_traces):
     """The figures that torch-tb-profiler's own sample is known for."""
-    found = figures_of(read(next(real_traces.glob("kineto-2021/resnet50_num_workers_0/*.gz"))))["torch-tb-profiler"]
+    found = figures_of(real(next(real_traces.glob("kineto-2021/resnet50_num_workers_0/*.gz"))).trace)[
+        "torch-tb-profiler"
+    ]
     names = ("kernel_us", "memcpy_us", "runtime_us", "dataloader_us", "cpu_op_us", "other_us", "step_us")
     assert [round(found[name], 1) for name in names] == [98588.7, 1915.3, 2907.5, 59261.8, 13674.2, 1155.7, 177592.2]
     assert round(found["gpu_utilization"], 4) == 0.5551
@@ -198,7 +198,7 @@ def plugin_figures(path) -> dict[str, float | None]:
 def test_equals_the_installed_torch_tb_profiler_on_traces_of_2021(run, real_traces):
     """Every figure to 0.1 %, steps or none, workers or none."""
     path = next(real_traces.glob(f"kineto-2021/{run}/*.gz"))
-    found, expected = figures_of(read(path))["torch-tb-profiler"], plugin_figures(path)
+    found, expected = figures_of(real(path).trace)["torch-tb-profiler"], plugin_figures(path)
     assert found == {
         name: value if value is None else pytest.approx(value, rel=1e-3) for name, value in expected.items()
     }
@@ -217,7 +217,7 @@ def test_equals_the_installed_torch_tb_profiler_on_a_cpu_run(tmp_path):
                 (batch @ weight).relu().sum()
             profiler.step()
     profiler.export_chrome_trace(str(path))
-    found, expected = figures_of(read(path))["torch-tb-profiler"], plugin_figures(path)
+    found, expected = figures_of(real(path).trace)["torch-tb-profiler"], plugin_figures(path)
     assert expected["cpu_op_us"] > 0
     assert found == {name: value if value is None else pytest.approx(value, rel=1e-3, abs=0.01)
                      for name, value in expected.items()}  # fmt: skip

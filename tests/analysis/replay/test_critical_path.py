@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from stallscope.analysis.replay.critical_path import Stretch, find_critical_path, tiles
 from stallscope.analysis.stages.stages import analyse
-from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files
+from tests.real import real, small_real_traces
 
 KERNEL, LAUNCH = "GPU: k", "CPU: cudaLaunchKernel"
 
@@ -63,13 +60,10 @@ def test_a_gap_is_noticed():
     assert not tiles((first, Stretch(4, 9, 1, None, "b", -1)))
 
 
-SMALL = [path for path in real_trace_files() if path.stat().st_size < 1_000_000]
-
-
-@pytest.mark.parametrize("path", SMALL, ids=[path.name for path in SMALL])
+@small_real_traces
 def test_real_traces(path):
     """The path tiles its time, does not begin before the window, and ends with the last step or after it."""
-    stages = analyse(read(path))
+    stages = real(path).stages
     found = find_critical_path(stages)
     assert tiles(found)
     if found:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import replay
 from stallscope.analysis.stages.stages import analyse
 from stallscope.traces.read.read import read
+from tests.examples import examples
 from tests.sample_simulator import Copy, Hardware, Instruction, Launch, OnThread, Op, Simulator, Sync, item, steps
 from tests.sample_simulator import Work as Busy
 from tests.sample_trace import trace_bytes
@@ -95,7 +96,7 @@ def by_hand(graph: Graph) -> tuple[list[int], list[int]]:
     return starts, ends
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(graphs())
 def test_replay_is_the_longest_path(graph):
     """Every start and every end is what the definitions give."""
@@ -103,7 +104,7 @@ def test_replay_is_the_longest_path(graph):
     assert (times.start_ns.tolist(), times.end_ns.tolist()) == by_hand(graph)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(graphs(), st.sampled_from(list(Link)), st.data())
 def test_less_to_do_never_takes_longer(graph, link, data):
     """Free classes, shorter durations, nodes or edges left out: no node starts or ends later than before."""
@@ -121,7 +122,7 @@ def test_less_to_do_never_takes_longer(graph, link, data):
         assert (less.end_ns <= bound.end_ns).all()
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(graphs())
 def test_a_second_pass_begins_where_the_first_ended(graph):
     """The first of two passes is as long as one alone; after both the main thread has done its work twice."""
@@ -163,7 +164,7 @@ def simulated(body: list[Instruction], count: int = 4) -> Graph | None:
         return build(analyse(read(path)))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(instructions(), min_size=1, max_size=8))
 def test_identity_without_contention(body):
     """A random loop on a machine without jitter takes, replayed unchanged, its own time to 3 %, step by step.

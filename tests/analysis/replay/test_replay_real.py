@@ -13,8 +13,8 @@ from stallscope.analysis.replay.counterfactual import Replayed, find_replayed
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import Times, replay
-from stallscope.analysis.stages.stages import Stages, analyse
-from stallscope.traces.read.read import read
+from stallscope.analysis.stages.stages import Stages
+from tests.real import real
 
 REFUSED = {
     "a100/recommender_rank0_of_16",
@@ -76,7 +76,7 @@ class Case:
 @cache
 def case(path: Path) -> Case:
     """One trace, replayed once for all tests of the process."""
-    stages = analyse(read(path))
+    stages = real(path).stages
     graph = build(stages)
     return Case(stages, graph, None if graph is None else replay(graph), find_replayed(stages))
 

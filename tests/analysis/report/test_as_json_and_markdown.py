@@ -4,7 +4,6 @@ import json
 import re
 
 import msgspec
-import pytest
 
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import as_json, markdown
@@ -12,7 +11,7 @@ from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 
 def test_one_summary_is_a_document_of_its_own_and_reads_back():
@@ -37,11 +36,10 @@ def _refuse(constant):
     raise AssertionError(constant)
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_json_of_real_traces_is_strict(path, real_traces):
+@every_real_trace
+def test_json_of_real_traces_is_strict(path):
     """No NaN, no Infinity, valid UTF-8; the same trace gives the same bytes."""
-    assert real_traces.is_dir()
-    summary = summarize(read(path))
+    summary = real(path).summary
     data = as_json.to_json(summary)
     assert json.loads(data, parse_constant=_refuse)["schema"] == "stallscope.summary/1"
     assert data == as_json.to_json(summarize(read(path)))

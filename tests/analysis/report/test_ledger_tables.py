@@ -6,9 +6,9 @@ import pytest
 from stallscope.analysis.contract.summary import SyncSite
 from stallscope.analysis.report import ledger_tables
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
+from tests.real import real
 
 
 def test_the_sentence_about_the_largest_wait():
@@ -66,7 +66,7 @@ def test_why_the_gpu_idles_most_time_first():
 
 def test_a_full_queue_is_one_row(real_traces):
     """The many places whose launches wait for room are added up: 257 launches a step, 48 ms."""
-    summary = summarize(read(next(real_traces.glob("v100/ns_resolution*"))))
+    summary = real(next(real_traces.glob("v100/ns_resolution*"))).summary
     assert ledger_tables.sites(summary).rows == [("(queue of the GPU full)", "launch", "257", "48.3 ms", "-")]
     rows = {row[0].strip(): row[1:] for row in ledger_tables.launches(summary).rows}
     assert rows["launches queued at the GPU, at most"] == ("1021", "")

@@ -11,10 +11,9 @@ from stallscope.analysis.report.header import header
 from stallscope.analysis.report.style import Style, safe, shorten, wrap
 from stallscope.analysis.report.text import render
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 HOSTILE = "\x1b[31mred\x1b]8;;http://x\x07 \u202egnp.exe\u2069 [bold]x[/bold] | `a` <b>\r\n\u200b" + "模型" * 60
 
@@ -107,11 +106,10 @@ def test_a_simulated_trace_says_so_at_the_top():
     assert "SIMULATED: no GPU made this trace" in render(summarize(trace), Style()).splitlines()[2]
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_real_traces_fit_the_page_in_every_style(path, real_traces):
+@every_real_trace
+def test_real_traces_fit_the_page_in_every_style(path):
     """No line is wider than 80, 40 or 120 columns; ASCII stands in where blocks and µ cannot be shown."""
-    assert real_traces.is_dir()
-    summary = summarize(read(path))
+    summary = real(path).summary
     for width in (40, 80, 120):
         for style in (Style(width=width), Style(width=width, unicode=False)):
             text = render(summary, style)

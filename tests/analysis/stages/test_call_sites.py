@@ -3,8 +3,8 @@
 from stallscope.analysis.stages.call_sites import CallSiteTotals
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
+from tests.real import real
 
 SEQUENCE, FORWARD, STACK = "Sequence number", "Fwd thread id", "Call stack"
 MODEL = "torch/nn/functional.py(9): linear;net.py(12): forward;train.py(47): <module>"
@@ -56,7 +56,7 @@ def test_a_trace_that_tells_neither_has_no_places():
 def test_the_lines_of_the_resnet_training(real_traces):
     """2021: line 128 (conv2), forward and backward; joining kernels to operators by ``External id`` gives the same."""
     path = next(real_traces.glob("kineto-2021/resnet50_num_workers_0/*.gz"))
-    rows = {row.call_site: row for row in summarize(read(path)).call_sites}
+    rows = {row.call_site: row for row in real(path).summary.call_sites}
     assert all(row.is_call for row in rows.values())
     convolution = rows["torchvision/models/resnet.py:128"]
     assert round(convolution.device_forward_us_per_step) == 6120

@@ -4,8 +4,8 @@ import pytest
 
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
+from tests.real import real
 
 PAGEABLE = "Memcpy HtoD (Pageable -> Device)"
 PINNED = "Memcpy HtoD (Pinned -> Device)"
@@ -84,12 +84,12 @@ def test_the_trap_is_counted_and_named():
 
 def test_copies_of_real_traces(real_traces):
     """OWLv2's 55 pageable DtoH copies take 15 ms of host time, the recommender's 30 blocking ones 758 ms."""
-    owl = summarize(read(real_traces / "h100" / "owlv2_large.json.gz"))
+    owl = real(real_traces / "h100" / "owlv2_large.json.gz").summary
     (site,) = [row for row in owl.copy_sites if row.direction == "DtoH"]
     assert (site.count_per_step, site.memory, site.non_blocking) == (55.0, "pageable", False)
     assert site.blocked_us_per_step == pytest.approx(15_256, abs=1)
     assert site.function.startswith("_ensure_tensor_on_device (transformers/pipelines/base.py:")
-    rec = summarize(read(real_traces / "a100" / "recommender_rank0_of_16.json.gz"))
+    rec = real(real_traces / "a100" / "recommender_rank0_of_16.json.gz").summary
     to_host = [row for row in rec.copy_sites if row.direction == "DtoH"]
     assert sum(row.count_per_step for row in to_host) * 5 == 30
     assert sum(row.blocked_us_per_step for row in to_host) * 5 == pytest.approx(758_000, abs=1_000)
@@ -100,7 +100,7 @@ def test_copies_of_real_traces(real_traces):
 def test_rocm_copies_block_by_their_call(real_traces):
     """On AMD hipMemcpyWithStream holds the host up, whatever the direction says, and was not asked to go on."""
     for name, calls in (("mi250_minitoy_train", 2), ("mi300_graph_decode", 1)):
-        summary = summarize(read(real_traces / "amd" / f"{name}.json.gz"))
+        summary = real(real_traces / "amd" / f"{name}.json.gz").summary
         waits = [site for site in summary.sync_sites if site.kind == "copy"]
         assert {site.api for site in waits} == {"hipMemcpyWithStream"}
         assert sum(site.calls_per_step for site in waits) * summary.steps.count == calls

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stallscope.analysis.columns import intervals
@@ -15,6 +15,8 @@ from stallscope.analysis.stages.where.steps import find_window
 from stallscope.analysis.summary import summarize
 from tests.analysis.synthetic import three_steps
 from tests.builders import MAIN_THREAD, TraceBuilder
+from tests.examples import examples
+from tests.real import real
 
 OTHER_THREAD = 77
 
@@ -195,7 +197,7 @@ launches = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.lists(ranges, max_size=8), st.lists(launches, min_size=1, max_size=7))
 def test_the_account_is_that_of_the_rule_applied_to_each_instant(made, work):
     """Any mixture of operators, fetches, copies, waits and launches on two threads and two streams, µs by µs."""
@@ -288,7 +290,5 @@ def cause(t, gap_start, gap_end, host, kernels, long, launching, *, has_operator
 )
 def test_what_real_gpus_waited_for(name, cause, at_least, real_traces):
     """The cause of most of the idle time: loading data, Python and operators; what was not recorded is not blamed."""
-    from stallscope.traces.read.read import read
-
-    summary = summarize(read(next(real_traces.glob(f"{name}*.json.gz"))))
+    summary = real(next(real_traces.glob(f"{name}*.json.gz"))).summary
     assert getattr(summary.idle_us, cause) >= at_least * summary.per_step.gpu_idle_us

@@ -4,9 +4,9 @@ import pytest
 
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
+from tests.real import real
 
 
 def test_the_cross_check_trace():
@@ -49,6 +49,6 @@ def test_without_device_rows_only_the_calls_are_told():
 
 def test_graphs_of_a_real_gpu(real_traces):
     """diff_test_v100: 12 graph launches of about 1.2 ms run 4962 of the 9876 kernels."""
-    stats = summarize(read(real_traces / "v100" / "diff_test_v100.json.gz")).launches
+    stats = real(real_traces / "v100" / "diff_test_v100.json.gz").summary.launches
     assert 339 <= stats.kernels_per_graph <= 502
     assert 960 <= stats.graph_call_us.p50 <= 1600

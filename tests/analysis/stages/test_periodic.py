@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stallscope.analysis.report.header import periodic
@@ -10,6 +10,7 @@ from stallscope.analysis.stages.periodic import Periodic, find_periodic
 from stallscope.analysis.summary import summarize
 from tests.analysis.test_summary import manifest_of, window
 from tests.builders import TraceBuilder
+from tests.examples import examples
 
 seeds = st.integers(0, 2**32 - 1)
 NOISES = {
@@ -35,14 +36,14 @@ def test_a_loss_read_every_100_steps():
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=seeds, size=st.sampled_from((5, 20, 60, 300, 1500)))
 def test_no_alarm_on_noise(noise, seed, size):
     """Whatever the noise: nothing is periodic."""
     assert found(NOISES[noise](np.random.default_rng(seed), size)) == []
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(seed=seeds, period=st.integers(2, 150), first=st.integers(0, 149), noise=st.sampled_from(("normal", "drift")))
 def test_what_sticks_out_at_a_regular_distance_is_found(seed, period, first, noise):
     """At least 6 times in the window, 100 µs over a jitter of 6 µs: found, at its place, and nothing else."""
@@ -52,7 +53,7 @@ def test_what_sticks_out_at_a_regular_distance_is_found(seed, period, first, noi
     assert found(samples) == [(period, first % period)]
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seed=seeds)
 def test_two_periods(seed):
     """A print every 10 steps (60 µs), an evaluation every 100 (900 µs) on top of one of them: both."""

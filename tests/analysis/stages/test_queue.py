@@ -5,6 +5,7 @@ from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.launches import find_launches
 from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
+from tests.real import real
 
 
 def queue_of(builder):
@@ -74,9 +75,7 @@ def test_few_slow_launches_or_a_shallow_queue_are_no_full_queue():
 
 def test_the_full_queue_of_a_real_gpu(real_traces):
     """A V100 holds 1021 launches; 1285 launches of five steps wait for room, some 47 ms a step."""
-    from stallscope.traces.read.read import read
-
-    stages = analyse(read(next(real_traces.glob("v100/ns_resolution*"))))
+    stages = real(next(real_traces.glob("v100/ns_resolution*"))).stages
     assert (stages.queue.full_depth, len(stages.queue.blocked_calls)) == (1021, 1285)
     assert round(int(stages.queue.blocked_ns.sum()) / 5e6) == 47
     assert stages.queue.at_step_ends.tolist() == [773, 1021, 1021, 1021, 1021]

@@ -6,8 +6,8 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.sync import waits_without_work
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
+from tests.real import real
 
 
 def test_stall_is_the_union_of_synchronize_calls_and_blocking_copies():
@@ -203,7 +203,7 @@ def test_waits_of_one_operator_in_two_modules_are_two_sites():
 
 def test_the_ledger_of_owlv2(real_traces):
     """80 stream synchronizes hold 359 ms under aten::to > _to_copy > copy_, five of them, in the model, all but 0.3."""
-    summary = summarize(read(real_traces / "h100" / "owlv2_large.json.gz"))
+    summary = real(real_traces / "h100" / "owlv2_large.json.gz").summary
     waits = [site for site in summary.sync_sites if site.api == "cudaStreamSynchronize"]
     assert {site.chain for site in waits} == {"aten::to < aten::_to_copy < aten::copy_"}
     assert sum(site.calls_per_step for site in waits) == 80
@@ -217,7 +217,7 @@ def test_the_ledger_of_owlv2(real_traces):
 
 def test_the_profilers_closing_synchronize_of_a_real_trace(real_traces):
     """The 158 ms with which the recommender's recording ends lie outside its steps, and are nobody's wait."""
-    stages = analyse(read(real_traces / "a100" / "recommender_rank0_of_16.json.gz"))
+    stages = real(real_traces / "a100" / "recommender_rank0_of_16.json.gz").stages
     assert {site.api for site in stages.syncs.sites} == {"cudaMemcpyAsync", "cudaStreamSynchronize", "cudaGraphLaunch"}
 
 

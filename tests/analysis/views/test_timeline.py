@@ -7,9 +7,8 @@ import pytest
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.views import timeline
 from stallscope.analysis.views.timeline import Lane, Timeline, find_timelines
-from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files
+from tests.real import real, small_real_traces
 
 
 def lanes(found: Timeline) -> dict[str, list[tuple[float, float, str, str, int]]]:
@@ -115,13 +114,10 @@ def test_where_a_wait_and_an_idle_stretch_lie():
     }
 
 
-SMALL = [path for path in real_trace_files() if path.stat().st_size < 1_000_000]
-
-
-@pytest.mark.parametrize("path", SMALL, ids=[path.name for path in SMALL])
+@small_real_traces
 def test_real_traces(path):
     """On every lane of every step shown, ranges of one level do not overlap, and none leaves its step."""
-    for found in find_timelines(analyse(read(path))):
+    for found in find_timelines(real(path).stages):
         assert all(lane.disjoint() for lane in found.lanes)
         assert all(int(lane.starts.min()) >= 0 for lane in found.lanes)
         assert all(int((lane.starts + lane.durations).max()) <= found.length_ns for lane in found.lanes)

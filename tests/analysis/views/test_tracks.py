@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.views.tracks import Track, find_counters, find_tracks
-from stallscope.traces.read.read import read
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 
 def tracks_of(builder: TraceBuilder) -> dict[str, list[tuple[float, float, str]]]:
@@ -90,9 +88,9 @@ def test_overlapping_slices_are_noticed():
     assert not Track(track.name, (track.slices[0], track.slices[0])).disjoint()
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
+@every_real_trace
 def test_on_real_traces(path):
     """The idle stretches sum to the idle time, to the ns, none overlapping, and no two slices of a track overlap."""
-    stages = analyse(read(path))
+    stages = real(path).stages
     assert stages.broken_laws() == []
     assert all(track.disjoint() for track in find_tracks(stages, "x", "y"))

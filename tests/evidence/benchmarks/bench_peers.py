@@ -14,9 +14,9 @@ from pathlib import Path
 
 from stallscope.analysis.peers.hta import find_hta
 from stallscope.traces.read.read import read
-from tests.conftest import NO_REAL_TRACES, real_trace_folder
 from tests.evidence.benchmarks.measure import Row
 from tests.evidence.benchmarks.peers_env import python_of
+from tests.real import NO_REAL_TRACES, real_trace_folder
 
 TRACES = (
     "a100/diff_control_a100",

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_folder
 from tests.evidence.benchmarks.measure import Cost, Row, cost
+from tests.real import real_trace_folder
 
 ROUNDS = 5
 STEPS = 1650

@@ -22,10 +22,10 @@ from pathlib import Path
 import msgspec
 
 from stallscope.traces.read.read import read
-from tests.conftest import real_trace_folder
 from tests.evidence.benchmarks import bench_read, scaled
 from tests.evidence.benchmarks.measure import ROOT, Cost, Row, process_cost
 from tests.evidence.benchmarks.peers_env import WORK, python_of
+from tests.real import real_trace_folder
 
 ROUNDS = 5
 ROUNDS_LARGE = 3

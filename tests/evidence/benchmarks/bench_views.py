@@ -22,9 +22,9 @@ import pytest
 from stallscope.commands.report import page
 from stallscope.traces.text.limits import DEFAULT
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_folder
 from tests.evidence.benchmarks.measure import Row, process_cost
 from tests.plugin import a_query
+from tests.real import real_trace_folder
 
 LARGE = "h100/owlv2_large.json.gz"
 ROUNDS = 7

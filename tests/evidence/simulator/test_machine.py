@@ -30,6 +30,7 @@ from tests.evidence.simulator.program import (
     Work,
     item,
 )
+from tests.examples import examples
 
 START = 1_000_000  # when a host begins
 STILL = exact()
@@ -262,7 +263,7 @@ PROGRAMS = st.lists(
     st.one_of(LEAVES, st.builds(Op, st.just("op"), BODIES), st.builds(Backward, BODIES)), min_size=1, max_size=10
 ).map(tuple)
 MACHINES = st.integers(0, 200).map(lambda seed: drawn("laws", seed))
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY = settings(examples(60), suppress_health_check=[HealthCheck.too_slow])
 
 
 @ANY

@@ -1,48 +1,24 @@
 """Twelve kinds of training give the same bits with and without us: nine here, DDP in ``test_ranks.py``, two libraries.
 
-Losses, final weights, random states, stdout, files and exit code; under ``torch.compile`` as many graphs. Several
-scripts share a process, one for the plain runs and one for the recorded ones: importing torch costs more than they do.
-The two libraries (Lightning, Transformers) are in ``test_frameworks.py``.
+Losses, final weights, random states, stdout, files and exit code; under ``torch.compile`` as many graphs. The
+two libraries (Lightning, Transformers) are in ``test_frameworks.py``.
 """
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.scripts import processes, trainings
-from tests.scripts.forked import python, run_many
-from tests.scripts.processes import write
+from tests.lanes import one_of_a_kind
+from tests.scripts import forked, processes, trainings
+from tests.scripts.processes import Ended, write
 from tests.scripts.recorded import manifest
 
 pytestmark = pytest.mark.slow
 
-MARK = "--- "
-PLAIN = """
-    import pathlib, runpy, sys
-    for path in sys.argv[1:]:
-        print("--- " + pathlib.Path(path).stem, flush=True)
-        sys.argv = [path]
-        try:
-            runpy.run_path(path, run_name="__main__")
-            code = 0
-        except SystemExit as error:
-            code = error.code
-        print("exit code", code, flush=True)
-"""
-
-
-def scripts(folder, names):
-    """The scripts of the trainings ``names`` in a folder of their own, with a first line that says which it is."""
-    folder.mkdir()
-    return [write(folder, f'print("{MARK}{name}")\n' + trainings.text(name), f"{name}.py") for name in names]
-
-
-def parts(out):
-    """What each training printed."""
-    return {part.partition("\n")[0]: part for part in out.split(MARK)[1:]}
+IN_SHORT = ("mlp", "amp", "compile")  # what most trainings have, what is rounded, what is compiled
 
 
 def files(folder):
@@ -51,63 +27,82 @@ def files(folder):
     return {name: path.read_bytes() for name, path in found.items() if not name.startswith("runs/")}
 
 
-def both(folder, names):
-    """What the trainings ``names`` print and write without us and with us, and the outcomes of the latter."""
-    plain, ours = folder / "plain", folder / "ours"
-    driver = write(folder, PLAIN.replace('print("--- " + pathlib.Path(path).stem, flush=True)', "pass"), "plain.py")
-    alone = python(driver, *scripts(plain, names), cwd=folder)
-    assert alone.code == 0, alone.err
-    watched = run_many(*scripts(ours, names), cwd=folder)
-    assert watched.code == 0, watched.err
-    outcomes = json.loads((folder / "out.json").read_text())
-    said = {name: part + f"exit code {outcomes[name]['exit_code']}\n" for name, part in parts(watched.out).items()}
-    return parts(alone.out), said, files(plain), files(ours), outcomes
+@dataclass(frozen=True)
+class Run:
+    """How a training ended without us and with us, and where each left its files."""
+
+    name: str
+    plain: Ended
+    ours: Ended
+    folder: Path
+
+    @property
+    def plain_files(self):
+        """Without us."""
+        return files(self.folder / "plain")
+
+    @property
+    def our_files(self):
+        """With us, the recording left out."""
+        return files(self.folder / "ours")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """All nine, in two processes."""
-    return both(tmp_path_factory.mktemp("bits"), list(trainings.BODIES))
+def both_ways(name, folder, python, profiled):
+    """A training without us and with us, each in a folder of its own."""
+    ended = {}
+    for how, run_it in (("plain", python), ("ours", profiled)):
+        (folder / how).mkdir()
+        write(folder / how, trainings.text(name), f"{name}.py")
+        ended[how] = run_it(f"{name}.py", cwd=folder / how)
+    return Run(name, ended["plain"], ended["ours"], folder)
 
 
-@pytest.mark.parametrize("name", trainings.BODIES)
-def test_the_same_bits(run, name):
+@pytest.fixture(scope="module", params=one_of_a_kind(trainings.BODIES, *IN_SHORT))
+def run(request, tmp_path_factory):
+    """Each of the nine, forked."""
+    return both_ways(request.param, tmp_path_factory.mktemp("bits"), forked.python, forked.profiled)
+
+
+def test_the_same_bits(run):
     """Every line of stdout (losses, weights, random states, graph counts), the exit code, the file of weights."""
-    plain, ours, plain_files, our_files, _ = run
-    assert plain[name].count("\n") >= 5
-    assert f"exit code {len(name)}\n" in plain[name]
-    assert ours[name] == plain[name]
-    assert our_files[f"{name}.weights"] == plain_files[f"{name}.weights"]
+    assert run.plain.out.count("\n") >= 3
+    assert (run.ours.code, run.ours.out) == (run.plain.code, run.plain.out) == (len(run.name), run.plain.out)
+    weights = f"{run.name}.weights"
+    assert run.our_files[weights] == run.plain_files[weights]
 
 
 def test_the_same_files(run):
-    """The scripts and their weights, and nothing else: no file more, none less, no byte another."""
-    _, _, plain_files, our_files, _ = run
-    assert our_files == plain_files
-    assert sorted(plain_files) == sorted(f"{name}{kind}" for name in trainings.BODIES for kind in (".py", ".weights"))
+    """The script and its weights, and nothing else: no file more, none less, no byte another."""
+    assert run.our_files == run.plain_files
+    assert sorted(run.plain_files) == [f"{run.name}.py", f"{run.name}.weights"]
 
 
-@pytest.mark.parametrize("name", ["mlp", "amp", "compile"])
+def test_every_window_was_open(run):
+    """The bits are equal although each kind of window was recorded while the training ran."""
+    kinds = {each.kind for each in manifest(run.folder / "ours" / "runs" / run.name).windows}
+    assert kinds == {"unprofiled", "timing", "attribution"}, run.ours.err
+
+
+@pytest.mark.parametrize("name", one_of_a_kind(IN_SHORT, "mlp"))
 def test_the_same_bits_on_the_command_line(tmp_path, name):
     """``python -m stallscope profile`` in a process of its own: stdout, exit code, files; stderr but for ours."""
-    ended = {}
-    for how, run_it in (("plain", processes.python), ("ours", processes.profiled)):
-        (folder := tmp_path / how).mkdir()
-        write(folder, trainings.text(name), f"{name}.py")
-        ended[how] = run_it(f"{name}.py", cwd=folder)
-    plain, ours = ended["plain"], ended["ours"]
-    assert (ours.code, ours.out) == (plain.code, plain.out) == (len(name), plain.out)
-    assert plain.out.count("\n") >= 3
-    assert files(tmp_path / "ours") == files(tmp_path / "plain")
-    assert sorted(files(tmp_path / "plain")) == [f"{name}.py", f"{name}.weights"]
-    assert [line for line in ours.err.splitlines() if not line.startswith("stallscope: ")] == plain.err.splitlines()
-    kinds = {each.kind for each in manifest(tmp_path / "ours" / "runs" / name).windows}
-    assert kinds == {"unprofiled", "timing", "attribution"}
+    run = both_ways(name, tmp_path, processes.python, processes.profiled)
+    test_the_same_bits(run)
+    test_the_same_files(run)
+    test_every_window_was_open(run)
+    said = [line for line in run.ours.err.splitlines() if not line.startswith("stallscope: ")]
+    assert said == run.plain.err.splitlines()
 
 
-@pytest.mark.parametrize("name", trainings.BODIES)
-def test_every_window_was_open(run, name):
-    """The bits are equal although each kind of window was recorded while the training ran."""
-    outcome = run[4][name]
-    kinds = {each.kind for each in manifest(Path(outcome["folder"])).windows}
-    assert kinds == {"unprofiled", "timing", "attribution"}, outcome["messages"]
+def test_the_same_bits_of_several_in_one_process(tmp_path):
+    """One training after the other: what the first leaves in torch does not change the next."""
+    names = list(IN_SHORT)
+    alone = [both_ways(name, _made(tmp_path / name), forked.python, forked.python).plain.out for name in names]
+    scripts = [write(_made(tmp_path / "ours" / name), trainings.text(name), f"{name}.py") for name in names]
+    watched = forked.run_many(*scripts, cwd=tmp_path)
+    assert (watched.code, watched.out) == (0, "".join(alone)), watched.err
+
+
+def _made(folder):
+    folder.mkdir(parents=True)
+    return folder

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
-from pathlib import Path
 
 import pytest
 
-from tests.profiling.run.test_bit_equal import both
-from tests.scripts import trainings
+from tests.profiling.run.test_bit_equal import both_ways
+from tests.scripts import processes, trainings
 from tests.scripts.recorded import manifest, steps_in, timing_trace, window
 
 LIBRARIES = {"with_lightning": "lightning", "with_trainer": "transformers", "with_accelerate": "accelerate"}
@@ -38,7 +37,7 @@ each_library = pytest.mark.parametrize(
 def run(tmp_path_factory):
     """What is installed, each library in a process of its own without us, and in one with us."""
     folder = tmp_path_factory.mktemp("frameworks")
-    return {name: both(_made(folder / name), [name]) for name in HERE}
+    return {name: both_ways(name, _made(folder / name), processes.python, processes.profiled) for name in HERE}
 
 
 def _made(folder):
@@ -49,11 +48,11 @@ def _made(folder):
 @each_library
 def test_the_same_bits(run, name):
     """Every line of stdout (losses, weights, random states), the exit code, the file of weights."""
-    plain, ours, plain_files, our_files, _ = run[name]
-    assert ours == plain
-    assert plain[name].count("\n") >= 5
-    assert our_files == plain_files
-    assert f"{name}.weights" in our_files
+    ended = run[name]
+    assert (ended.ours.code, ended.ours.out) == (ended.plain.code, ended.plain.out) == (len(name), ended.plain.out)
+    assert ended.plain.out.count("\n") >= 3
+    assert ended.our_files == ended.plain_files
+    assert f"{name}.weights" in ended.our_files
 
 
 STEPS = {"with_lightning": 320, "with_trainer": 150, "with_accelerate": 192}
@@ -63,7 +62,7 @@ FETCHES = {"with_lightning": 1, "with_trainer": 2, "with_accelerate": 2}
 @each_library
 def test_steps_are_found(run, name):
     """One step for each optimizer step: accumulated batches and wrappers around optimizers count once."""
-    found = manifest(Path(run[name][4][name]["folder"]))
+    found = manifest(run[name].folder / "ours" / "runs" / name)
     assert (found.steps.count, found.steps.source, found.steps.period) == (STEPS[name], "optimizer", 1)
     assert found.steps.optimizer_steps == STEPS[name]
     assert {each.name for each in found.findings} <= {"short_round", "script_failed"}  # it exits with its own code
@@ -75,7 +74,7 @@ def test_a_recorded_step_is_one_iteration(run, name):
 
     At an epoch's turn the libraries fetch one batch more or less, ahead of time; most steps hold what is usual.
     """
-    folder = Path(run[name][4][name]["folder"])
+    folder = run[name].folder / "ours" / "runs" / name
     trace = timing_trace(folder, "short")
     steps = steps_in(trace)
     assert len(steps) == 5
@@ -94,7 +93,7 @@ def test_evaluation_is_marked(run, name):
     Lightning evaluates after every 40th step, the Trainer after every 30th, Accelerate's loop never. Without forward
     hooks a step's time goes from optimizer step to optimizer step: the evaluation lies at the beginning of the next.
     """
-    found = manifest(Path(run[name][4][name]["folder"]))
+    found = manifest(run[name].folder / "ours" / "runs" / name)
     every = {"with_lightning": 40, "with_trainer": 30, "with_accelerate": 10**9}[name]
     for each in filter(None, [window(found, "unprofiled", "short"), window(found, "unprofiled", "full")]):
         assert not each.forward_hooks

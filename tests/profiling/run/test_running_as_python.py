@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from tests.lanes import one_of_a_kind
 from tests.scripts.processes import ENVIRONMENT, PROFILE, TIMEOUT, profiled, python, write
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,9 @@ def both(tmp_path, *argv, stdin="", options=()):
     return python(*argv, cwd=tmp_path, stdin=stdin), profiled(*argv, cwd=tmp_path, stdin=stdin, options=options)
 
 
-@pytest.mark.parametrize("way", ["train.py", "./train.py", "sub/../train.py", "link.py", "-m"])
+@pytest.mark.parametrize(
+    "way", one_of_a_kind(["train.py", "./train.py", "sub/../train.py", "link.py", "-m"], "train.py", "-m")
+)
 def test_main_module_argv_path_stdin_and_pickling(tmp_path, way):
     """``__main__``, argv, sys.path[0], stdin, getsource and pickling (also at exit) are python's own."""
     write(tmp_path, PROBE)
@@ -90,7 +93,12 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in ENDINGS if name != "fork" or hasattr(os, "fork")])
+IN_SHORT = ("chained", "number", "text", "thread", "interrupt", "no stderr", "os._exit")
+
+
+@pytest.mark.parametrize(
+    "name", one_of_a_kind([name for name in ENDINGS if name != "fork" or hasattr(os, "fork")], *IN_SHORT)
+)
 def test_endings(tmp_path, name):
     """Exit code, stdout, and the traceback to the letter: none of our frames, chained exceptions included."""
     (tmp_path / "train.py").write_text(ENDINGS[name], encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stallscope.traces.damaged.lenient import TooDeepError, parse, parse_document
@@ -19,6 +19,7 @@ from stallscope.traces.read.read import read
 from stallscope.traces.text.damage import Damage
 from stallscope.traces.text.limits import Limits
 from tests.builders import TraceBuilder
+from tests.examples import examples
 from tests.traces.plain import plain, rows
 
 
@@ -136,7 +137,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(VALUES, max_size=8), st.sampled_from([None, 0, 3]), st.booleans())
 def test_valid_json_is_read_as_json_reads_it(values: list[Any], indent: int | None, ascii_only: bool):
     """On valid JSON the lenient parser gives what ``json.loads`` gives, notes nothing, and stops at the bracket."""
@@ -150,7 +151,7 @@ def test_valid_json_is_read_as_json_reads_it(values: list[Any], indent: int | No
     assert parse_document(text, damage, max_depth=100).value == parsed.value
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(VALUES, max_size=6), st.integers(0, 400))
 def test_a_block_may_end_anywhere(values: list[Any], cut: int):
     """Cut anywhere, a part of the events gives the first of them, and the rest of the text gives the others."""
@@ -162,7 +163,7 @@ def test_a_block_may_end_anywhere(values: list[Any], cut: int):
     assert entries == values or set(damage.counts) <= {"lenient_json"}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(VALUES, max_size=5), st.data())
 def test_damage_anywhere_ends_in_valid_json(values: list[Any], data: st.DataObject):
     """Whatever bytes are changed, the scanner ends, and what it gives is a JSON array."""

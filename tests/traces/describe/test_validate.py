@@ -7,7 +7,7 @@ import pytest
 from stallscope.traces.describe.details import read_details
 from stallscope.traces.describe.validate import validate
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace
 
 COLLECTIVE = {"Collective name": "a", "dtype": "Half", "In msg nelems": 1, "Out msg nelems": 1, "Group size": 2}
 WAIT = "wait_on_cuda_event_record_corr_id"
@@ -127,7 +127,7 @@ def test_torch_counts_the_same_on_the_cases(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
+@every_real_trace
 def test_torch_counts_the_same_on_real_traces(path):
     """Equal counts, rule by rule."""
     assert counts(path) == torchs(path)

@@ -12,7 +12,7 @@ from stallscope.analysis.report.as_json import to_json
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.out.redact import redact, without_folders
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace
 
 SECRETS = ("annika", "box7", "hunter2", "acme", "job-42", "10.0.0.5", "left-pad", "Bob", "deadbeef")
 
@@ -95,7 +95,7 @@ def test_folders_become_tokens_that_are_equal_for_equal_folders():
     assert not any(word in folder for folder in folders for word in ("home", "annika", "src", "acme", "Users"))
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
+@every_real_trace
 def test_figures_of_real_traces_stay(path, tmp_path):
     """The JSON summary of the redacted copy is that of the original but for paths."""
     copy = tmp_path / "copy.json"

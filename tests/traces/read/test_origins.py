@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 import numpy as np
-import pytest
 
 from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 from tests.reference import load
 
 
@@ -77,13 +76,12 @@ def test_a_number_beyond_64_bits_loses_only_itself(tmp_path):
     assert trace.origins.python_id.known.tolist() == [False]
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_origins_of_real_traces_are_those_of_plain_json(path, real_traces):
+@every_real_trace
+def test_origins_of_real_traces_are_those_of_plain_json(path):
     """Counts and sums of every column; and each fwdbwd flow says no more than the sequence numbers at its ends."""
-    assert real_traces.is_dir()
     events = load(path)["traceEvents"]
     rows = [event for event in events if event.get("ph") == "X"]
-    origins = read(path).origins
+    origins = real(path).trace.origins
     assert told(rows, "Sequence number") == (len(origins.sequence), sum(origins.sequence.tolist()))
     assert told(rows, "Python id") == (len(origins.python_row), sum(origins.python_id.values.tolist()))
     assert told(rows, "Python parent id") == (

@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stallscope.traces.model.trace import Trace
 from stallscope.traces.read.read import read
+from tests.examples import examples
 from tests.traces.plain import plain
 
 NAMES = st.sampled_from(["aten::mm", "ProfilerStep#1", "cudaLaunchKernel", "gemm", '}, {"name": "', "µ☃"])
@@ -81,7 +82,7 @@ def read_text(text: str, *, packed: bool = False, block_bytes: int = 1 << 20) ->
         return read(path, block_bytes=block_bytes)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_the_order_of_the_events_never_shows(events: list[dict[str, Any]], shuffler: random.Random):
     """Shuffling the events of a file changes nothing."""
@@ -91,7 +92,7 @@ def test_the_order_of_the_events_never_shows(events: list[dict[str, Any]], shuff
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(EVENTS, st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 2000))
 def test_layout_never_shows(events: list[dict[str, Any]], indent: int | None, packed: bool, block_bytes: int):
     """Re-indenting, compressing and cutting a file elsewhere change nothing."""
@@ -101,7 +102,7 @@ def test_layout_never_shows(events: list[dict[str, Any]], indent: int | None, pa
     assert plain(read_text(json.dumps(before))) == plain(found)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(EVENTS, st.lists(st.none() | st.integers() | st.just({}) | st.just({"ph": "X"}), max_size=5))
 def test_every_entry_is_accounted_for(events: list[dict[str, Any]], rubbish: list[Any]):
     """Rows, other phases and malformed entries add up to the entries of the file."""

@@ -17,6 +17,7 @@ from stallscope.traces.model.fields import Category
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.read.read import read
 from tests.analysis.test_summary import manifest_of
+from tests.real import real
 
 STEPS = 3
 
@@ -114,7 +115,7 @@ def test_a_backward_nodes_work_belongs_to_the_layer_of_its_forward(traces):
 def test_the_same_training_recorded_twice_by_others(real_traces):
     """ResNet with 0 and with 4 DataLoader workers: only loading is missing, and what cuDNN did by another algorithm."""
     timing, other = (
-        read(next(real_traces.glob(f"kineto-2021/resnet50_num_workers_{workers}/*.gz"))) for workers in (0, 4)
+        real(next(real_traces.glob(f"kineto-2021/resnet50_num_workers_{workers}/*.gz"))).trace for workers in (0, 4)
     )
     stages = analyse(timing, tables(), other)
     joined, rows = stages.places.joined, stages.operators.rows

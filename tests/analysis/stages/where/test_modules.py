@@ -1,14 +1,12 @@
 """Modules: the tree, self and total, and the backward pass that belongs to the forward's module."""
 
 import numpy as np
-import pytest
 
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.modules import ModuleTotals
 from stallscope.analysis.summary import summarize
-from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 SEQUENCE = "Sequence number"
 
@@ -113,11 +111,10 @@ def test_a_trace_without_stacks_knows_no_modules():
     assert summarize(TraceBuilder().step(0, 100).op("a", 1, 2).trace()).modules is None
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_the_tree_by_time_is_the_tree_by_python_ids(path, real_traces):
+@every_real_trace
+def test_the_tree_by_time_is_the_tree_by_python_ids(path):
     """A module's parent by containment is its nearest ancestor module by ``Python parent id``, in every real trace."""
-    assert real_traces.is_dir()
-    stages = analyse(read(path))
+    stages = real(path).stages
     trace, calls = stages.trace, stages.modules.calls
     origins = trace.origins
     row_of = dict(zip(origins.python_id.values.tolist(), origins.python_row.tolist(), strict=True))
@@ -133,8 +130,8 @@ def test_the_tree_by_time_is_the_tree_by_python_ids(path, real_traces):
 
 def test_activation_checkpointing_on_hardware(real_traces):
     """ResNet under DistributedDataParallel: backward time lies in its modules; only optimizer and loss are outside."""
-    trace = read(real_traces / "amd" / "mi300_resnet_train_act_checkpoint.json.gz")
-    modules = analyse(trace).modules
+    path = real_traces / "amd" / "mi300_resnet_train_act_checkpoint.json.gz"
+    modules = real(path).stages.modules
     ddp = next(module for module in modules.totals if module.name == "DistributedDataParallel_0")
     assert (ddp.device_backward_ns, ddp.device_forward_ns) == (3_018_307, 2_175_746)
     assert (ddp.launches, modules.outside_launches) == (1437, 210)

@@ -5,9 +5,8 @@ import pytest
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.operators import find_kernels
 from stallscope.analysis.stages.where.steps import find_window
-from stallscope.traces.read.read import read
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import every_real_trace, real
 
 
 def operators_of(builder):
@@ -106,9 +105,8 @@ def test_totals_count_what_the_operators_inside_launched_once_for_each_name():
     assert totals == {"a": (20_000, 50_000, 1, 2), "b": (30_000, 30_000, 1, 1)}
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_operators_and_none_hold_all_device_time_and_launches_of_real_traces(path, real_traces):
+@every_real_trace
+def test_operators_and_none_hold_all_device_time_and_launches_of_real_traces(path):
     """To the nanosecond and the launch."""
-    assert real_traces.is_dir()
-    stages = analyse(read(path))
+    stages = real(path).stages
     assert stages.operators.sums_up(stages.window, stages.launches)

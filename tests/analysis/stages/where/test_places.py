@@ -5,6 +5,7 @@ import pytest
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.frames import user_frame
 from tests.builders import TraceBuilder
+from tests.real import real
 
 
 def place_of(builder):
@@ -71,8 +72,6 @@ def test_frames_of_another_thread_are_not_the_callers():
 
 def test_lines_of_a_real_script_of_2021(real_traces):
     """The two pageable copies of each step are made in line 44 of resnet50_profiler_api.py."""
-    from stallscope.traces.read.read import read
-
-    sites = analyse(read(next(real_traces.glob("kineto-2021/resnet50_num_workers_0/*")))).syncs.sites
+    sites = real(next(real_traces.glob("kineto-2021/resnet50_num_workers_0/*"))).stages.syncs.sites
     lines = {(site.place.call_site, site.calls) for site in sites if not site.by_profiler}
     assert lines == {("resnet50_profiler_api.py:44", 12)}
