@@ -4,25 +4,41 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+PYTEST := $(BIN)/python -m pytest
+SHARED_OUT := -n auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: help demo test test-frameworks check bench fuzz clean
+.PHONY: help demo test test-all test-packaging test-frameworks coverage check fix bench fuzz clean
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.installed ## profile the Iris training before and after a change, and explain it
 	$(BIN)/stallscope demo iris-mlp --quick
 
-test: $(VENV)/.installed-dev ## run all tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+test: $(VENV)/.installed-dev ## run the tests, of each kind one script and one trace (under 5 minutes on 2 cores)
+	$(PYTEST) $(SHARED_OUT) -m "not full and not packaging" $(ARGS)
+
+test-all: $(VENV)/.installed-dev ## run all tests, with more examples where they are made up
+	$(PYTEST) $(SHARED_OUT) --hypothesis-profile=thorough $(ARGS)
+
+test-packaging: $(VENV)/.installed-dev ## the tests that build, install or clone this project (part of test-all)
+	$(PYTEST) $(SHARED_OUT) -m packaging $(ARGS)
 
 test-frameworks: $(VENV)/.installed-frameworks ## the tests that need Lightning, Transformers and Accelerate
-	$(BIN)/python -m pytest -m frameworks $(ARGS)
+	$(PYTEST) -m frameworks $(ARGS)
 
-check: $(VENV)/.installed-dev ## ruff, mypy strict, import-linter
+coverage: $(VENV)/.installed-dev ## what the tests of one process reach; fails below the floor in pyproject.toml
+	$(PYTEST) $(SHARED_OUT) -m "not full and not slow and not packaging" --cov --cov-report=term:skip-covered $(ARGS)
+
+check: $(VENV)/.installed-dev ## ruff, mypy strict, import-linter; no package is at odds with another
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(PIP) check
+
+fix: $(VENV)/.installed-dev ## what ruff can mend and format by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev ## run the benchmarks (ratios within one run)
 	$(BIN)/python -m tests.evidence.benchmarks $(ARGS)
@@ -32,7 +48,7 @@ fuzz: $(VENV)/.installed-fuzz ## fuzz the scanner and the reader, FUZZ_SECONDS e
 	$(BIN)/python -m tests.evidence.fuzz read --seconds $(FUZZ_SECONDS)
 
 clean: ## remove the virtual environment and caches (run folders stay)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .fuzz build dist *.egg-info
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+SHORT = "not full and not packaging"  # what `make test` runs, as the Makefile says it
+
 
 def one_of_a_kind(cases: Iterable[Any], *short: Any) -> list[Any]:
     """``cases`` to parametrize a test with: all are tested in the lane of everything, those in ``short`` in each."""

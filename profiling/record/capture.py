@@ -73,8 +73,9 @@ class Capture:
 
     @property
     def notes(self) -> list[Finding]:
-        """What the user should know of the windows."""
-        return [*self._tools.notes, *self._tools.recorder.notes, *(self.marks.notes if self.marks is not None else ())]
+        """What the user should know of the windows; what several of them have to say is said once."""
+        of_marks = self.marks.notes if self.marks is not None else ()
+        return list(dict.fromkeys([*self._tools.notes, *self._tools.recorder.notes, *of_marks]))
 
     @property
     def recording(self) -> bool:

@@ -28,9 +28,13 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.lanes import SHORT
 
 HERE = Path(__file__).parent
 ROWS = re.findall(r"^\| (G\d+) \|", __doc__, re.MULTILINE)
@@ -141,3 +145,17 @@ def test_the_tests_that_are_named_exist(claim):
     tree = ast.parse(next(HERE.rglob(name)).read_text(encoding="utf-8"))
     (found,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
     assert ast.get_docstring(found)
+
+
+def test_every_hazard_is_shown_in_the_short_lane(pytestconfig):
+    """`make test` leaves many scripts to `make test-all`, but runs at least one test of each hazard."""
+    short = set(collected(pytestconfig.rootpath))
+    assert len(short) > 100
+    assert [row for row, claims in INDEX.items() if not short & set(claims)] == []
+
+
+def collected(root):
+    """``file.py::test`` of each test of recording that `make test` collects."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", SHORT, HERE, "-p", "no:cacheprovider"]
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    return {f"{path.rpartition('/')[2]}" for path in re.findall(r"^(tests/\S+?::\w+)", listed, re.MULTILINE)}

@@ -41,6 +41,7 @@ def python(*argv: str | Path, cwd: Path, stdin: str = "") -> Ended:
 profiled = partial(processes.profiled, start=python)
 run_many = partial(processes.run_many, start=python)
 many = partial(processes.many, start=python)
+run_many_plain = partial(processes.run_many_plain, start=python)
 
 
 @cache

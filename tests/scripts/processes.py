@@ -66,6 +66,11 @@ def run_many(*scripts: Path, cwd: Path, flags: tuple[str, ...] = (), start=pytho
     return start(*flags, "-m", "tests.scripts.many", cwd / "out.json", cwd / "runs", *scripts, cwd=ROOT)
 
 
+def run_many_plain(*scripts: Path, flags: tuple[str, ...] = (), start=python) -> Ended:
+    """Run several scripts one after the other in one process, without us."""
+    return start(*flags, "-m", "tests.scripts.plain", *scripts, cwd=ROOT)
+
+
 def many(*scripts: Path, cwd: Path, start=python) -> dict[str, dict]:
     """The outcomes of ``run_many`` by the scripts' names."""
     done = run_many(*scripts, cwd=cwd, start=start)

@@ -16,23 +16,13 @@ import pytest
 from tests.scripts.forked import profiled, python
 from tests.scripts.processes import write
 from tests.scripts.recorded import manifest
+from tests.scripts.tiny import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")]
 
 SCRIPT = """
-    import contextlib, os, pathlib, subprocess, sys, time, torch
-    from torch import nn
+    import contextlib, subprocess
     disk, run = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]) / "train"
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    opt = torch.optim.SGD(model.parameters(), lr=0.01)
-    x = torch.randn(16, 4)
-    def step():
-        opt.zero_grad()
-        loss = model(x).square().mean()
-        loss.backward()
-        opt.step()
-        return loss.item()
     def steps(count): return sum(step() for _ in range(count))
     def fill():
         with contextlib.suppress(OSError), (disk / "filled").open("wb", buffering=0) as file:
@@ -66,10 +56,10 @@ def disk(tmp_path):
 
 def both(tmp_path, disk, body):
     """What we say on stderr of a script that ends as it does without us (on a folder that is left alone)."""
-    path = write(tmp_path, SCRIPT + body)
+    path = write(tmp_path, tiny(SCRIPT, body))
     other = tmp_path / "other"
     other.mkdir()
-    alone = write(tmp_path, SCRIPT + body.replace("fill()", "pass").replace("lock()", "pass"), "alone.py")
+    alone = write(tmp_path, tiny(SCRIPT, body.replace("fill()", "pass").replace("lock()", "pass")), "alone.py")
     plain = python(alone, other, cwd=tmp_path)
     ours = profiled(path, disk, cwd=tmp_path, options=("--logdir", str(disk)))
     assert plain.out.startswith(("0x", "-0x"))

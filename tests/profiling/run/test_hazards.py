@@ -9,6 +9,7 @@ import pytest
 
 from stallscope.profiling.words.sentences import USER_PROFILER
 from tests import ROOT
+from tests.lanes import one_of_a_kind
 from tests.scripts import processes
 from tests.scripts.forked import profiled, python
 from tests.scripts.processes import write
@@ -108,6 +109,7 @@ def test_short_scripts(tmp_path):
     assert summary.err.count("\n") == 1
 
 
+@pytest.mark.full
 def test_the_shortest_script_that_is_recorded(tmp_path):
     """17 steps, as the sentence says, and nothing after them: the end of the script ends the last step."""
     script(tmp_path, "for _ in range(17): step()")
@@ -170,7 +172,7 @@ THREADS = """
 """
 
 
-@pytest.mark.parametrize("steps", [14, 18, 300])
+@pytest.mark.parametrize("steps", one_of_a_kind([14, 18, 300], 14))
 def test_training_in_a_second_thread(tmp_path, steps):
     """Recorded there; a thread that ends inside a window (14, 18) takes its profiler with it instead of crashing."""
     script(tmp_path, THREADS)
@@ -282,7 +284,7 @@ THEIR_RESULTS = {
 }
 
 
-@pytest.mark.parametrize("name", OWN_PROFILERS)
+@pytest.mark.parametrize("name", one_of_a_kind(OWN_PROFILERS, "plain", "scheduled"))
 def test_a_profiler_of_the_script(tmp_path, name):
     """Theirs counts what it counts without us; ours stops before it, says so, and records when theirs is through."""
     script(tmp_path, OWN_PROFILERS[name])
@@ -358,7 +360,7 @@ AT_THE_END = {
 TORCH_CRASHES = {"started late and never stopped": {0, -11, 139}}  # mostly, in its last moments, without us as well
 
 
-@pytest.mark.parametrize("name", AT_THE_END)
+@pytest.mark.parametrize("name", one_of_a_kind(AT_THE_END, "stopped and exported at exit"))
 def test_a_profiler_of_the_script_that_is_there_to_the_end(tmp_path, name):
     """Never stopped, stopped at exit, around everything: theirs as without us; what we had stays; said exactly once."""
     script(tmp_path, AT_THE_END[name])
@@ -404,12 +406,6 @@ COMPILE = """
     print(kind, compiles, counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))
 """
 KINDS = {"module": 3005, "eager": 3005, "fullgraph": 3005, "in_place": 3005, "function": 3005, "late": 3030}
-ALL_PLAIN = """
-    import runpy, sys
-    for name in sys.argv[1:]:
-        sys.argv = [name]
-        runpy.run_path(name, run_name="__main__")
-"""
 
 
 def test_compiled_models_compile_as_often_as_without_us(tmp_path):
@@ -418,7 +414,7 @@ def test_compiled_models_compile_as_often_as_without_us(tmp_path):
     Compiled modules, with fullgraph, in place, a compiled function, and one compiled while forward hooks are out.
     """
     scripts = [script(tmp_path, COMPILE, f"{kind}.py") for kind in KINDS]
-    plain = processes.python("-W", "error", write(tmp_path, ALL_PLAIN, "all.py"), *scripts, cwd=tmp_path)
+    plain = processes.run_many_plain(*scripts, flags=("-W", "error"))
     assert plain.code == 0, plain.err
     ours = processes.run_many(*scripts, cwd=tmp_path, flags=("-W", "error"))
     assert (ours.code, ours.out) == (0, plain.out), ours.err

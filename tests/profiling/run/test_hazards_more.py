@@ -15,31 +15,13 @@ from stallscope import api
 from stallscope.profiling.record.plan import Detail
 from stallscope.profiling.record.recorder import TorchRecorder, memory_peaks
 from tests import ROOT
-from tests.scripts.forked import profiled, python, run_many
+from tests.lanes import one_of_a_kind
+from tests.scripts.forked import profiled, python, run_many, run_many_plain
 from tests.scripts.processes import write
 from tests.scripts.recorded import manifest, steps_in, timing_trace, window
+from tests.scripts.tiny import script
 
 PROFILING = ROOT / "profiling"
-
-HEADER = """
-    import os, sys, torch
-    from torch import nn
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
-    opt = torch.optim.SGD(model.parameters(), lr=0.01)
-    x = torch.randn(16, 4)
-    def step():
-        opt.zero_grad()
-        loss = model(x).square().mean()
-        loss.backward()
-        opt.step()
-        return loss.item()
-"""
-
-
-def script(folder, body, name="train.py"):
-    """A script that defines ``step()``, and then does what ``body`` says."""
-    return write(folder, textwrap.dedent(HEADER) + textwrap.dedent(body), name)
 
 
 ENDS = {"exits": "os._exit(7)", "killed": "os.kill(os.getpid(), 9)"}
@@ -47,7 +29,7 @@ ENDS = {"exits": "os._exit(7)", "killed": "os.kill(os.getpid(), 9)"}
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("name", one_of_a_kind(ENDS, "killed"))
 def test_a_process_that_ends_without_a_word(tmp_path, name):
     """os._exit and SIGKILL: the exit is python's; what was closed before is there and readable.
 
@@ -126,12 +108,6 @@ SAID = {
     "names": "named\n",
 }
 STEPS = {"itt": 94, "nvtx": 94, "refused": 74, "cprofile": 60, "setprofile": 60, "names": 60}
-PLAIN = """
-    import runpy, sys
-    for path in sys.argv[1:]:
-        sys.argv = [path]
-        runpy.run_path(path, run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +115,7 @@ def run(tmp_path_factory):
     """The folder of all of ``MANY``, recorded in one process, and stdout without us and with us."""
     folder = tmp_path_factory.mktemp("hazards")
     scripts = [script(folder, f'print("-- {name}")\n' + textwrap.dedent(MANY[name]), f"{name}.py") for name in MANY]
-    plain = python("-W", "ignore", write(folder, PLAIN, "plain.py"), *scripts, cwd=folder)
+    plain = run_many_plain(*scripts, flags=("-W", "ignore"))
     ours = run_many(*scripts, cwd=folder, flags=("-W", "ignore"))
     assert plain.code == ours.code == 0, plain.err + ours.err
     return folder / "runs", plain.out, ours.out

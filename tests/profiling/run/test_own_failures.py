@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.lanes import one_of_a_kind
 from tests.scripts import processes
-from tests.scripts.forked import python, run_many
+from tests.scripts.forked import run_many, run_many_plain
 from tests.scripts.processes import write
 from tests.scripts.recorded import manifest
+from tests.scripts.tiny import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -25,21 +27,6 @@ BREAK = """
 """
 MEND = """
     if "stallscope" in sys.modules: setattr(owner, name, kept)
-"""
-TRAIN = """
-    import threading, torch
-    from torch import nn
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    opt = torch.optim.SGD(model.parameters(), lr=0.01)
-    x = torch.randn(16, 4)
-    def loss_of(batch): return model(batch).square().mean()
-    def step(batch=x):
-        opt.zero_grad()
-        loss = loss_of(batch)
-        loss.backward()
-        opt.step()
-        return loss.item()
 """
 WAYS = {
     "loop": "total = sum(step() for _ in range(300))",
@@ -117,12 +104,6 @@ AT_IMPORT = {  # what is handed over when torch is imported: each in a process o
     "record.capture Capture.session_ends": "profiler",
     "watch.thread_end ThreadEnds.watch": "thread",
 }
-PLAIN = """
-    import runpy, sys
-    for path in sys.argv[1:]:
-        sys.argv = [path]
-        runpy.run_path(path, run_name="__main__")
-"""
 
 
 def name_of(entry):
@@ -133,8 +114,9 @@ def name_of(entry):
 def script(folder, entry, way):
     """A script that breaks an entry, trains in such a way, prints the sum of its losses, and mends the entry."""
     module, _, path = entry.partition(" ")
-    parts = (BREAK.format(module=module, entry=path), TRAIN, WAYS[way], f'print("{entry}", total.hex())', MEND)
-    return write(folder, "\n".join(textwrap.dedent(each) for each in parts), f"{name_of(entry)}.py")
+    parts = (WAYS[way], f'print("{entry}", total.hex())', MEND)
+    broken = textwrap.dedent(BREAK.format(module=module, entry=path))
+    return write(folder, broken + tiny(*parts), f"{name_of(entry)}.py")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +124,7 @@ def run(tmp_path_factory):
     """How each script ended, and stdout without us and with us."""
     folder = tmp_path_factory.mktemp("failures")
     scripts = [script(folder, entry, way) for entry, way in ENTRIES.items()]
-    plain = python("-W", "ignore", write(folder, PLAIN, "plain.py"), *scripts, cwd=folder)
+    plain = run_many_plain(*scripts, flags=("-W", "ignore"))
     ours = run_many(*scripts, cwd=folder, flags=("-W", "ignore"))
     assert plain.code == ours.code == 0, plain.err + ours.err
     return json.loads((folder / "out.json").read_text()), plain.out.splitlines(), ours.out.splitlines()
@@ -172,7 +154,7 @@ def test_nothing_else_is_printed(run):
     assert ours == plain
 
 
-@pytest.mark.parametrize("entry", AT_IMPORT)
+@pytest.mark.parametrize("entry", one_of_a_kind(AT_IMPORT, "record.capture Capture.session_starts"))
 def test_the_same_of_what_torchs_import_hands_over(tmp_path, entry):
     """Stdout and exit code are what they are without us, and one sentence names the failure."""
     path = script(tmp_path, entry, AT_IMPORT[entry])

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from stallscope import api
-from tests.scripts.forked import profiled, python, run_many
+from tests.scripts.forked import profiled, python, run_many, run_many_plain
 from tests.scripts.processes import write
 from tests.scripts.recorded import manifest, window
+from tests.scripts.tiny import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="POSIX limits and permissions")]
 
 START = """
-    import os, pathlib, resource, shutil, sys, time, torch
-    from torch import nn
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    opt = torch.optim.SGD(model.parameters(), lr=0.01)
-    x = torch.randn(16, 4)
+    import resource, shutil
     folder = pathlib.Path(__file__).parent / "runs" / pathlib.Path(__file__).stem
     ours = "stallscope" in sys.modules
-    def step():
-        opt.zero_grad()
-        loss = model(x).square().mean()
-        loss.backward()
-        opt.step()
-        return loss.item()
     def steps(count): return sum(step() for _ in range(count))
     def wait_for(pattern):
         until = time.monotonic() + 60
@@ -63,21 +52,15 @@ SCRIPTS = {
         print((total + steps(40)).hex())
     """,
 }
-PLAIN = """
-    import runpy, sys
-    for path in sys.argv[1:]:
-        sys.argv = [path]
-        runpy.run_path(path, run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder, what each script's end said, and stdout without us and with us."""
     folder = tmp_path_factory.mktemp("survival")
-    texts = {name: textwrap.dedent(START) + textwrap.dedent(body) for name, body in SCRIPTS.items()}
+    texts = {name: tiny(START, body) for name, body in SCRIPTS.items()}
     scripts = [write(folder, text, f"{name}.py") for name, text in texts.items()]
-    plain = python(write(folder, PLAIN, "plain.py"), *scripts, cwd=folder)
+    plain = run_many_plain(*scripts)
     ours = run_many(*scripts, cwd=folder)
     assert plain.code == ours.code == 0, plain.err + ours.err
     assert ours.err == ""
@@ -123,7 +106,7 @@ def test_a_folder_that_is_deleted_is_not_made_again(run):
 
 def test_a_log_folder_that_is_missing_or_read_only(tmp_path):
     """A missing one is made, with those above it; in a read-only one nothing is, and one sentence says so."""
-    text = textwrap.dedent(START) + "print(steps(60).hex())\n"
+    text = tiny(START, "print(steps(60).hex())")
     plain = python(write(tmp_path, text), cwd=tmp_path)
     ours = profiled("train.py", cwd=tmp_path, options=("--logdir", "a/b/c"))
     assert (ours.code, ours.out) == (0, plain.out)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.forked import python, run_many
+from tests.scripts.forked import run_many, run_many_plain
 from tests.scripts.processes import write
 from tests.scripts.recorded import manifest, steps_in, timing_trace, window
 
@@ -78,12 +78,6 @@ SCRIPTS = {
         print(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()), counters["frames"]["ok"])
     """,
 }
-PLAIN = """
-    import runpy, sys
-    for path in sys.argv[1:]:
-        sys.argv = [path]
-        runpy.run_path(path, run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +85,7 @@ def run(tmp_path_factory):
     """The folder of all scripts, recorded in one process, and stdout without us and with us."""
     folder = tmp_path_factory.mktemp("glance")
     scripts = [write(folder, _text(name), f"{name}.py") for name in SCRIPTS]
-    plain = python(write(folder, PLAIN, "plain.py"), *scripts, cwd=folder)
+    plain = run_many_plain(*scripts)
     ours = run_many(*scripts, cwd=folder)
     assert plain.code == ours.code == 0, plain.err + ours.err
     return folder, plain.out, ours.out
