@@ -13,9 +13,9 @@ Where the GPU is the limit the step does not depend on *x*: it is then taken fro
 The *host factor* is the host's time with *x* taken off ÷ as recorded, and the one estimate of it: ``scaled`` and
 ``forecast`` of the contract both give it. Dividing what the GPU leaves free of the step, (unprofiled − working) ÷
 (recorded − working), is simpler and wrong wherever the host works while the GPU does: the whole difference is then put
-down to the time in which the GPU idles. On 120 held-out pairs of the simulator (``tests/evidence/simulator``), where
-the host's own time is known, the median error of that is 0.055, of the replay 0.012; with GPU and host equally busy
-0.15 against 0.03. A run without a GPU is the host's alone, and both are one: it needs no replay.
+down to the time in which the GPU idles. The simulator (``tests/evidence/simulator``) knows the host's own time: on the
+107 of 120 held-out pairs for which both give a factor, the median error of that is 0.055, of the replay 0.012; with GPU
+and host equally busy 0.15 against 0.03. A run without a GPU is the host's alone, and both are one: no replay is needed.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ class Host:
     def __init__(self, machine: Machine, loop: p.Loop, made: random.Random) -> None:
         self.machine, self.loop = machine, loop
         self.now = 1_000_000
+        self.worked_ns = 0  # so far, waits left out
         self.profiled = self.recording = self.stacks = False
         self.marks = True  # the script calls the profiler's ``step()``
         self.free: frozenset[str] = frozenset()  # kinds of work that cost nothing: see `Free`
@@ -114,7 +115,9 @@ class Host:
                 self._pace *= self.workers.crowding(self.now)
             self._pace_until = self.now + PACE_NS
         ns = int(1000 * us * self._pace * self._jitter())
-        self.now += ns + self._interruptions.during(ns)
+        spent = ns + self._interruptions.during(ns)
+        self.now += spent
+        self.worked_ns += spent
 
     def _recorder(self, us: float) -> None:
         """The profiler computes, while there is one."""
