@@ -11,12 +11,21 @@ from typing import Any, Final
 
 import msgspec
 
-from stallscope.analysis.views.tracks import Counter, Slice, Track
+from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.views.tracks import Counter, Slice, Track, find_counters, find_tracks
 from stallscope.traces.model.fields import OUR_CATEGORY
 from stallscope.traces.model.trace import Trace
 
 PROCESS: Final = "Stallscope"
 FIRST_PID: Final = 700_000_000  # beyond the numbers that systems give to processes
+
+
+def events_of(summary: Summary, stages: Stages) -> Iterator[bytes]:
+    """What is painted into a trace that has been explained; no critical path where its verdict is refused."""
+    verdict = summary.verdict
+    tracks = find_tracks(stages, verdict.kind, verdict.text, path=verdict.confidence != "refused")
+    return render(stages.trace, tracks, find_counters(stages))
 
 
 def render(trace: Trace, tracks: tuple[Track, ...], counters: tuple[Counter, ...]) -> Iterator[bytes]:

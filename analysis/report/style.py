@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from rich.cells import cell_len
 
@@ -44,6 +44,9 @@ class Style:
     def rule(self) -> str:
         """A horizontal line across the page."""
         return self.text("─" * self.width)
+
+
+PLAIN: Final = Style()
 
 
 def safe(name: str) -> str:

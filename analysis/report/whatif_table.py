@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from stallscope.analysis.causes.advice import WORTH
 from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
 from stallscope.analysis.contract.summary import Summary
@@ -38,6 +40,17 @@ def step_words(base: ForecastBase) -> str:
     if base.basis == PROFILED:
         return "in profiled time (without the profiler it is shorter; this trace does not say by how much)"
     return "without the profiler"
+
+
+def base_rows(base: ForecastBase | None) -> Iterator[tuple[str, str]]:
+    """(label, words) of what the forecasts start from, or of why there is none."""
+    if base is None or base.confidence == "refused":
+        reasons = "; ".join(base.reasons) if base else "there is no GPU work in this trace"
+        yield ("Forecast", f"none: {reasons}.")
+        return
+    yield ("Step now", f"{microseconds(base.step_us)}, {step_words(base)}")
+    if base.confidence == "low":
+        yield ("Confidence", f"low: {'; '.join(base.reasons)}.")
 
 
 def _row(each: WhatIf) -> Row:

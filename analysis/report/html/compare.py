@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from stallscope.analysis.contract.compare import Change, Comparison, KernelChange, OperatorChange, Side
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.report.compare_text import (
+from stallscope.analysis.report.compare.text import (
     BREAKDOWN,
     COUNTS,
     TIMES,

@@ -10,7 +10,7 @@ import numpy as np
 
 from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.fill.memory import MemoryOverTime
+from stallscope.analysis.fill.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.definitions import OF_A_RUN, definitions
 from stallscope.analysis.report.header import answer, extent, extras, header, how
@@ -23,10 +23,11 @@ from stallscope.analysis.report.html.series import Series, placed, step_series
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import microseconds
-from stallscope.analysis.views.launch_histogram import LaunchHistogram
-from stallscope.analysis.views.step_times import StepTimes
-from stallscope.analysis.views.timeline import KINDS, Timeline
+from stallscope.analysis.views.launch_histogram import LaunchHistogram, find_launch_histogram
+from stallscope.analysis.views.step_times import StepTimes, find_step_times
+from stallscope.analysis.views.timeline import KINDS, Timeline, find_timelines
 
 LONGEST = 300  # characters of a name in the timeline
 
@@ -41,6 +42,14 @@ class Charts:
 
 
 NO_CHARTS = Charts()
+
+
+def page_of(summary: Summary, stages: Stages) -> str:
+    """The page of a trace that has been explained, with all that is drawn of its stages."""
+    times = find_step_times(stages.window, summary.steps.wall_us.median)
+    memory = find_memory_over_time(stages.trace, stages.window)
+    timelines = find_timelines(stages, times.outliers() if times else ())
+    return render(summary, timelines, Charts(memory, find_launch_histogram(stages), times))
 
 
 def render(summary: Summary, timelines: Sequence[Timeline], charts: Charts = NO_CHARTS) -> str:

@@ -1,4 +1,4 @@
-"""A summary as JSON: the contract ``stallscope.summary/1``; several as ``stallscope.summaries/1``."""
+"""Values of the contracts as JSON documents, safe to print on any terminal."""
 
 from __future__ import annotations
 
@@ -9,31 +9,22 @@ from typing import Any
 
 import msgspec
 
-from stallscope.analysis.contract.summary import Summary
-
 # Controls but for the line breaks between fields, and what is invisible or turns the direction of text.
 _INVISIBLE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff0-\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-SUMMARIES_SCHEMA = "stallscope.summaries/1"
 
 
-def to_json(summaries: Summary | Sequence[Summary]) -> bytes:
-    """Indented UTF-8 JSON, keys in the contract's order, ending in a newline; the same summary gives the same bytes.
-
-    One summary (or a list of one) is a document of its own; several are put under ``summaries``.
-    """
-    found = [summaries] if isinstance(summaries, Summary) else list(summaries)
-    return document([msgspec.to_builtins(summary) for summary in found], SUMMARIES_SCHEMA, "summaries")
-
-
-def document(plain: list[Any], schema: str, key: str) -> bytes:
-    """One plain value as a document, or several under ``key`` in one of ``schema``."""
-    told = [_finite(each) for each in plain]
-    whole = told[0] if len(told) == 1 else {"schema": schema, key: told}
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()
+def document(value: Any) -> bytes:
+    """One value as indented UTF-8 JSON, keys in its own order, ending in a newline; same value, same bytes."""
+    text = msgspec.json.format(msgspec.json.encode(_finite(msgspec.to_builtins(value))), indent=2).decode()
     return _INVISIBLE.sub(_escaped, text).encode() + b"\n"
+
+
+def documents(values: Sequence[Any], schema: str, key: str) -> bytes:
+    """A value that is alone as a document of its own; several under ``key`` in one of ``schema``."""
+    return document(values[0] if len(values) == 1 else {"schema": schema, key: list(values)})
 
 
 def _escaped(found: re.Match[str]) -> str:

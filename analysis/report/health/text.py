@@ -1,20 +1,17 @@
-"""The health of a trace for the terminal, and as JSON. Names from the file are made safe, lines fit the style."""
+"""The health of a trace for the terminal. Names from the file are made safe, lines fit the style."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
-import msgspec
-
 from stallscope.analysis.fill.health import CategoryCover, HealthReport, LinkQuality, Part
-from stallscope.analysis.report.as_json import document
 from stallscope.analysis.report.style import Colour, Style, pad, shorten, wrap
 from stallscope.analysis.units import microseconds, percent
 
 LABEL = 14  # columns of a label in front of text
 NUMBER = 10
 LINK = ("link", "number", "of", "share")
-HEALTHS_SCHEMA = "stallscope.healths/1"
 GRADES: dict[str, Colour] = {"ok": "good", "degraded": "warn", "refused": "bad"}
 IDS = {
     "proved": "proved: they name the operator that a call lies in",
@@ -23,13 +20,13 @@ IDS = {
 }
 
 
-def to_json(reports: list[HealthReport]) -> bytes:
-    """Indented JSON: one report, or several under ``healths``."""
-    return document([msgspec.to_builtins(each) for each in reports], HEALTHS_SCHEMA, "healths")
+def render(reports: Sequence[HealthReport], style: Style) -> str:
+    """The reports, each ending in a newline."""
+    return "\n".join(page(each, style) for each in reports)
 
 
-def render(report: HealthReport, style: Style) -> str:
-    """The report, ending in a newline."""
+def page(report: HealthReport, style: Style) -> str:
+    """One report, ending in a newline."""
     sections = [
         [style.paint("Stallscope trace health", "bold"), style.rule(), *_file(report, style)],
         _issues(report, style),
@@ -39,11 +36,6 @@ def render(report: HealthReport, style: Style) -> str:
         _validator(report, style),
     ]
     return style.text("\n\n".join("\n".join(lines) for lines in sections if lines)) + "\n"
-
-
-def markdown(report: HealthReport) -> str:
-    """The same for an issue: as a block of code, so that nothing in it becomes markup."""
-    return "".join(f"    {line}\n" for line in render(report, Style()).splitlines())
 
 
 def _file(report: HealthReport, style: Style) -> list[str]:

@@ -1,26 +1,17 @@
-"""The machine as text and as JSON: what `stallscope env` prints."""
+"""The machine as text: what `stallscope env` prints."""
 
 from __future__ import annotations
 
 import textwrap
 
-import msgspec
-
 from stallscope.analysis.report.style import Style, safe
 from stallscope.analysis.units import quantity
 from stallscope.traces.model.manifest import Finding, Gpu, GpuProcess, Machine
 
-ENV_SCHEMA = "stallscope.env/1"
 LABEL = 11  # columns of the left-hand words
 
 
-def to_json(machine: Machine) -> str:
-    """``machine`` as indented JSON with its schema first, ending in a line break."""
-    facts = {"schema": ENV_SCHEMA, **msgspec.to_builtins(machine)}
-    return msgspec.json.format(msgspec.json.encode(facts), indent=2).decode() + "\n"
-
-
-def render_env(machine: Machine, style: Style) -> str:
+def render(machine: Machine, style: Style) -> str:
     """``machine`` as a few lines a beginner can read, findings last, ending in a line break."""
     rows = [
         ("processor", processor(machine)),

@@ -5,9 +5,11 @@ Every name from the trace is made safe and cut to its column; no line is wider t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.forecast.forecasting import LARGE
-from stallscope.analysis.report import findings_text, ledger_tables
+from stallscope.analysis.report import findings_text, ledger_tables, peers_text
 from stallscope.analysis.report.bars import (
     EXCHANGES,
     LAUNCHES,
@@ -20,14 +22,14 @@ from stallscope.analysis.report.bars import (
 )
 from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.ledger_tables import WOULD_WAIT
-from stallscope.analysis.report.style import Colour, Style, pad, safe, shorten, wrap
-from stallscope.analysis.report.table import Table, step_us
+from stallscope.analysis.report.lines import indented, table_lines
+from stallscope.analysis.report.style import Colour, Style, pad, shorten, wrap
+from stallscope.analysis.report.table import step_us
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
 from stallscope.analysis.units import microseconds, percent
 
 LABEL = 12  # columns of a label in front of text
-CELL = 14  # columns of a table cell that is no name, at most
 WORDS = (
     ("kernel", "a piece of work that runs on the GPU"),
     ("launch", "the CPU call that starts a kernel; it costs the CPU some µs, however small the kernel"),
@@ -53,8 +55,15 @@ _COLOURS: dict[str, Colour] = {
 Bar = tuple[str, str, float, Colour]  # whose, what, µs, colour
 
 
-def render(summary: Summary, style: Style) -> str:
-    """The report, ending in a newline."""
+def render(summaries: Sequence[Summary], style: Style) -> str:
+    """The reports, each ending in a newline, with the peers' view behind where it was asked for."""
+    pages = [page(each, style) for each in summaries]
+    peers = [peers_text.render(each, style) for each in summaries]
+    return "\n".join(f"{page}\n{beside}" if beside else page for page, beside in zip(pages, peers, strict=True))
+
+
+def page(summary: Summary, style: Style) -> str:
+    """The report of one summary, ending in a newline."""
     sections = [
         _title(summary, style),
         _answer(summary, style),
@@ -169,12 +178,6 @@ def _list(heading: str, items: list[str], style: Style, *, numbered: bool = Fals
     return lines
 
 
-def indented(text: str, style: Style, mark: str = "") -> list[str]:
-    """``text`` wrapped and indented, after ``mark`` on its first line."""
-    parts = wrap(text, style.width - 2 - len(mark))
-    return [f"  {mark if i == 0 else ' ' * len(mark)}{part}" for i, part in enumerate(parts)]
-
-
 def _words(summary: Summary, style: Style) -> list[str]:
     words: tuple[tuple[str, str], ...] = WORDS if summary.trace.vendor != "cpu" else WORDS[-1:]
     words = words if summary.idle_us.stream_dependency else tuple(each for each in words if each[0] != "stream")
@@ -182,30 +185,3 @@ def _words(summary: Summary, style: Style) -> list[str]:
     for word, meaning in words:
         lines += _labelled(f"  {word}", meaning, style)
     return lines
-
-
-def table_lines(table: Table, style: Style) -> list[str]:
-    """First column left, the others right; the first takes what the others leave."""
-    rows = [table.headers, *table.rows]
-    widths = [min(CELL, max(len(safe(row[i])) for row in rows)) for i in range(1, len(table.headers))]
-    if table.headers[1:2] == ("call",):
-        widths[0] = min(26, max(len(safe(row[1])) for row in rows))
-    widths = _fitting(widths, style.width)
-    longest = max(len(safe(row[0])) for row in rows)
-    first = max(4, min(style.width - 2 - sum(width + 2 for width in widths), longest))
-    lines = [style.paint(line, "bold") for line in wrap(table.title, style.width)]
-    lines += indented(table.lead, style) if table.lead else []
-    for number, row in enumerate(rows):
-        cells = [pad(shorten(row[0], first), first)]
-        cells += [pad(shorten(cell, w), w, right=True) for cell, w in zip(row[1:], widths, strict=False)]
-        line = ("  " + "  ".join(cells)).rstrip()
-        lines.append(style.paint(line, "dim") if number == 0 else line)
-    note = [style.paint(line, "dim") for line in indented(table.note, style)]
-    return [*lines, *note]
-
-
-def _fitting(widths: list[int], width: int) -> list[int]:
-    """As many of the columns, from the left, as leave 10 columns for names."""
-    while widths and sum(each + 2 for each in widths) > width - 12:
-        widths = widths[:-1]
-    return widths

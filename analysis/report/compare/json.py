@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from stallscope.analysis.contract.compare import Comparison
-from stallscope.analysis.report import as_json
+from stallscope.analysis.report.document import document
+from stallscope.analysis.report.style import PLAIN, Style
 
 
-def to_json(comparison: Comparison) -> bytes:
+def render(comparison: Comparison, _style: Style = PLAIN) -> bytes:
     """The document, indented, keys in the order of the contract, with a newline at its end."""
-    return as_json.document([msgspec.to_builtins(comparison)], comparison.schema, "comparisons")
+    return document(comparison)

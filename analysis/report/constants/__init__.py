@@ -1,0 +1,1 @@
+"""The constants that no trace holds: one format a module, each found by its file's name (see ``formats``)."""

@@ -1,0 +1,1 @@
+"""A summary: one format a module, each found by its file's name (see ``formats``)."""

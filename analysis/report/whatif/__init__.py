@@ -1,0 +1,1 @@
+"""The forecasts of a trace: one format a module, each found by its file's name (see ``formats``)."""
