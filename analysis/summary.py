@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,7 +16,6 @@ from stallscope.analysis.fill import steps as fill_step
 from stallscope.analysis.fill.memory import fill_memory
 from stallscope.analysis.fill.scaled import fill_scaled
 from stallscope.analysis.fill.sync_sites import fill_sync_sites
-from stallscope.analysis.fixes.names import STANDARD, Wanted
 from stallscope.analysis.forecast.asked import PLAIN, Asked
 from stallscope.analysis.forecast.forecasting import find_forecast, replay_once
 from stallscope.analysis.forecast.whatif import Forecast
@@ -30,21 +28,13 @@ from stallscope.traces.model.trace import Trace
 
 
 def summarize(
-    trace: Trace,
-    manifest: Manifest | None = None,
-    attribution: Trace | None = None,
-    *,
-    peers: bool = False,
-    fixes: Sequence[Wanted] | None = None,
-    bounded: bool = False,
+    trace: Trace, manifest: Manifest | None = None, attribution: Trace | None = None, asked: Asked = PLAIN
 ) -> Summary:
     """The summary of one trace; ``manifest`` adds the machine, unprofiled times and memory peaks.
 
     ``attribution`` is another trace of the same loop, with the marks to which the manifest has the tables: it adds
-    lines of the script and names of modules. ``peers`` adds the figures as other tools define them; ``fixes``: forecast
-    these only. ``bounded``: a trace of others that is large is not replayed, or gets no forecasts, which take long.
+    lines of the script and names of modules.
     """
-    asked = Asked(peers=peers, fixes=STANDARD if fixes is None else tuple(fixes), bounded=bounded)
     return summary_of(analyse(trace, manifest, attribution), manifest, asked)
 
 

@@ -1,7 +1,7 @@
 """``python -m stallscope``, and the ``stallscope`` command.
 
-The parser of options takes as long to load as a small trace takes to read, so the plainest of all command lines,
-``summary`` with paths and no option but ``--format``, is understood here; all others go to ``cli.py``.
+The parser of options takes a third as long to load as a small trace takes to explain, so the plainest of all command
+lines, ``summary`` with paths and no option but ``--format``, is understood here; all others go to ``cli.py``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from stallscope.analysis.report.formats import formats
 from stallscope.outcome import exit_code
-
-FORMATS = ("text", "json", "markdown")
 
 
 def plain_summary(argv: list[str]) -> tuple[list[Path], str] | None:
@@ -29,7 +28,7 @@ def plain_summary(argv: list[str]) -> tuple[list[Path], str] | None:
             return None
         else:
             paths.append(Path(argument))
-    return (paths, form) if paths and form in FORMATS else None
+    return (paths, form) if paths and form in formats("summary") else None
 
 
 def main() -> NoReturn:
@@ -43,11 +42,12 @@ def main() -> NoReturn:
     sys.exit(exit_code(lambda: _print(*plain), argv))
 
 
-def _print(paths: list[Path], form: str) -> int:
-    from stallscope.commands.summary import print_summaries  # noqa: PLC0415 - within what catches all
-    from stallscope.traces.text.limits import DEFAULT  # noqa: PLC0415
+def _print(paths: list[Path], form: str) -> None:
+    from stallscope import api  # noqa: PLC0415 - within what catches all
+    from stallscope.output import printer  # noqa: PLC0415
 
-    return print_summaries(paths, DEFAULT, form=form, output=None, force=False, strict=False, peers=False)
+    show = printer("summary", form, None, force=False)
+    show([run.summary for path in paths for run in api.load_rank(path)])
 
 
 if __name__ == "__main__":

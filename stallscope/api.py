@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -14,8 +14,8 @@ from stallscope.analysis.contract.rows import RankRow
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.fill.rank_conflicts import with_conflicts
 from stallscope.analysis.fill.ranks import are_of_one_job, row_of_manifest, row_of_summary
+from stallscope.analysis.forecast.asked import PLAIN, Asked
 from stallscope.analysis.stages.stages import Stages, analyse
-from stallscope.analysis.summary import summarize as summarize_trace
 from stallscope.analysis.summary import summary_of
 from stallscope.traces.model.errors import BadInput, Refused
 from stallscope.traces.model.issues import Severity, TraceIssue
@@ -25,68 +25,84 @@ from stallscope.traces.runs.runs import Run, Worker, find_runs
 from stallscope.traces.text.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
-    from stallscope.analysis.compare.compare import Comparison
+    from stallscope.analysis.contract.compare import Comparison
     from stallscope.analysis.fill.health import HealthReport
-    from stallscope.analysis.fixes.names import Wanted
 
 # What a summary does not need is imported by the function that needs it.
 # ruff: noqa: PLC0415
 
 
-def load(
-    path: str | Path, limits: Limits = DEFAULT, *, peers: bool = False, fixes: tuple[Wanted, ...] | None = None
-) -> list[RunFigures]:
-    """Analyse a trace file or one run folder: one entry a worker, its newest timing span.
+class Explained(NamedTuple):
+    """The summary of one trace, and the stages it is made of."""
 
-    ``peers`` adds the figures as HTA, torch-tb-profiler and TraceLens define them; ``fixes``: forecast these only.
+    summary: Summary
+    stages: Stages
+
+
+class Compared(NamedTuple):
+    """A comparison, and the summary of the first run of each side."""
+
+    comparison: Comparison
+    before: Summary
+    after: Summary
+
+
+def load(path: str | Path, limits: Limits = DEFAULT, asked: Asked = PLAIN) -> list[RunFigures]:
+    """Analyse a trace file or one run folder: one entry a worker, its newest timing span.
 
     Raises:
         BadInput: nothing usable is there, or the folder holds several runs.
         Refused: a file passes ``limits``.
     """
-    return _figures(_one_run(path), limits, peers=peers, fixes=fixes)
+    return _figures(_one_run(path), limits, asked)
 
 
 def load_rank(
-    path: str | Path, limits: Limits = DEFAULT, *, rank: int | None = None, peers: bool = False
+    path: str | Path, limits: Limits = DEFAULT, asked: Asked = PLAIN, *, rank: int | None = None
 ) -> list[RunFigures]:
     """Analyse what speaks for a run: of several ranks the first, or ``rank``; the others are listed in its summary.
 
-    Of a large trace that `profile` did not record no forecasts are made here: ``load`` makes them.
-
-    One entry; several only where the workers of a folder cannot be told apart by rank: each is then given.
+    Always ``bounded``: ``load`` makes all forecasts. One entry; several only where the workers of a folder cannot be
+    told apart by rank: each is then given.
 
     Raises:
         BadInput: as ``load``; or there is no such rank.
         Refused: a file passes ``limits``.
     """
-    run = _one_run(path)
-    manifests = [worker.manifest for worker in run.workers]
-    told = [each for each in manifests if each is not None]
-    if len(told) == len(manifests) and are_of_one_job([m.rank for m in told], [m.world_size for m in told]):
-        rows = sorted((row_of_manifest(each) for each in told), key=lambda row: row.rank or 0)
-        wanted = rows[0].rank if rank is None else rank
-        workers = tuple(each for each in run.workers if each.manifest is not None and each.manifest.rank == wanted)
-        found = _figures(replace(run, workers=workers), limits, peers=peers, bounded=True)
-    else:
-        found, rows = _by_traces(_figures(run, limits, peers=peers, bounded=True), run.workers, rank)
-    if not found:
-        known = ", ".join(str(row.rank) for row in rows)
-        raise BadInput(f"{path}: no rank {rank} here; its ranks: {known or 'unknown'}")
-    return [replace(each, summary=_with_ranks(each.summary, rows)) for each in found]
+    run, asked = _one_run(path), replace(asked, bounded=True)
+    workers, rows = _by_manifests(run.workers, rank)
+    figures = _figures(replace(run, workers=workers), limits, asked)
+    if not rows:
+        figures, rows = _by_traces(figures, workers, rank)
+    if not figures:
+        ranks = ", ".join(str(row.rank) for row in rows)
+        raise BadInput(f"{path}: no rank {rank} here; its ranks: {ranks or 'unknown'}")
+    return [replace(one, summary=_with_ranks(one.summary, rows)) for one in figures]
+
+
+def _by_manifests(workers: tuple[Worker, ...], rank: int | None) -> tuple[tuple[Worker, ...], list[RankRow]]:
+    """Choose a rank by what the manifests say, so that no other need be read; all, and no rows, where they do not."""
+    manifests = [worker.manifest for worker in workers if worker.manifest is not None]
+    if len(manifests) < len(workers) or not are_of_one_job(
+        [each.rank for each in manifests], [each.world_size for each in manifests]
+    ):
+        return workers, []
+    rows = sorted((row_of_manifest(each) for each in manifests), key=lambda row: row.rank or 0)
+    wanted = rows[0].rank if rank is None else rank
+    return tuple(each for each in workers if each.manifest is not None and each.manifest.rank == wanted), rows
 
 
 def _by_traces(
-    found: list[RunFigures], workers: tuple[Worker, ...], rank: int | None
+    figures: list[RunFigures], workers: tuple[Worker, ...], rank: int | None
 ) -> tuple[list[RunFigures], list[RankRow]]:
     """Choose a rank by what the traces say of themselves; all where that does not tell them apart."""
-    told = [each.summary.trace for each in found]
-    if not are_of_one_job([each.rank for each in told], [each.world_size for each in told]):
-        return [each for each in found if rank is None or each.summary.trace.rank == rank], []
-    rows = [row_of_summary(each.summary, worker.name) for each, worker in zip(found, workers, strict=True)]
+    traces = [one.summary.trace for one in figures]
+    if not are_of_one_job([trace.rank for trace in traces], [trace.world_size for trace in traces]):
+        return [one for one in figures if rank is None or one.summary.trace.rank == rank], []
+    rows = [row_of_summary(one.summary, worker.name) for one, worker in zip(figures, workers, strict=True)]
     rows.sort(key=lambda row: row.rank or 0)
     wanted = rows[0].rank if rank is None else rank
-    return [each for each in found if each.summary.trace.rank == wanted], rows
+    return [one for one in figures if one.summary.trace.rank == wanted], rows
 
 
 def _with_ranks(summary: Summary, rows: list[RankRow]) -> Summary:
@@ -117,59 +133,37 @@ def trace_of(path: str | Path) -> Path:
 
 def load_all(paths: Iterable[str | Path], limits: Limits = DEFAULT) -> list[RunFigures]:
     """Analyse every run at or below each path: one entry a worker, under the name by which it was found."""
-    return _side(paths, limits)
+    runs = [(run, _called(run, Path(path))) for path in paths for run in find_runs(Path(path))]
+    return [replace(figures, name=name) for run, name in runs for figures in _figures(run, limits, PLAIN)]
 
 
-def _figures(
-    run: Run,
-    limits: Limits,
-    *,
-    peers: bool = False,
-    fixes: tuple[Wanted, ...] | None = None,
-    bounded: bool = False,
-) -> list[RunFigures]:
-    found = [
-        RunFigures(
-            summary=_summary(
-                _trace(run, worker, limits), run, worker, limits, peers=peers, fixes=fixes, bounded=bounded
-            ),
-            manifest=worker.manifest,
-            name=run.name,
-        )
-        for worker in run.workers
-    ]
-    summaries = with_conflicts([figures.summary for figures in found])
-    return [replace(figures, summary=summary) for figures, summary in zip(found, summaries, strict=True)]
+def _called(run: Run, path: Path) -> str:
+    """The run's name, preceded by the folder that was asked for if it holds several: so sides differ in name."""
+    return run.name if run.path == path else f"{path.resolve().name}/{run.name}"
 
 
-def _trace(run: Run, worker: Worker, limits: Limits) -> Trace:
-    """The worker's newest timing span; what is wrong with its manifest is said among the trace's issues."""
-    trace = read(run.timing_trace(worker).path, limits=limits)
-    return replace(trace, issues=trace.issues + worker.issues)
+def _figures(run: Run, limits: Limits, asked: Asked) -> list[RunFigures]:
+    """Each worker of a run, one after the other: the stages of all at once might not fit into memory."""
+    summaries = with_conflicts([_explained(run, worker, limits, asked).summary for worker in run.workers])
+    return [RunFigures(one, worker.manifest, run.name) for one, worker in zip(summaries, run.workers, strict=True)]
 
 
-def _summary(
-    trace: Trace,
-    run: Run,
-    worker: Worker,
-    limits: Limits,
-    *,
-    peers: bool = False,
-    fixes: tuple[Wanted, ...] | None = None,
-    bounded: bool = False,
-) -> Summary:
-    """The summary of the worker's ``trace``, with the lines and modules of its attribution window if it has one."""
-    trace, attribution = _with_attribution(trace, run, worker, limits)
-    return summarize_trace(trace, worker.manifest, attribution, peers=peers, fixes=fixes, bounded=bounded)
+def _explained(run: Run, worker: Worker, limits: Limits, asked: Asked = PLAIN) -> Explained:
+    stages = _stages(run, worker, limits)
+    return Explained(summary_of(stages, worker.manifest, asked), stages)
 
 
-def _with_attribution(trace: Trace, run: Run, worker: Worker, limits: Limits) -> tuple[Trace, Trace | None]:
-    """(the trace, with a notice if need be; the trace of its attribution window, if it has one that can be read)."""
+def _stages(run: Run, worker: Worker, limits: Limits) -> Stages:
+    """The stages of the worker's newest timing span, with the lines and modules of its attribution window, if any.
+
+    What is wrong with its manifest, or with that window, is said among the trace's issues.
+    """
+    trace, attribution, issues = read(run.timing_trace(worker).path, limits=limits), None, worker.issues
     path = run.attribution_trace(worker)
-    if path is None:
-        return trace, None
-    attribution, issues = _attribution(path, limits)
-    return replace(trace, issues=trace.issues + issues), attribution
+    if path is not None:
+        attribution, missing = _attribution(path, limits)
+        issues += missing
+    return analyse(replace(trace, issues=trace.issues + issues), worker.manifest, attribution)
 
 
 def _attribution(path: Path, limits: Limits) -> tuple[Trace | None, tuple[TraceIssue, ...]]:
@@ -181,7 +175,7 @@ def _attribution(path: Path, limits: Limits) -> tuple[Trace | None, tuple[TraceI
         return None, (TraceIssue("attribution_missing", Severity.NOTICE, 1, advice),)
 
 
-def explained(path: str | Path, limits: Limits = DEFAULT) -> tuple[Summary, Stages]:
+def explained(path: str | Path, limits: Limits = DEFAULT) -> Explained:
     """The summary of a trace file or run folder (of several ranks that of the first) and the stages it is made of.
 
     Raises:
@@ -190,13 +184,13 @@ def explained(path: str | Path, limits: Limits = DEFAULT) -> tuple[Summary, Stag
 
     """
     run = _one_run(path)
-    if len(run.workers) > 1:
-        summary = load_rank(path, limits)[0].summary
-        return summary, explained(summary.trace.path, limits)[1]
-    (worker,) = run.workers
-    trace, attribution = _with_attribution(_trace(run, worker, limits), run, worker, limits)
-    stages = analyse(trace, worker.manifest, attribution)
-    return summary_of(stages, worker.manifest), stages
+    workers, rows = _by_manifests(run.workers, None)
+    if len(workers) == 1:
+        one = _explained(run, workers[0], limits)
+        return one._replace(summary=_with_ranks(one.summary, rows))
+    summary = load_rank(path, limits)[0].summary  # told apart by their traces: all had to be read
+    chosen = next(each for each in workers if str(run.timing_trace(each).path) == summary.trace.path)
+    return Explained(summary, _stages(run, chosen, limits))
 
 
 def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:
@@ -209,8 +203,9 @@ def _health(run: Run, worker: Worker, limits: Limits) -> HealthReport:
     from stallscope.analysis.fill.health import find_health
     from stallscope.traces.describe.details import read_details
 
-    trace = _trace(run, worker, limits)
-    return find_health(trace, _summary(trace, run, worker, limits), read_details(trace.path, limits=limits))
+    one = _explained(run, worker, limits)
+    trace = one.stages.trace
+    return find_health(trace, one.summary, read_details(trace.path, limits=limits))
 
 
 def summarize(path: str | Path, *, rank: int | None = None) -> Summary:
@@ -222,14 +217,23 @@ def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path], lim
     """Compare two sides, each given as traces, run folders, or folders of repeated runs."""
     from stallscope.analysis.compare import compare as comparing
 
-    return comparing.compare(_side(baseline, limits), _side(candidate, limits))
+    return comparing.compare(load_all(baseline, limits), load_all(candidate, limits))
 
 
-def _side(paths: Iterable[str | Path], limits: Limits) -> list[RunFigures]:
-    found = [(run, _called(run, Path(path))) for path in paths for run in find_runs(Path(path))]
-    return [replace(figures, name=name) for run, name in found for figures in _figures(run, limits)]
+def compared(
+    baseline: Path, candidate: Path, limits: Limits = DEFAULT, *, names: tuple[str, str] | None = None
+) -> Compared:
+    """``compare`` of one path a side, with a summary of each; ``names``: what to call the two.
 
+    Raises:
+        BadInput: nothing usable is there.
+        Refused: a file passes ``limits``.
 
-def _called(run: Run, path: Path) -> str:
-    """The run's name, preceded by the folder that was asked for if it holds several: so sides differ in name."""
-    return run.name if run.path == path else f"{path.resolve().name}/{run.name}"
+    """
+    from stallscope.analysis.compare.compare import compare
+
+    sides = [load_all([path], limits) for path in (baseline, candidate)]
+    if names is not None:
+        sides = [[replace(one, name=name) for one in side] for side, name in zip(sides, names, strict=True)]
+    before, after = sides
+    return Compared(compare(before, after), before[0].summary, after[0].summary)

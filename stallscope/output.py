@@ -7,10 +7,11 @@ import os
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from stallscope.analysis.report.formats import renderer
 from stallscope.analysis.report.style import Style
 from stallscope.traces.model.errors import BadInput, OutputExists
 
@@ -88,6 +89,21 @@ def write_copy(trace: Path, output: Path, pieces: Iterable[bytes], *, force: boo
     must_be_free(output, force=force)
     write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
     say_written(output, trace)
+
+
+def printer(view: str, form: str, output: Path | None, *, force: bool) -> Callable[[Any], None]:
+    """What prints the value of a ``view`` in the format ``form`` to stdout, or writes it to ``output``.
+
+    Made before the work, so that what cannot be done is said then.
+
+    Raises:
+        OutputExists: the file is there and ``force`` is False.
+        BadInput: the file is a folder, or this view has no such format.
+    """
+    render = renderer(view, form)
+    if output is not None:
+        must_be_free(output, force=force)
+    return lambda value: emit(render(value, style_of(output)), output, force=force)
 
 
 def emit(data: str | bytes, output: Path | None, *, force: bool, tell: bool = False) -> None:

@@ -92,7 +92,7 @@ class Profile:
         if self._summary is None and self.folder is not None:
             from stallscope import api
 
-            self._summary = api.load_rank(self.folder, rank=self._rank)[0].summary
+            self._summary = api.summarize(self.folder, rank=self._rank)
         return self._summary
 
     def __repr__(self) -> str:
@@ -106,23 +106,23 @@ class Profile:
 
     def _repr_markdown_(self) -> str:
         """Return the report as Markdown; of what was not recorded, why."""
-        found = self.summary if self._ended else None
-        if found is None:
-            return f"`{repr(self).replace('`', chr(39))}`"
-        from stallscope.analysis.report import markdown
-
-        return markdown.render(found)
+        page = self._page("markdown")
+        return f"`{repr(self).replace('`', chr(39))}`" if page is None else page
 
     def _repr_html_(self) -> str:
         """Return the report as a notebook shows it; every name from the trace is escaped."""
-        found = self.summary if self._ended else None
-        if found is None:
+        page = self._page("text")
+        if page is None:
             return f"<pre>{html.escape(repr(self))}</pre>"
-        from stallscope.analysis.report import text
+        return f'<pre style="line-height: 1.2">{html.escape(page)}</pre>'
+
+    def _page(self, form: str) -> str | None:
+        """Return the report in one of its formats; None where nothing was recorded, or not yet."""
+        from stallscope.analysis.report.formats import renderer
         from stallscope.analysis.report.style import Style
 
-        page = text.render(found, Style(width=HTML_COLUMNS, color=False, unicode=True))
-        return f'<pre style="line-height: 1.2">{html.escape(page)}</pre>'
+        summary = self.summary if self._ended else None
+        return None if summary is None else str(renderer("summary", form)([summary], Style(width=HTML_COLUMNS)))
 
     def _say(self, messages: tuple[str, ...]) -> None:
         self.messages = messages

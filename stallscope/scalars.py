@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stallscope import api
 from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.forecast.asked import Asked
 from stallscope.output import say_written, write_file
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.runs.runs import Run, Span, Worker, find_runs
@@ -114,7 +115,7 @@ def _seconds(span: Span) -> float:
 
 
 def _summary(span: Span) -> Summary:
-    return api.load(span.path, fixes=())[0].summary
+    return api.load(span.path, asked=Asked(fixes=()))[0].summary
 
 
 def _records(points: list[Point]) -> bytes:

@@ -41,29 +41,28 @@ def made(page: Page, asked: Key) -> Made:
 
 
 def _made(page: Page, asked: Key) -> Made:
-    from stallscope import lean
     from stallscope.traces.text.limits import Limits
 
-    lean.import_numpy()
     limits = Limits(watch=page.reading)
     return _one(page, asked[0].path, limits) if len(asked) == 1 else _two(page, asked, limits)
 
 
 def _one(page: Page, path: Path, limits: Limits) -> Made:
     from stallscope import api
-    from stallscope.analysis.report import as_json
-    from stallscope.commands import report as reporting
+    from stallscope.analysis.report.html.summary import page_of
+    from stallscope.analysis.report.summary import json
 
     summary, stages = api.explained(path, limits)
     page.does("drawing the page")
-    return Made(reporting.page_of(summary, stages), as_json.to_json(summary).decode())
+    return Made(page_of(summary, stages), json.render([summary]).decode())
 
 
 def _two(page: Page, asked: Key, limits: Limits) -> Made:
-    from stallscope.analysis.report import compare_json
-    from stallscope.commands import report as reporting
+    from stallscope import api
+    from stallscope.analysis.report.compare import json
+    from stallscope.analysis.report.html.compare import render
 
     before, after = asked
-    compared = reporting.compared(before.path, after.path, limits, names=(before.name, after.name))
+    compared = api.compared(before.path, after.path, limits, names=(before.name, after.name))
     page.does("drawing the page")
-    return Made(reporting.page_of_comparison(compared), compare_json.to_json(compared.comparison).decode())
+    return Made(render(*compared), json.render(compared.comparison).decode())

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from stallscope.analysis.report.style import Style
 from stallscope.traces.model.errors import BadInput
 
-Render = Callable[[Any, Style], str | bytes]
+if TYPE_CHECKING:  # the help lists formats: it does not pay for what measures text
+    from stallscope.analysis.report.style import Style
+
+Render = Callable[[Any, "Style"], str | bytes]
 FIRST = ("text", "json")  # in help; the others follow by name
 
 

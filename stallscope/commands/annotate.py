@@ -1,33 +1,31 @@
-"""What `stallscope annotate` writes: a trace with the tracks that its analysis gives."""
+"""``stallscope annotate``: a copy of a trace with the tracks that its analysis gives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-from stallscope import lean
-
-lean.import_numpy()
-
-# ruff: noqa: E402 - numpy first
-
-from stallscope.analysis.report import annotated as rendering
-from stallscope.analysis.views.tracks import find_counters, find_tracks
-from stallscope.api import explained
+from stallscope import api
+from stallscope.analysis.report import annotated
+from stallscope.commands.options import CopiedTrace, CopyFile, Force, MaxDepth, MaxMemory, MaxRatio, MaxSize
+from stallscope.output import must_be_free, write_copy
 from stallscope.traces.out.write import with_events
-from stallscope.traces.text.limits import Limits
+from stallscope.traces.text.limits import limits
 
 
-def annotated(path: Path, limits: Limits) -> Iterator[bytes]:
-    """The text of the trace with our tracks in it, in pieces.
+def annotate(
+    trace: CopiedTrace,
+    output: CopyFile,
+    force: Force = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
+) -> None:
+    """Write a copy of a trace with tracks that say what each step waits for, for Perfetto and chrome://tracing.
 
-    Raises:
-        BadInput: the file is no trace.
-        Refused: it is larger than ``limits`` allow.
-
+    Added, as a process named Stallscope: the verdict over each step, the critical path, why each GPU idles, where each
+    thread waits for it; as counters queued launches, copy speed, GPU memory. The trace's own events stay byte for byte.
     """
-    summary, stages = explained(path, limits)
-    verdict = summary.verdict
-    trusted = verdict.confidence != "refused"
-    tracks, counters = find_tracks(stages, verdict.kind, verdict.text, path=trusted), find_counters(stages)
-    yield from with_events(summary.trace.path, rendering.render(stages.trace, tracks, counters), limits)
+    trace = api.trace_of(trace)
+    must_be_free(output, force=force)
+    bounds = limits(max_size, max_ratio, max_depth, max_memory)
+    summary, stages = api.explained(trace, bounds)
+    write_copy(trace, output, with_events(trace, annotated.events_of(summary, stages), bounds), force=force)

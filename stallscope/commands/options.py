@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-
-class Format(StrEnum):
-    """Output formats of a summary."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-class PlainFormat(StrEnum):
-    """Output formats of what has no Markdown form."""
-
-    TEXT = "text"
-    JSON = "json"
-
+from stallscope.analysis.report.formats import formats
 
 OneDevice = StrEnum("OneDevice", ["cpu", "cuda"])
 OutputFile = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of stdout.")]
@@ -35,3 +21,15 @@ MaxMemory = Annotated[
     float | None, typer.Option(min=0, metavar="GB", help="Use so much memory.  [default: what the machine allows]")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")]
+
+
+def format_of(*views: str) -> Any:
+    """``--format`` of a command that shows ``views``: each that any of them can be rendered in."""
+    names = formats(*views)
+
+    def known(name: str) -> str:
+        if name not in names:
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, names))}")
+        return name
+
+    return typer.Option("--format", metavar=f"<{'|'.join(names)}>", callback=known, help="Output format.")

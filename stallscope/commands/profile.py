@@ -1,24 +1,85 @@
-"""What `stallscope profile` does: the script, then what there is to say of it, then the script's own end."""
+"""``stallscope profile``: the script, then what there is to say of it, then the script's own end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
 
 from stallscope.outcome import one_line
+from stallscope.profiling.record.plan import Depth
+from stallscope.profiling.run.options import Options
 from stallscope.profiling.words import voice
 
 if TYPE_CHECKING:
     from stallscope.profiling.run.also_cpu import Start
-    from stallscope.profiling.run.options import Options
     from stallscope.profiling.run.session import Outcome
     from stallscope.profiling.words.voice import Voice
 
 # Heavy modules are imported when they are needed: nothing of the analysis is loaded while the script runs.
 # ruff: noqa: PLC0415
 
+CONTEXT = {"allow_interspersed_args": False}  # what follows SCRIPT is the script's
 
-def run_script(options: Options, *, summary: bool, also_cpu: bool = False, scalars: bool = False) -> NoReturn:
+
+def profile(
+    target: Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script, or the module after -m.")],
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGS]...", help="Arguments of the script, passed on untouched.")
+    ] = None,
+    module: Annotated[bool, typer.Option("-m", help="SCRIPT is a module name, as with python -m.")] = False,
+    logdir: Annotated[Path, typer.Option(help="Folder of the run folders; TensorBoard opens it.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.  [default: the script's name]")] = None,
+    plan: Annotated[
+        Depth, typer.Option(help="quick: a short recording only. standard: then a full one. deep: longer, with stacks.")
+    ] = Depth.STANDARD,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps in the timing window.  [default: quick 5, standard 20, deep 50]")
+    ] = None,
+    attribution: Annotated[
+        bool, typer.Option("--attribution/--no-attribution", help="Record a few more steps that say where time goes.")
+    ] = True,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps that warm the profiler up, before the timing window.")] = 3,
+    skip: Annotated[int, typer.Option(min=0, help="Steps left alone at the start of the training.")] = 5,
+    no_summary: Annotated[bool, typer.Option("--no-summary", help="Print no summary at the end.")] = False,
+    scalars: Annotated[bool, typer.Option("--scalars", help="Write main figures as TensorBoard scalars too.")] = False,
+    cpu_only: Annotated[
+        bool, typer.Option("--cpu-only", help="Record no device activity (the script may still use the GPU).")
+    ] = False,
+    also_cpu: Annotated[
+        bool,
+        typer.Option(
+            "--also-cpu",
+            help="Afterwards time the same steps on the CPU: runs the script again with GPUs hidden, for a minute at "
+            "most, in a copy of the current folder. What it names by an absolute path it reads and writes again.",
+        ),
+    ] = False,
+) -> Callable[[], NoReturn]:
+    """Run a training script unmodified under torch.profiler, find its steps, and explain them.
+
+    The script sees what `python SCRIPT ARGS` would give it; stdout and exit code are the script's own.
+    Everything stallscope has to say goes to stderr. Options go before SCRIPT.
+    """
+    options = Options(
+        target=target,
+        is_module=module,
+        args=tuple(args or ()),
+        logdir=logdir,
+        name=name,
+        plan=plan,
+        steps=steps,
+        attribution=attribution,
+        warmup=warmup,
+        skip=skip,
+        cpu_only=cpu_only,
+    )
+    # The script runs after the parser has returned: it swallows Ctrl-C and end-of-file otherwise.
+    return lambda: _run_script(options, summary=not no_summary, also_cpu=also_cpu, scalars=scalars)
+
+
+def _run_script(options: Options, *, summary: bool, also_cpu: bool = False, scalars: bool = False) -> NoReturn:
     """Profile, say on stderr what was found, and end as the script would have ended."""
     from stallscope.profiling.run import also_cpu as on_cpu
     from stallscope.profiling.run import session
@@ -62,11 +123,11 @@ def _scalars(folder: Path, rank: int, ours: Voice) -> None:
 
 def _summary(folder: Path, ours: Voice) -> None:
     from stallscope import api
-    from stallscope.analysis.report import text
+    from stallscope.analysis.report.summary import text
     from stallscope.output import style_for
 
     stream = ours.stream
     if stream is None:
         return
     for run in api.load_rank(folder):
-        ours.write("\n" + text.render(run.summary, style_for(stream)))
+        ours.write("\n" + text.page(run.summary, style_for(stream)))

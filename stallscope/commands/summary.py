@@ -1,74 +1,68 @@
-"""What `stallscope summary` prints: the summaries of paths, or the health of their files, in one format."""
+"""``stallscope summary``: the summaries of paths, or the health of their files."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from stallscope import lean
-
-lean.import_numpy()
-
-# ruff: noqa: E402, PLC0415 - numpy first; renderers only where they are asked for
+import typer
 
 from stallscope import api
-from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.forecast.asked import Asked
+from stallscope.commands.options import (
+    Force,
+    MaxDepth,
+    MaxMemory,
+    MaxRatio,
+    MaxSize,
+    OutputFile,
+    format_of,
+)
 from stallscope.outcome import DEGRADED
-from stallscope.output import emit, must_be_free, style_of
-from stallscope.traces.text.limits import Limits
+from stallscope.output import printer
+from stallscope.scalars import write_and_say
+from stallscope.traces.text.limits import limits
 
 
-def print_summaries(
-    paths: list[Path],
-    limits: Limits,
-    *,
-    form: str,
-    output: Path | None,
-    force: bool,
-    strict: bool,
-    peers: bool,
-    rank: int | None = None,
+def summary(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Trace files or run folders.")],
+    form: Annotated[str, format_of("summary", "health")] = "text",
+    output: OutputFile = None,
+    force: Force = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if a trace is degraded.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Add the figures as HTA, torch-tb-profiler and TraceLens define them.")
+    ] = False,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=0, help="Of several ranks, the one to explain.  [default: the first]")
+    ] = None,
+    health: Annotated[
+        bool, typer.Option("--health", help="Say what the file is and how far to trust it, instead.")
+    ] = False,
+    scalars: Annotated[
+        bool,
+        typer.Option("--scalars", help="Write main figures of each span of a run folder as TensorBoard scalars too."),
+    ] = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
 ) -> int:
-    """Print the summary of each path (of several ranks the first one's, or that of ``rank``); the exit code."""
-    if output is not None:
-        must_be_free(output, force=force)
-    summaries = [run.summary for path in paths for run in api.load_rank(path, limits, rank=rank, peers=peers)]
-    emit(_rendered(summaries, form, output, peers=peers), output, force=force)
-    return DEGRADED if strict and any(each.health.grade != "ok" for each in summaries) else 0
+    """Print the bottleneck summary of a trace, of a run folder, of many ranks.
 
-
-def _rendered(summaries: list[Summary], form: str, output: Path | None, *, peers: bool) -> str | bytes:
-    if form == "json":
-        from stallscope.analysis.report import as_json
-
-        return as_json.to_json(summaries)
-    if form == "markdown":
-        from stallscope.analysis.report import markdown
-
-        return "\n".join(markdown.render(each) for each in summaries)
-    from stallscope.analysis.report import text
-
-    style = style_of(output)
-    pages = [text.render(each, style) for each in summaries]
-    if peers:
-        from stallscope.analysis.report import peers_text
-
-        pages = [page + "\n" + peers_text.render(each, style) for page, each in zip(pages, summaries, strict=True)]
-    return "\n".join(pages)
-
-
-def print_health(
-    paths: list[Path], limits: Limits, *, form: str, output: Path | None, force: bool, strict: bool
-) -> int:
-    """Print what each file is and how far to trust it, instead of where its time goes; the exit code."""
-    from stallscope.analysis.report import health_text
-
-    if output is not None:
-        must_be_free(output, force=force)
-    reports = [report for path in paths for report in api.health(path, limits)]
-    if form == "json":
-        emit(health_text.to_json(reports), output, force=force)
-    elif form == "markdown":
-        emit("\n".join(health_text.markdown(each) for each in reports), output, force=force)
+    Of a run folder the newest timing span is read: that of rank 0 if there are several, the others being listed.
+    """
+    show = printer("health" if health else "summary", form, output, force=force)
+    bounds = limits(max_size, max_ratio, max_depth, max_memory)
+    if health:
+        reports = [report for path in paths for report in api.health(path, bounds)]
+        show(reports)
+        grades = [each.grade for each in reports]
     else:
-        emit("\n".join(health_text.render(each, style_of(output)) for each in reports), output, force=force)
-    return DEGRADED if strict and any(each.grade != "ok" for each in reports) else 0
+        asked = Asked(peers=peers)
+        summaries = [run.summary for path in paths for run in api.load_rank(path, bounds, asked, rank=rank)]
+        show(summaries)
+        grades = [each.health.grade for each in summaries]
+        if scalars:
+            write_and_say(paths)
+    return DEGRADED if strict and any(grade != "ok" for grade in grades) else 0

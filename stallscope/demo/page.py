@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from stallscope.analysis.report.env_text import describe_gpu, processor
+from stallscope.analysis.report.env.text import describe_gpu, processor
 from stallscope.analysis.report.style import Style, pad
 from stallscope.demo.results import Result
 from stallscope.demo.story import Story, Table, Workload

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from stallscope import api
-from stallscope.analysis.report.as_json import to_json
+from stallscope.analysis.report.document import document
 from tests.builders import TraceBuilder
 
 REAL = (
@@ -41,7 +41,7 @@ def shuffled(text, seed):
 def report(path):
     """The JSON summary of a trace but for its path."""
     (run,) = api.load(path)
-    return to_json(msgspec.structs.replace(run.summary, trace=msgspec.structs.replace(run.summary.trace, path="")))
+    return document(msgspec.structs.replace(run.summary, trace=msgspec.structs.replace(run.summary.trace, path="")))
 
 
 def check(text, folder):

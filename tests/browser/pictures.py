@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stallscope.commands.report import page
-from stallscope.traces.text.limits import DEFAULT
+from stallscope import api
+from stallscope.analysis.report.html.summary import page_of
 from tests.browser.board import PAGE, TAB, five_runs, tensorboard
 from tests.browser.chromium import Browser, opened
 from tests.simulated_iris import SAMPLE
@@ -32,7 +32,7 @@ def main() -> None:
         folder = Path(name)
         five_runs(folder / "runs")
         (folder / "none" / "runs").mkdir(parents=True)
-        (folder / "report.html").write_text(page(SAMPLE, DEFAULT), encoding="utf-8")
+        (folder / "report.html").write_text(page_of(*api.explained(SAMPLE)), encoding="utf-8")
         with (
             opened(folder / "profile") as browser,
             tensorboard(Path("runs"), folder) as address,

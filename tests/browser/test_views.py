@@ -12,7 +12,7 @@ import pytest
 
 from stallscope import cli
 from stallscope.analysis.contract.idle import IDLE_CAUSES
-from stallscope.analysis.report.compare_text import COUNTS, TIMES
+from stallscope.analysis.report.compare.text import COUNTS, TIMES
 from stallscope.analysis.report.ledger_tables import GROUPED
 from stallscope.analysis.units import count, microseconds
 from tests.browser.board import PAGE, TAB, five_runs, open_tab, tables, tensorboard, unfold

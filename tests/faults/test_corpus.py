@@ -15,8 +15,9 @@ import pytest
 
 from stallscope import api
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.report import as_json, markdown, text
+from stallscope.analysis.report.document import document
 from stallscope.analysis.report.style import Style
+from stallscope.analysis.report.summary import markdown, text
 from stallscope.analysis.stages.stages import analyse
 from stallscope.traces.model.errors import BadInput, Refused
 from stallscope.traces.read.read import read
@@ -34,7 +35,7 @@ LOST = ("data_loss", "error")
 
 def figures(summary: Summary) -> dict[str, Any]:
     """The summary as plain values, without where it came from, how healthy it is, and how many entries the file has."""
-    plain = json.loads(as_json.to_json(summary))
+    plain = json.loads(document(summary))
     plain["trace"] = {**plain["trace"], "path": "", "events": 0, "world_size": None, "rank": None}
     del plain["health"]
     return plain
@@ -105,15 +106,15 @@ def test_reports_hold_nothing_hostile(case: Case, tmp_path: Path):
     """Of no case, in no format, does a control or invisible character, or live markup, reach the reader."""
     summary = api.load(case.make(tmp_path), case.limits)[0].summary
     for shown in (
-        text.render(summary, Style(width=100)),
-        text.render(summary, Style(width=40)),
-        markdown.render(summary),
+        text.page(summary, Style(width=100)),
+        text.page(summary, Style(width=40)),
+        markdown.page(summary),
     ):
         assert not [c for c in shown.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
-    formatted = as_json.to_json(summary).decode()
+    formatted = document(summary).decode()
     assert json.loads(formatted, parse_constant=pytest.fail)
     assert not [c for c in formatted.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
-    plain = markdown.render(summary)
+    plain = markdown.page(summary)
     assert "<script" not in plain
     assert "<img" not in plain
     assert not re.search(r"(?<!\\)\]\(", plain)
@@ -123,7 +124,7 @@ def test_reports_hold_nothing_hostile(case: Case, tmp_path: Path):
 def test_same_bytes_same_report(tmp_path: Path):
     """Reading a damaged file twice gives the same report."""
     path = written(tmp_path, kineto_text(training())[:-2000])
-    assert as_json.to_json(api.summarize(path)) == as_json.to_json(api.summarize(path))
+    assert document(api.summarize(path)) == document(api.summarize(path))
 
 
 # -- rows that need more than a file --------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from stallscope.analysis.report import text
 from stallscope.analysis.report.style import Style
+from stallscope.analysis.report.summary import text
 from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 
@@ -30,4 +30,4 @@ def rendered(name: str, folder: Path) -> str:
     """The text view of one trace in ``folder``, 80 columns wide, with the path below the folder only."""
     summary = summarize(read(folder / TRACES[name]))
     here = msgspec.structs.replace(summary.trace, path=TRACES[name])
-    return text.render(msgspec.structs.replace(summary, trace=here), Style(width=80))
+    return text.page(msgspec.structs.replace(summary, trace=here), Style(width=80))

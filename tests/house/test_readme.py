@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from stallscope import cli
 from tests import ROOT
@@ -130,7 +129,7 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def _options(command: str) -> dict[str, object]:
     """The options of a command, and their defaults."""
-    parameters = get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
+    parameters = cli.command(command).params
     return {name: each.default for each in parameters for name in (*each.opts, *each.secondary_opts)}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from stallscope import api
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.report import health_text
+from stallscope.analysis.report.health import text as health_text
 from stallscope.analysis.report.style import Style
 from tests.analysis.stages.where.test_join import Recorder, tables
 from tests.analysis.test_summary import window
@@ -99,6 +99,6 @@ def test_health_says_how_much_of_the_step_has_lines(run):
     """All of it here; the numbers in the JSON, a table in the text."""
     (report,) = api.health(run)
     assert (report.attribution.events_share, report.attribution.waits_share) == (1.0, 1.0)
-    page = health_text.render(report, Style())
+    page = health_text.page(report, Style())
     assert ["operators", "and", "calls", "100", "%"] in [line.split() for line in page.splitlines()]
     assert "(3 steps), by position in the step." in " ".join(page.split())

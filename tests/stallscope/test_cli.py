@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 
 from stallscope import cli
 from stallscope.__main__ import main
@@ -268,7 +267,7 @@ def test_ctrl_c_is_one_line(
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stallscope.commands.summary.print_summaries", interrupted)
+    monkeypatch.setattr("stallscope.api.load_rank", interrupted)
     monkeypatch.setattr("sys.argv", ["stallscope", *words])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -278,7 +277,7 @@ def test_ctrl_c_is_one_line(
 
 def test_an_option_of_profile_behind_the_script_is_known() -> None:
     """A script that fails over an option meant for `profile` is told where it belongs: every option there is."""
-    command = typer.main.get_command(cli.app).commands["profile"]
+    command = cli.command("profile")
     options = {each for parameter in command.params for each in (*parameter.opts, *parameter.secondary_opts)}
     known = {each for each in options if each.startswith("--")} - {"--help"}
     assert set(OWN_OPTIONS) == known

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stallscope import demo
-from stallscope.demo import page, plot, running
+from stallscope.demo import demo, page, plot, running
 from stallscope.demo.catalog import WORKLOADS
 from stallscope.demo.results import load
 from stallscope.traces.model.errors import BadInput, StallscopeError

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stallscope import page_cache
-from stallscope.commands import report as reporting
+from stallscope.analysis.report.html import summary as reporting
 from tests.plugin import a_step, clients, good_and_broken, spans, until_done
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -1,13 +1,11 @@
 """The plainest command line is understood without the parser: it must mean the same, and load less."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from stallscope import lean
 from stallscope.__main__ import plain_summary
 from tests.builders import TraceBuilder
 
@@ -59,23 +57,3 @@ def test_a_plain_summary_loads_nothing_heavy(tmp_path):
     code += f"except SystemExit as end: print(end.code, sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "0 []\n"
-
-
-@pytest.mark.slow
-def test_numpy_gets_one_thread_and_the_environment_stays():
-    """The variable is set while numpy loads and gone afterwards; the user's own setting is kept."""
-    code = "import os; from stallscope import lean; lean.import_numpy(); import sys; "
-    code += f"print('numpy' in sys.modules, os.environ.get({lean.VARIABLE!r}), len(os.listdir('/proc/self/task')))"
-    if not Path("/proc/self/task").is_dir():
-        pytest.skip("counts threads in /proc")
-    environment = {key: value for key, value in os.environ.items() if key != lean.VARIABLE}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == "True None 1\n"
-    kept = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**environment, lean.VARIABLE: "2"},
-    )
-    assert kept.stdout.split()[:2] == ["False", "2"]

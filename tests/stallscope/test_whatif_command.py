@@ -87,6 +87,9 @@ def test_the_constants_and_their_marks(capsys: pytest.CaptureFixture[str]) -> No
     assert out.replace("\n    ", " ").count("(not yet measured on hardware)") >= 15
     code, out, _ = run(capsys, "--constants", "--format", "json")
     assert json.loads(out)["schema"] == "stallscope.constants/1"
+    code, out, _ = run(capsys, "--constants", "--format", "markdown")
+    assert (code, out.splitlines()[0]) == (0, "### Constants that no trace holds")
+    assert r"- graph\_launch = 12 (2.5 to 60) µs a graph; NVIDIA blog" in out
 
 
 def test_scores_of_a_folder_without_a_pair(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -138,3 +141,6 @@ def test_scores_of_runs_with_an_unprofiled_step(capsys: pytest.CaptureFixture[st
     code, out, _ = run(capsys, "--score", str(tmp_path))
     assert "record_every_100" in out
     assert "Error: median" in out
+    code, out, _ = run(capsys, "--score", str(tmp_path), "--format", "markdown")
+    assert "| change | forecast | measured | error | inside |" in out
+    assert r"| record\_every\_100: " in out

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stallscope.analysis.report import text
 from stallscope.analysis.report.style import Style
+from stallscope.analysis.report.summary import text
 from stallscope.analysis.summary import summarize
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
@@ -131,7 +131,7 @@ def test_a_verdict_that_abstains_names_no_costs():
 def test_the_text_says_each_advice_once():
     """A finding whose advice stands under "What would help" already gives its cost and evidence only."""
     summary = summarize(three_steps().trace())
-    page = " ".join(text.render(summary, Style(width=200)).split())
+    page = " ".join(text.page(summary, Style(width=200)).split())
     assert "What costs time" in page
     assert "243 µs (24 %): .item(), float() or int() of a GPU tensor." in page
     assert page.count("torch.stack(losses)") == 1

@@ -11,7 +11,7 @@ import pytest
 from stallscope.analysis.compare.compare import RunFigures, compare
 from stallscope.analysis.compare.runs import drift, group_runs
 from stallscope.analysis.contract.compare import Change, Comparison
-from stallscope.analysis.report.compare_json import to_json
+from stallscope.analysis.report.document import document
 from tests.analysis.comparing import kernel, manifest_of, operator, run, runs, window
 
 
@@ -296,10 +296,10 @@ def test_the_sentence_names_the_argument_that_was_changed() -> None:
 
 def test_the_json_has_the_paths_of_the_summary() -> None:
     """steps.wall_us.median and per_step.kernel_launches are where the summary has them, each as a change."""
-    document = msgspec.json.decode(to_json(compare([run(vendor="cuda")], [run(vendor="cuda", kernel_launches=5.0)])))
-    assert document["schema"] == "stallscope.compare/1"
-    assert document["steps"]["wall_us"]["median"]["baseline"] == 100.0
-    assert document["per_step"]["kernel_launches"] == {
+    found = msgspec.json.decode(document(compare([run(vendor="cuda")], [run(vendor="cuda", kernel_launches=5.0)])))
+    assert found["schema"] == "stallscope.compare/1"
+    assert found["steps"]["wall_us"]["median"]["baseline"] == 100.0
+    assert found["per_step"]["kernel_launches"] == {
         "baseline": 20.0,
         "candidate": 5.0,
         "difference": -15.0,

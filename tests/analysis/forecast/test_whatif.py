@@ -12,7 +12,8 @@ from stallscope.analysis.contract.forecast import WhatIf
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.contract.whatif import UNMEASURED
 from stallscope.analysis.fixes.constants import TABLE
-from stallscope.analysis.fixes.names import TITLES, Wanted, parse
+from stallscope.analysis.fixes.names import STANDARD, TITLES, Wanted, parse
+from stallscope.analysis.forecast.asked import Asked
 from stallscope.analysis.summary import summarize
 from stallscope.traces.model.manifest import CpuRun, Gpu, Machine, Manifest, Steps, Window
 from stallscope.traces.read.read import read
@@ -31,7 +32,7 @@ SAMPLE_STEP_US = 503.0  # median of its profiled steps
 def sample(*fixes: Wanted, unprofiled_us: float | None = None, driver_model: str | None = None) -> Summary:
     """The summary of the simulated Iris training, with a manifest where an unprofiled step is given."""
     manifest = None if unprofiled_us is None else a_manifest(unprofiled_us, driver_model)
-    return summarize(read(SAMPLE), manifest, fixes=fixes or None)
+    return summarize(read(SAMPLE), manifest, asked=Asked(fixes=fixes or STANDARD))
 
 
 def a_manifest(unprofiled_us: float, driver_model: str | None = None, cpu_run: CpuRun | None = None) -> Manifest:
@@ -300,7 +301,7 @@ def founding(every: int, folder: Path) -> tuple[Summary, float]:
     trace = folder / f"every_{every}.1700000000000000000.pt.trace.json"
     trace.write_bytes(trace_bytes(process.record(20)))
     fixes = (Wanted("record_every", 100.0), Wanted("record_every", 2000.0), Wanted("cuda_graph"))
-    return summarize(read(trace), a_manifest(step_us), fixes=fixes), step_us
+    return summarize(read(trace), a_manifest(step_us), asked=Asked(fixes=fixes)), step_us
 
 
 def test_the_curve_that_the_founding_cases_author_measured(tmp_path: Path) -> None:

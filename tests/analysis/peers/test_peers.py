@@ -6,11 +6,13 @@ import tempfile
 
 import pytest
 
+from stallscope.analysis.forecast.asked import Asked
 from stallscope.analysis.peers.hta import find_hta
 from stallscope.analysis.peers.tb import ROLES, find_tb
 from stallscope.analysis.peers.tracelens import find_tracelens
-from stallscope.analysis.report import markdown, peers_text
+from stallscope.analysis.report import peers_text
 from stallscope.analysis.report.style import Style
+from stallscope.analysis.report.summary import markdown
 from stallscope.analysis.summary import summarize
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
@@ -20,7 +22,7 @@ from tests.real import every_real_trace, real
 def figures_of(trace) -> dict[str, dict[str, float | None]]:
     """The peers' values by peer and figure."""
     found: dict[str, dict[str, float | None]] = {}
-    for row in summarize(trace, peers=True).peers:
+    for row in summarize(trace, asked=Asked(peers=True)).peers:
         found.setdefault(row.peer, {})[row.figure] = row.value
     return found
 
@@ -49,7 +51,7 @@ def test_the_peers_figures_of_the_cross_check_trace():
 
 def test_ours_stand_beside_them_with_a_reason():
     """Our idle time of the same trace is 698 µs a step; HTA looks at two of three steps and counts waits as work."""
-    rows = {(row.peer, row.figure): row for row in summarize(three_steps().trace(), peers=True).peers}
+    rows = {(row.peer, row.figure): row for row in summarize(three_steps().trace(), asked=Asked(peers=True)).peers}
     idle = rows["HTA", "idle_time_us"]
     assert (idle.ours, idle.unit) == (2094.0, "us")
     assert "2 rows in which the host waits" in idle.why
@@ -67,14 +69,14 @@ def test_the_peers_view_is_there_only_where_it_is_asked_for():
 
 def test_text_and_markdown_show_every_figure_once():
     """Each peer, each figure, each reason; nothing wider than the page."""
-    summary = summarize(three_steps().trace(), peers=True)
+    summary = summarize(three_steps().trace(), asked=Asked(peers=True))
     text = peers_text.render(summary, Style(width=60))
     assert max(map(len, text.splitlines())) <= 60
     assert ["GPU", "idle", "838", "µs", "2.09", "ms"] in [line.split() for line in text.splitlines()]
     assert [line.split()[0] for line in text.splitlines() if line.endswith("theirs        ours")] == [
         "HTA", "torch-tb-profiler", "TraceLens",
     ]  # fmt: skip
-    page = markdown.render(summary)
+    page = markdown.page(summary)
     assert "### As TraceLens defines it" in page
     assert sum(line.startswith("|") for line in page.splitlines() if " µs | " in line) >= 20
 
@@ -102,7 +104,7 @@ def test_hta_drops_no_step_of_one():
 def test_hta_adds_up_the_gaps_of_each_stream():
     """Stream 7 idles for 60 µs between two kernels while stream 8 works: 60 µs by HTA, none by ours."""
     builder = TraceBuilder().launch(1, 1, kernel=("a", 10, 10)).launch(3, 1, kernel=("b", 10, 90), stream=8)
-    summary = summarize(builder.launch(5, 1, kernel=("a", 80, 10)).trace(), peers=True)
+    summary = summarize(builder.launch(5, 1, kernel=("a", 80, 10)).trace(), asked=Asked(peers=True))
     rows = {row.figure: row.value for row in summary.peers if row.peer == "HTA"}
     assert (rows["idle_by_stream_us"], rows["other_us"], rows["idle_time_us"]) == (60.0, 60.0, 0.0)
 

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from stallscope.analysis.compare.compare import compare
 from stallscope.analysis.contract.compare import Comparison
-from stallscope.analysis.report.compare_text import render
+from stallscope.analysis.report.compare.text import render
 from stallscope.analysis.report.style import Style
 from tests.analysis.comparing import kernel, manifest_of, operator, run, runs
 

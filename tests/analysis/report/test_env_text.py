@@ -2,7 +2,8 @@
 
 import json
 
-from stallscope.analysis.report import env_text
+from stallscope.analysis.report.env import json as env_json
+from stallscope.analysis.report.env import text as env_text
 from stallscope.analysis.report.style import Style
 from stallscope.traces.model.manifest import Finding, Gpu, GpuProcess, Machine
 
@@ -32,7 +33,7 @@ WORKSTATION = Machine(
 
 def test_the_whole_machine_as_text() -> None:
     """Every known fact stands in the text, each on the row of its subject, findings last."""
-    assert env_text.render_env(WORKSTATION, Style()) == (
+    assert env_text.render(WORKSTATION, Style()) == (
         "processor   Intel Core i7-12700K, 20 cores for this process, torch computes with\n"
         "            12 of them\n"
         "GPU 0       NVIDIA GeForce RTX 3080 Ti (sm_86), 80 SMs, 12.9 GB, driver 566.36\n"
@@ -49,7 +50,7 @@ def test_the_whole_machine_as_text() -> None:
 def test_what_is_not_known_is_not_claimed() -> None:
     """Without a GPU nothing is said of programs on it; with one, not knowing is said."""
     bare = Machine(os="Linux", python="3.11", cpu="EPYC", cores=1, threads=None, torch=None)
-    assert env_text.render_env(bare, Style()) == (
+    assert env_text.render(bare, Style()) == (
         "processor   EPYC, 1 core for this process\n"
         "GPU         none found\n"
         "torch       not installed\n"
@@ -62,7 +63,7 @@ def test_what_is_not_known_is_not_claimed() -> None:
 def test_ascii_and_width() -> None:
     """A process name with control characters cannot reach the terminal, and lines keep the width."""
     evil = Machine(os="Linux", python="3", cpu="Prozessor für \x1b[31mrot " * 6, cores=1, threads=1, torch="2.13.0+cpu")
-    text = env_text.render_env(evil, Style(width=60, unicode=False))
+    text = env_text.render(evil, Style(width=60, unicode=False))
     assert text.isascii()
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 60
@@ -70,7 +71,7 @@ def test_ascii_and_width() -> None:
 
 def test_json_names_its_schema() -> None:
     """The JSON holds the machine as it is, with its schema first."""
-    facts = json.loads(env_text.to_json(WORKSTATION))
+    facts = json.loads(env_json.render(WORKSTATION))
     assert next(iter(facts)) == "schema"
     assert facts["schema"] == "stallscope.env/1"
     assert facts["gpus"][0]["sms"] == 80

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from stallscope import api
-from stallscope.analysis.report import health_text
+from stallscope.analysis.report.health import json as health_json
+from stallscope.analysis.report.health import markdown as health_markdown
+from stallscope.analysis.report.health import text as health_text
 from stallscope.analysis.report.style import Style
 from tests.builders import TraceBuilder
 
@@ -21,7 +23,7 @@ def report(folder):
 
 def test_the_report_as_json(tmp_path):
     """What the file is, what it covers, its issues, links and torch's rules."""
-    told = json.loads(health_text.to_json([report(tmp_path)]))
+    told = json.loads(health_json.render([report(tmp_path)]))
     assert (told["schema"], told["grade"]) == ("stallscope.health/1", "degraded")
     assert told["file"]["years"] == "2024 and later"
     assert (told["file"]["rank"], told["file"]["world_size"], told["file"]["recorded"]) == (1, 4, ["with_stack"])
@@ -37,7 +39,7 @@ def test_the_report_as_json(tmp_path):
 @pytest.mark.parametrize("width", [40, 80, 100])
 def test_the_report_as_text_fits_and_is_safe(width, tmp_path):
     """No line is wider than the page, and the hostile name reaches the terminal without its escape."""
-    text = health_text.render(report(tmp_path), Style(width=width))
+    text = health_text.page(report(tmp_path), Style(width=width))
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
     assert "evil" in text
@@ -46,7 +48,7 @@ def test_the_report_as_text_fits_and_is_safe(width, tmp_path):
 
 def test_the_report_as_markdown_is_a_block_of_code(tmp_path):
     """Every line is indented, so nothing in it is markup."""
-    assert all(line.startswith("    ") for line in health_text.markdown(report(tmp_path)).splitlines())
+    assert all(line.startswith("    ") for line in health_markdown.render([report(tmp_path)]).splitlines())
 
 
 def test_the_command(tmp_path, capsys):

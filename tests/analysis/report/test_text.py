@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from stallscope.analysis.contract.summary import UnprofiledTimes
 from stallscope.analysis.report.header import header
 from stallscope.analysis.report.style import Style, safe, shorten, wrap
-from stallscope.analysis.report.text import render
+from stallscope.analysis.report.summary.text import page
 from stallscope.analysis.summary import summarize
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
@@ -20,7 +20,7 @@ HOSTILE = "\x1b[31mred\x1b]8;;http://x\x07 \u202egnp.exe\u2069 [bold]x[/bold] | 
 
 def test_the_page_opens_with_machine_steps_and_answer():
     """Whoever reads only the first lines knows what was measured and what is wrong."""
-    lines = render(summarize(three_steps().trace()), Style()).splitlines()
+    lines = page(summarize(three_steps().trace()), Style()).splitlines()
     assert lines[0] == "Stallscope summary"
     assert lines[2].startswith("GPU         NVIDIA H100 80GB HBM3")
     assert "Steps       3 steps, median 1.00 ms, middle 80 % from 1.00 ms to 1.00 ms" in lines
@@ -29,7 +29,7 @@ def test_the_page_opens_with_machine_steps_and_answer():
 
 def test_one_step_as_bars():
     """CPU and GPU side by side, each bar as long as its share of the step."""
-    text = render(summarize(three_steps().trace()), Style())
+    text = page(summarize(three_steps().trace()), Style())
     start = text.index("One step")
     assert text[start:].splitlines()[:6] == [
         "One step, 1.00 ms",
@@ -46,7 +46,7 @@ def test_bars_of_a_cpu_run_count_what_the_dataloader_runs_as_loading():
     builder = (
         TraceBuilder(gpu=None).step(0, 1000).dataloader(0, 600).op("aten::stack", 50, 300).op("aten::mm", 600, 300)
     )
-    text = render(summarize(builder.trace()), Style())
+    text = page(summarize(builder.trace()), Style())
     assert "Answer: input-bound (loading data is the limit; no GPU in this run)" in text
     assert [line.split()[-4:] for line in text[text.index("One step") :].splitlines()[1:4]] == [
         ["300", "µs", "30", "%"],
@@ -103,7 +103,7 @@ def test_recording_is_never_said_to_make_a_step_faster(inflation, told):
 def test_a_simulated_trace_says_so_at_the_top():
     """Nobody can take a model's figures for a measurement."""
     trace = TraceBuilder(gpu="simulated").step(0, 9).launch(1, 1, kernel=("k", 3, 1)).trace()
-    assert "SIMULATED: no GPU made this trace" in render(summarize(trace), Style()).splitlines()[2]
+    assert "SIMULATED: no GPU made this trace" in page(summarize(trace), Style()).splitlines()[2]
 
 
 @every_real_trace
@@ -112,7 +112,7 @@ def test_real_traces_fit_the_page_in_every_style(path):
     summary = real(path).summary
     for width in (40, 80, 120):
         for style in (Style(width=width), Style(width=width, unicode=False)):
-            text = render(summary, style)
+            text = page(summary, style)
             assert [line for line in text.splitlines() if cell_len(line) > width] == []
     text.encode("ascii")
     text.encode("cp936")
@@ -120,13 +120,13 @@ def test_real_traces_fit_the_page_in_every_style(path):
 
 def test_a_page_of_ten_columns_does_not_crash():
     """Nothing useful fits, and nothing fails."""
-    assert render(summarize(three_steps().trace()), Style(width=10))
+    assert page(summarize(three_steps().trace()), Style(width=10))
 
 
 def test_colour_only_where_asked():
     """Escape sequences appear with colour, and never without; the text is the same."""
     summary = summarize(three_steps().trace())
-    plain, coloured = render(summary, Style()), render(summary, Style(color=True))
+    plain, coloured = page(summary, Style()), page(summary, Style(color=True))
     assert "\x1b" not in plain
     assert re.sub(r"\x1b\[\d*m", "", coloured) == plain
     assert coloured != plain
@@ -135,7 +135,7 @@ def test_colour_only_where_asked():
 def test_the_same_summary_gives_the_same_text():
     """Two analyses of one trace print the same bytes."""
     trace = three_steps().trace()
-    assert render(summarize(trace), Style()) == render(summarize(trace), Style())
+    assert page(summarize(trace), Style()) == page(summarize(trace), Style())
 
 
 def test_hostile_names_cannot_move_the_cursor_or_widen_the_table():
@@ -144,7 +144,7 @@ def test_hostile_names_cannot_move_the_cursor_or_widen_the_table():
     builder.launch(20, 5, kernel=(HOSTILE, 40, 800)).sync(30, 400)
     summary = summarize(builder.trace())
     for style in (Style(), Style(unicode=False)):
-        text = render(summary, style)
+        text = page(summary, style)
         assert [c for c in text if not c.isprintable() and c != "\n"] == []
         assert [line for line in text.splitlines() if cell_len(line) > 80] == []
 
@@ -172,12 +172,12 @@ def test_wrap_keeps_a_number_with_its_unit_and_cuts_long_words():
 def test_steps_whose_mean_is_not_the_median_say_both():
     """Steps of 1, 1 and 4 ms: 2 ms on average, which all figures below are about, median 1 ms."""
     trace = TraceBuilder().step(0, 1000).step(1000, 1000).step(2000, 4000).op("a", 1, 1).op("b", 2500, 3000).trace()
-    assert "Steps       3 steps of 2.00 ms on average, median 1.00 ms" in render(summarize(trace), Style())
+    assert "Steps       3 steps of 2.00 ms on average, median 1.00 ms" in page(summarize(trace), Style())
 
 
 def test_data_exchanged_without_a_gpu_is_a_bar_of_its_own():
     """Collectives for 60 of 100 µs, and no other operator: 60 % exchanging data, not "the rest"."""
-    text = render(summarize(TraceBuilder(gpu=None).step(0, 100).annotation("gloo:all_reduce", 20, 60).trace()), Style())
+    text = page(summarize(TraceBuilder(gpu=None).step(0, 100).annotation("gloo:all_reduce", 20, 60).trace()), Style())
     bars = {line[5:26].strip(): line.split()[-2] for line in text.splitlines() if "█" in line or "░" in line}
     assert bars == {"in operators": "0", "exchanging data": "60", "the rest: Python etc.": "40"}
     assert "communication between processes" in text

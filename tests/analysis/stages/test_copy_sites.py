@@ -74,11 +74,11 @@ def test_overlap_is_the_time_beside_kernels_of_the_same_device():
 def test_the_trap_is_counted_and_named():
     """One of two pageable copies was meant not to block: counted in its row, and said above the table."""
     from stallscope.analysis.report.style import Style
-    from stallscope.analysis.report.text import render
+    from stallscope.analysis.report.summary.text import page
 
     summary = summarize(copy(copy(TraceBuilder().step(0, 100), 10, sync=True), 50, sync=False).trace())
     assert summary.memcpy[0].non_blocking_trap_per_step == 1.0
-    text = " ".join(render(summary, Style()).split())
+    text = " ".join(page(summary, Style()).split())
     assert "non_blocking=True has no effect on 1 of these copies: the CPU memory is pageable, not pinned" in text
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from stallscope.commands.report import page
-from stallscope.traces.text.limits import DEFAULT
+from stallscope import api
+from stallscope.analysis.report.html.summary import page_of
 from tests.builders import TraceBuilder
 from tests.evidence.benchmarks.measure import Row, process_cost
 from tests.plugin import a_query
@@ -75,7 +75,7 @@ def reports(folder: Path) -> list[Row]:
     rows, pages = [], {}
     real = real_trace_folder()
     if real:
-        text = page(real / LARGE, DEFAULT)
+        text = page_of(*api.explained(real / LARGE))
         pages[LARGE] = folder / "large.html"
         pages[LARGE].write_text(text, encoding="utf-8")
         inflated = len(gzip.decompress((real / LARGE).read_bytes())) / 1e6
@@ -83,7 +83,7 @@ def reports(folder: Path) -> list[Row]:
         rows.append(Row(f"report of {LARGE} ({inflated:.0f} MB of JSON)", f"{size:.2f} MB ({met(size < 3)}: < 3 MB)"))
     many = f"one step of {RANGES} ranges"
     pages[many] = folder / "many.html"
-    pages[many].write_text(page(step_of(RANGES).write(folder), DEFAULT), encoding="utf-8")
+    pages[many].write_text(page_of(*api.explained(step_of(RANGES).write(folder))), encoding="utf-8")
     return rows + in_browser(pages, folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stallscope.analysis.report.env_text import describe_gpu, processor
+from stallscope.analysis.report.env.text import describe_gpu, processor
 from stallscope.demo.catalog import WORKLOADS
 from stallscope.demo.page import load_line
 from stallscope.demo.results import Result, load

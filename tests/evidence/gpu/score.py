@@ -30,11 +30,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
+from stallscope.analysis.contract.forecast import StepRange, WhatIf
 from stallscope.analysis.fixes.names import Wanted
 from stallscope.analysis.fixes.subject import Subject
 from stallscope.analysis.forecast import forecasting
-from stallscope.analysis.forecast.whatif import Now, forecast
+from stallscope.analysis.forecast.asked import Asked
+from stallscope.analysis.forecast.whatif import Forecast, forecast
+from stallscope.analysis.replay.trust import Trust
+from stallscope.analysis.stages.step_times import StepTimes
 from stallscope.analysis.summary import summarize
 from stallscope.traces.model.manifest import Machine, Manifest, Steps, Window
 from stallscope.traces.read.read import read
@@ -50,8 +53,7 @@ FITTED, HELD_OUT = "fitted on", "held out"
 class Baseline:
     """What a forecast starts from; ``why`` says why there can be none."""
 
-    subject: Subject | None
-    now: Now | None
+    start: tuple[Subject, StepTimes, Trust] | None
     why: str
 
 
@@ -65,10 +67,10 @@ class Candidate:
 
     def row(self) -> WhatIf | None:
         """The forecast, with the constants as they are now."""
-        if self.baseline.subject is None or self.baseline.now is None:
+        if self.baseline.start is None:
             return None
-        _, (found,) = forecast(self.baseline.subject, self.baseline.now, (self.wanted,))
-        return found
+        (row,) = forecast(*self.baseline.start, (self.wanted,)).what_if or ()
+        return row
 
     def expected_us(self) -> float | None:
         """The step it expects, µs."""
@@ -160,12 +162,12 @@ def started(variant: Variant, archive: Path, machine: Machine) -> Baseline:
     """What forecasts of this variant's step start from: its timing trace, and its unprofiled time."""
     member = variant.traces.get("timing")
     if member is None:
-        return Baseline(None, None, f"{variant.key} was not traced")
-    kept: list[tuple[Subject, Now]] = []
+        return Baseline(None, f"{variant.key} was not traced")
+    kept: list[tuple[Subject, StepTimes, Trust]] = []
 
-    def spy(subject: Subject, now: Now, wanted: Sequence[Wanted] | None) -> tuple[ForecastBase, list[WhatIf]]:
-        kept.append((subject, now))
-        return forecast(subject, now, wanted)
+    def spy(subject: Subject, times: StepTimes, trust: Trust, fixes: Sequence[Wanted]) -> Forecast:
+        kept.append((subject, times, trust))
+        return forecast(subject, times, trust, fixes)
 
     with tempfile.TemporaryDirectory() as place, patch.object(forecasting, "forecast", spy):
         path = Path(place) / Path(member).name
@@ -173,11 +175,11 @@ def started(variant: Variant, archive: Path, machine: Machine) -> Baseline:
             with tarfile.open(archive) as opened:
                 path.write_bytes(opened.extractfile(member).read())  # type: ignore[union-attr] - it is a file
         except (OSError, KeyError, tarfile.TarError) as error:
-            return Baseline(None, None, f"{archive.name}: {member} cannot be read ({error})")
-        summary = summarize(read(path), manifest(variant, machine), fixes=())
+            return Baseline(None, f"{archive.name}: {member} cannot be read ({error})")
+        summary = summarize(read(path), manifest(variant, machine), asked=Asked(fixes=()))
     if not kept:
-        return Baseline(None, None, "; ".join(summary.forecast.reasons) if summary.forecast else "no forecast")
-    return Baseline(*kept[0], "")
+        return Baseline(None, "; ".join(summary.forecast.reasons) if summary.forecast else "no forecast")
+    return Baseline(kept[0], "")
 
 
 def manifest(variant: Variant, machine: Machine) -> Manifest:

@@ -15,6 +15,7 @@ import numpy as np
 
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.fixes.names import Wanted
+from stallscope.analysis.forecast.asked import Asked
 from stallscope.analysis.summary import summarize
 from stallscope.traces.model.manifest import Machine, Manifest, Steps, Window
 from stallscope.traces.read.read import read
@@ -130,7 +131,7 @@ def summary_of(trace: bytes, beside: Manifest, *fixes: Wanted) -> Summary:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "simulated.pt.trace.json"
         path.write_bytes(trace)
-        return summarize(read(path), beside, fixes=fixes)
+        return summarize(read(path), beside, asked=Asked(fixes=fixes))
 
 
 def wanted(pair: Pair) -> Wanted:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from stallscope import api
-from stallscope.analysis.report.as_json import to_json
+from stallscope.analysis.report.document import document
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.out.redact import redact, without_folders
 from tests.builders import TraceBuilder
@@ -46,7 +46,7 @@ def redacted(path, **options):
 def report(path):
     """The JSON summary of a trace but for its path."""
     (run,) = api.load(path)
-    return to_json(msgspec.structs.replace(run.summary, trace=msgspec.structs.replace(run.summary.trace, path="")))
+    return document(msgspec.structs.replace(run.summary, trace=msgspec.structs.replace(run.summary.trace, path="")))
 
 
 def test_nothing_tells_of_person_machine_or_folder(tmp_path):
