@@ -191,9 +191,11 @@ def test_make_runs_what_the_table_says() -> None:
     if make is None:
         pytest.skip("make is not installed")
     for target, command in (("demo", "stallscope demo iris-mlp --quick"), ("test", "python -m pytest")):
-        assert f"| `make {target}` | `.venv/bin/{command}`" in README.text
+        assert f"| `make {target}` | `.venv/bin/{command}" in README.text
         shown = subprocess.run([make, "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert f".venv/bin/{command}" in shown
+    assert '-m "not full' in shown
+    assert '-m pytest -m "not full"` |' in README.text
 
 
 @pytest.mark.parametrize("shown", PAGES, ids=lambda each: each.name)
