@@ -1,4 +1,4 @@
-"""Stage 9b: what costs time, by name: each with its cost a step, its evidence and one piece of advice with code.
+"""What costs time, by name: each with its cost a step, its evidence and one piece of advice with code.
 
 A cost is what a thing takes now, not what removing it saves: a wait may only move to the next place that waits. Of a
 wait it is the time the host is blocked; where the GPU is the limit, only the time the GPU idles after it. Of what the

@@ -1,4 +1,4 @@
-"""Stage 8: device memory. The manifest knows the true peaks; a bare trace knows the samples it recorded."""
+"""Device memory. The manifest knows the true peaks; a bare trace knows the samples it recorded."""
 
 from __future__ import annotations
 

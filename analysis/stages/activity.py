@@ -1,4 +1,4 @@
-"""Stage 6: device time by kind, and the step divided among classes of activity.
+"""Device time by kind, and the step divided among classes of activity.
 
 The breakdown gives each instant of the window to the first of kernel > memcpy > memset > communication > runtime >
 dataloader > cpu_op > other that was active, as torch-tb-profiler's last source does. As there, *kernel* leaves out

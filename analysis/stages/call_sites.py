@@ -1,4 +1,4 @@
-"""Stage 6c: host time, device time and launches by the place in the program that asked for them.
+"""Host time, device time and launches by the place in the program that asked for them.
 
 Where operators carry a ``Call stack`` (files of 2021, and of builds that write it) a place is the *line of the call*,
 ``train.py:47``: the innermost frame that is not PyTorch's or Python's. Where the file holds Python frames

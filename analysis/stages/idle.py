@@ -213,7 +213,7 @@ class Host:
 
     def waits_for_event(self, calls: Ints) -> Bools:
         """Whether a wait-event call came between each launch call and the one before it on its thread."""
-        found = np.zeros(len(calls), dtype=np.bool_)
+        waited = np.zeros(len(calls), dtype=np.bool_)
         threads = self._trace.events.thread
         known = np.flatnonzero(calls >= 0)
         asked, launched = dict(grouped(threads[calls[known]])), dict(grouped(threads[self._launching]))
@@ -222,8 +222,8 @@ class Host:
             mine = self._launching[launched.get(thread, known[:0])]
             last = np.searchsorted(mine, calls[here], side="left") - 1
             since = np.where(last >= 0, mine[np.maximum(last, 0)], -1)
-            found[here] = np.searchsorted(waits, calls[here]) > np.searchsorted(waits, since, side="right")
-        return found
+            waited[here] = np.searchsorted(waits, calls[here]) > np.searchsorted(waits, since, side="right")
+        return waited
 
     def divide(self, thread: int, left: Intervals) -> Iterator[tuple[str, Intervals]]:
         """The stretches before a launch by what ``thread`` was doing, else another that matters, by cause."""

@@ -1,4 +1,4 @@
-"""Stage 3: copies by direction and kind of host memory, and which of them made the host wait.
+"""Copies by direction and kind of host memory, and which of them made the host wait.
 
 A copy from or to pageable memory goes through a staging buffer: its "async" call returns only when the stream has
 drained (device to host) or when the data has been staged (host to device). Copies within a device never wait, except

@@ -1,4 +1,4 @@
-"""Stage 5: where the host waits for the device, and where else a call stops it: the ledger.
+"""Where the host waits for the device, and where else a call stops it: the ledger.
 
 ``sync_calls`` are the Synchronize calls. The *sync stall* is host time blocked waiting for the device: those calls,
 less the profiler's own, plus copies that block. The ledger lists these and what else holds the host up, by kind:

@@ -1,4 +1,4 @@
-"""Stage 7: how full the GPU's processors were, as torch-tb-profiler's ``gpu_metrics_parser`` defines it.
+"""How full the GPU's processors were, as torch-tb-profiler's ``gpu_metrics_parser`` defines it.
 
 Estimated SM efficiency: at each instant the sum of ``blocks per SM`` of the running kernels, at most 1, averaged over
 the window (idle time counts as 0). Estimated occupancy: ``est. achieved occupancy %`` weighted by kernel time inside

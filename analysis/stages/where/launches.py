@@ -1,4 +1,4 @@
-"""Stage 2: calls that start device work, the work itself, and how the two are paired.
+"""Calls that start device work, the work itself, and how the two are paired.
 
 A launch is a runtime or driver call and the device work it caused, paired by correlation. A graph launch is one
 launch, however many kernels it runs. Queue delay is device start − call end; it may be negative.

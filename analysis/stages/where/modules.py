@@ -1,4 +1,4 @@
-"""Stage 6b: host time, device time and launches by ``nn.Module``, forward and backward.
+"""Host time, device time and launches by ``nn.Module``, forward and backward.
 
 A trace recorded with stacks holds a row ``nn.Module: Linear_3`` for each call of a module through ``model(x)``; the
 number tells the instances of a class apart, in order of their first call, and is no path: the tree comes from which

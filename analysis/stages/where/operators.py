@@ -1,4 +1,4 @@
-"""Stage 5: what belongs to which operator, and which kernels took the time.
+"""What belongs to which operator, and which kernels took the time.
 
 A call belongs to the innermost operator open on its thread when it starts; device work belongs to the operator of its
 call (correlation → call → containment in time). ``External id`` is not used: in many files it links wrongly.

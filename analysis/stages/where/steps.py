@@ -1,4 +1,4 @@
-"""Stage 1: the steps of a trace and the window that every other figure is taken over.
+"""The steps of a trace and the window that every other figure is taken over.
 
 A step is a ``ProfilerStep#N`` range on the host. Where two overlap, the later start wins. The window is [start of the
 first step, end of the last step), half-open. Without steps it runs from the first to the last operator, runtime
