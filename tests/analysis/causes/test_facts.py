@@ -6,10 +6,9 @@ from stallscope.analysis.answer.verdict import judge
 from stallscope.analysis.causes.facts import Facts, GpuFacts, find_facts
 from stallscope.analysis.fill.steps import fill_per_step
 from stallscope.analysis.stages.stages import analyse
-from stallscope.traces.read.read import read
 from tests.analysis.answer.test_verdict import facts
 from tests.builders import TraceBuilder
-from tests.conftest import real_trace_files, real_trace_ids
+from tests.real import real, real_parameters
 
 
 def facts_of(builder: TraceBuilder) -> Facts:
@@ -70,11 +69,10 @@ def test_without_a_kernel_none_is_given_a_length():
     assert "preparing and starting no kernel takes it 560 µs" in verdict.text
 
 
-@pytest.mark.parametrize("path", real_trace_files(), ids=real_trace_ids())
-def test_facts_and_rows_of_the_contract_say_the_same(path, real_traces):
+@pytest.mark.parametrize("path", real_parameters())
+def test_facts_and_rows_of_the_contract_say_the_same(path):
     """Both come from the stages: GPU work and stall, withheld in both or in neither; the idle time's classes add up."""
-    assert real_traces.is_dir()
-    stages = analyse(read(path))
+    stages = real(path).stages
     found = find_facts(stages, None, refused=False)
     row = fill_per_step(stages, found)
     busy_us = None if found.device is None else found.us(found.device.busy_ns)
