@@ -62,7 +62,7 @@ class Site:
     lag_ns: float | None  # median queue-drain lag
     drained_share: float | None  # of the calls: the queue was empty when it came
     waited_for: str | None  # the kernel or copy that most often ended the wait
-    waited_way: Direction  # of that copy
+    waited_way: Direction = Direction.unknown  # of that copy
 
     @property
     def operator(self) -> str | None:
