@@ -64,7 +64,7 @@ def item(blocked_us: float, operator: str = "aten::item", drained_share: float |
     return Site(
         kind="synchronize", api="cudaStreamSynchronize", place=Place(operator, None, None, None, None, "main"),
         by_profiler=False, calls=1, blocked_ns=round(1000 * blocked_us), waited_ns=0, idle_after_ns=None, lag_ns=None,
-        drained_share=drained_share, waited_for=None,
+        drained_share=drained_share, waited_for=None, waited_way=None,
     )  # fmt: skip
 
 
