@@ -200,12 +200,12 @@ def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:
 
 
 def _health(run: Run, worker: Worker, limits: Limits) -> HealthReport:
-    from stallscope.analysis.fill.health import find_health
+    from stallscope.analysis.fill.health import fill_health
     from stallscope.traces.describe.details import read_details
 
     one = _explained(run, worker, limits)
     trace = one.stages.trace
-    return find_health(trace, one.summary, read_details(trace.path, limits=limits))
+    return fill_health(trace, one.summary, read_details(trace.path, limits=limits))
 
 
 def summarize(path: str | Path, *, rank: int | None = None) -> Summary:

@@ -115,7 +115,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     attribution: Attribution | None = None  # None: no attribution trace was joined
 
 
-def find_health(trace: Trace, summary: Summary, details: Details) -> HealthReport:
+def fill_health(trace: Trace, summary: Summary, details: Details) -> HealthReport:
     """The health of one trace: read, summarized, and read again for its details."""
     dialect = find_dialect(trace, details)
     rules = [RuleCount(name=r.name, meaning=r.meaning, violations=r.violations) for r in validate(details.rows)]

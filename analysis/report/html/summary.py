@@ -10,7 +10,6 @@ import numpy as np
 
 from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.fill.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.definitions import OF_A_RUN, definitions
 from stallscope.analysis.report.header import answer, extent, extras, header, how
@@ -23,6 +22,7 @@ from stallscope.analysis.report.html.series import Series, placed, step_series
 from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
+from stallscope.analysis.stages.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import microseconds
 from stallscope.analysis.views.launch_histogram import LaunchHistogram, find_launch_histogram

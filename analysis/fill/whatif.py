@@ -7,7 +7,7 @@ from stallscope.analysis.contract.whatif import Forecasts
 from stallscope.analysis.fixes.constants import TABLE
 
 
-def forecasts_of(summary: Summary) -> Forecasts:
+def fill_forecasts(summary: Summary) -> Forecasts:
     """What a summary says of the future."""
     return Forecasts(
         trace=summary.trace.path,
