@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from stallscope.analysis.causes import scatter
 from stallscope.analysis.causes.facts import Facts, GpuFacts
-from stallscope.analysis.causes.waits import MOVES, advice_for, spoken
+from stallscope.analysis.causes.waits import MOVES, WAITS, advice_for, spoken
 from stallscope.analysis.replay.counterfactual import Replayed
 from stallscope.analysis.stages.sync import Site
 from stallscope.analysis.units import count, microseconds, percent
@@ -210,23 +210,23 @@ def _host_advice(facts: GpuFacts) -> list[Advice]:
 
 def _sync_advice(facts: GpuFacts) -> list[Advice]:
     """One piece for each line, where these are known, else for each operator and kind of wait, all places together."""
-    together: dict[tuple[str, str], int] = {}
+    together: dict[tuple[str, str, str], int] = {}
     for line in facts.calls.waits:
-        site, kind = line.most, facts.calls.kinds[line.most]
-        called = site.place.site.called if site.place.site is not None else None
-        key = _waiting(site), advice_for(kind, called) + MOVES
+        key = _wait(line.most, facts.calls.kinds[line.most])
         together[key] = together.get(key, 0) + line.blocked_ns
     return [
-        (facts.share(ns), f"{waiting} waits {facts.time(ns)} a step. {what}")
-        for (waiting, what), ns in together.items()
+        (facts.share(ns), f"{waiting} waits {facts.time(ns)} a step{why}. {what}{MOVES}")
+        for (waiting, why, what), ns in together.items()
         if facts.share(ns) >= WORTH
     ]
 
 
-def _waiting(site: Site) -> str:
-    """What waits: ``train.py:47 .item()`` where an attribution window told the line, else the operator or the call."""
+def _wait(site: Site, kind: str) -> tuple[str, str, str]:
+    """(what waits, why, what to do): ``train.py:47 .item()`` where a window told the line; else operator or call."""
     name = site.place.site
-    return f"{name.line} {spoken(name.called)}" if name is not None else site.operator or site.api
+    if name is not None:
+        return f"{name.line} {spoken(name.called)}", "", advice_for(kind, name.called)
+    return site.operator or site.api, f" ({WAITS[kind].title})", WAITS[kind].advice
 
 
 def _input_advice(facts: Facts) -> list[Advice]:
