@@ -16,7 +16,12 @@ from typing import Any
 
 import pytest
 
-SHORT = "not full and not packaging"  # what `make test` runs, as the Makefile says it
+LEFT_OUT = ("full", "packaging")  # of `make test`, as the Makefile says too
+
+
+def in_short(item: pytest.Item) -> bool:
+    """Whether `make test` runs it."""
+    return not any(item.get_closest_marker(name) for name in LEFT_OUT)
 
 
 def one_of_a_kind(cases: Iterable[Any], *short: Any) -> list[Any]:

@@ -16,6 +16,7 @@ import pytest
 from stallscope import cli
 from tests import ROOT
 from tests.house.documents import Page, anchors, page, pages
+from tests.lanes import LEFT_OUT
 
 README = page("README.md")
 PAGES = pages()
@@ -196,6 +197,13 @@ def test_make_runs_what_the_table_says() -> None:
         assert f".venv/bin/{command}" in shown
     assert '-m "not full' in shown
     assert '-m pytest -m "not full"` |' in README.text
+
+
+def test_the_short_lane_is_that_of_the_makefile() -> None:
+    """`make test` leaves out the marks that `tests.lanes` says, and no other."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (chosen,) = re.findall(r"^test: .*\n.* -m \"([^\"]*)\"", makefile, re.MULTILINE)
+    assert chosen == " and ".join(f"not {name}" for name in LEFT_OUT)
 
 
 @pytest.mark.parametrize("shown", PAGES, ids=lambda each: each.name)
