@@ -16,6 +16,7 @@ from stallscope.analysis.report.summary import markdown
 from stallscope.analysis.summary import summarize
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
+from tests.lanes import one_of_a_kind
 from tests.real import every_real_trace, real
 
 
@@ -195,8 +196,11 @@ def plugin_figures(path) -> dict[str, float | None]:
     return found
 
 
+RUNS = ("resnet50_num_workers_0", "resnet50_num_workers_4", "resnet50_autograd_api")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("run", ["resnet50_num_workers_0", "resnet50_num_workers_4", "resnet50_autograd_api"])
+@pytest.mark.parametrize("run", one_of_a_kind(RUNS, "resnet50_num_workers_0"))
 def test_equals_the_installed_torch_tb_profiler_on_traces_of_2021(run, real_traces):
     """Every figure to 0.1 %, steps or none, workers or none."""
     path = next(real_traces.glob(f"kineto-2021/{run}/*.gz"))

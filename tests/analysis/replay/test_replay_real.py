@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from stallscope.analysis.replay.graph import Graph, Kind, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import Times, replay
 from stallscope.analysis.stages.stages import Stages
-from tests.real import real
+from tests.real import name_of, real
 
 REFUSED = {
     "a100/recommender_rank0_of_16",
@@ -81,14 +82,29 @@ def case(path: Path) -> Case:
     return Case(stages, graph, None if graph is None else replay(graph), find_replayed(stages))
 
 
+class Cases(Mapping[str, Case]):
+    """Traces by name, each replayed when it is asked for."""
+
+    def __init__(self, paths: dict[str, Path]):
+        self._paths = paths
+
+    def __getitem__(self, name: str) -> Case:
+        return case(self._paths[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
 @pytest.fixture(scope="session")
-def cases(real_traces: Path) -> dict[str, Case]:
+def cases(real_traces: Path) -> Cases:
     """Every real trace by its name."""
-    names = {path: path.relative_to(real_traces).as_posix() for path in sorted(real_traces.rglob("*.json.gz"))}
-    short = {path: name.removesuffix(".json.gz").removesuffix(".pt.trace") for path, name in names.items()}
-    return {name: case(path) for path, name in short.items()}
+    return Cases({name_of(path): path for path in sorted(real_traces.rglob("*.json.gz"))})
 
 
+@pytest.mark.full
 def test_identity_on_every_trace_that_is_not_refused(cases):
     """Replayed unchanged, each takes its own time to 2 %, half of them to 0.3 %; three known ones are not believed."""
     found = {name for name, each in cases.items() if each.replayed and each.replayed.trust.level == "refused"}
@@ -109,6 +125,7 @@ def test_each_step_of_a_trace_takes_its_own_time(cases):
         assert np.abs(replayed - measured).max() <= 0.02 * np.median(measured), name
 
 
+@pytest.mark.full
 def test_waits_in_the_loop(cases):
     """What calls wait for the device is predicted to 5 %, of traces with steps that wait for 1 ms or more."""
     tried = set()
@@ -161,6 +178,7 @@ def test_the_full_queue_holds_the_host_back(cases):
     assert free.span_ns == pytest.approx(each.times.span_ns, rel=0.01)
 
 
+@pytest.mark.full
 def test_dropping_a_dependency_never_slows_a_trace_down(cases):
     """The longest path through fewer edges is no longer."""
     for name in (NW4, OWL, NS, "a100/cuda_event_sync_multi_stream", "amd/mi250_minitoy_train"):

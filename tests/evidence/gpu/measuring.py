@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -14,12 +13,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from stallscope.traces.model.fields import GRAPH_LAUNCH, KERNEL_LAUNCH, SYNC_CALL
+from stallscope.traces.model.fields import SYNCHRONIZES, CallKind
+from stallscope.traces.vendors.calls import call_kind
 from tests.evidence.gpu.pairs import PerStep
 from tests.evidence.gpu.steps import Step
 
 WARMUP, TRACED, ATTRIBUTED = 30, 20, 5  # steps
 HOST, DEVICE = ("cpu_op", "cuda_runtime", "cuda_driver"), ("kernel", "gpu_memcpy", "gpu_memset")
+
 
 Anything = TypeVar("Anything")
 
@@ -99,17 +100,18 @@ def counted(path: Path) -> tuple[int, float, PerStep]:
 
 def per_step(calls: Sequence[str], host: Sequence[dict[str, Any]], work: Counter[str], steps: int) -> PerStep:
     """The counts, divided by the steps."""
+    kinds = Counter(map(call_kind, calls))
 
-    def of(wanted: re.Pattern[str]) -> float:
-        return sum(wanted.match(name) is not None for name in calls) / steps
+    def of(*wanted: CallKind) -> float:
+        return sum(kinds[kind] for kind in wanted) / steps
 
     return PerStep(
-        kernel_launches=of(KERNEL_LAUNCH),
-        graph_launches=of(GRAPH_LAUNCH),
+        kernel_launches=of(CallKind.KERNEL_LAUNCH),
+        graph_launches=of(CallKind.GRAPH_LAUNCH),
         kernels=work["kernel"] / steps,
         memcpys=work["gpu_memcpy"] / steps,
         memsets=work["gpu_memset"] / steps,
-        sync_calls=of(SYNC_CALL),
+        sync_calls=of(*SYNCHRONIZES),
         cpu_ops=sum(row["cat"] == "cpu_op" for row in host) / steps,
         items=sum(row["name"] == "aten::item" for row in host) / steps,
     )

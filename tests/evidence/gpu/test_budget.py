@@ -115,7 +115,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("machine", one_of_a_kind(COSTS, "usual", "all of it"))
+@pytest.mark.parametrize("machine", one_of_a_kind(COSTS, "all of it"))
 def test_a_part_ends_within_its_budget(run, tmp_path: Path, part: int, machine: str) -> None:  # type: ignore[no-untyped-def]
     """On every machine; and each experiment and demo is either there or said to be left out."""
     assert run(part, COSTS[machine]).spent <= evidence.BUDGET_S

@@ -194,6 +194,7 @@ FAILS_IN_A_GROUP = """
 """
 
 
+@pytest.mark.full
 def test_a_failing_rank_that_another_waits_for_in_a_collective(tmp_path):
     """Rank 0 is inside an all-reduce when rank 1 fails: both end, badly, and what both had closed can be summarized."""
     write(tmp_path, FAILS_IN_A_GROUP)
@@ -217,6 +218,7 @@ def test_a_failing_rank_that_another_waits_for_in_a_collective(tmp_path):
         assert "Steps       5 steps" in shown.out
 
 
+@pytest.mark.full
 def test_the_distributed_view_of_tensorboard_takes_them(trained):
     """torch-tb-profiler, on the folder as it is: both ranks as workers, and in its Distributed view, step by step."""
     folder, _ = trained

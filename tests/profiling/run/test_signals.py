@@ -10,6 +10,7 @@ import pytest
 
 from stallscope import api
 from stallscope.traces.read.read import read
+from tests.lanes import one_of_a_kind
 from tests.scripts.processes import TRAINING, profiled, python, signalled, write
 from tests.scripts.recorded import manifest
 
@@ -50,7 +51,7 @@ def ended_in(where, number, folder):
     return ended, manifest(folder / "runs" / "train"), int((folder / "steps.txt").read_text())
 
 
-@pytest.mark.parametrize("where", WINDOWS)
+@pytest.mark.parametrize("where", one_of_a_kind(WINDOWS, "full timing"))
 def test_ctrl_c_in_each_window(tmp_path, where):
     """The process ends by the signal, with one sentence; all steps are counted, all windows closed before are read."""
     ended, found, done = ended_in(where, signal.SIGINT, tmp_path)
@@ -67,7 +68,7 @@ def test_ctrl_c_in_each_window(tmp_path, where):
     assert not list(run.glob(".*"))
 
 
-@pytest.mark.parametrize("where", WINDOWS)
+@pytest.mark.parametrize("where", one_of_a_kind(WINDOWS, "full timing"))
 def test_sigterm_in_each_window(tmp_path, where):
     """The process is gone at once, without a word, as under plain python; all windows closed before are read.
 
