@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from stallscope.profiling.folder.disk import is_shut, too_little, why_not_writable
 from stallscope.profiling.folder.launch import Launch
 from stallscope.profiling.folder.sharing import make_run_folder
+from stallscope.profiling.watch.guarded import Guarded
 from stallscope.profiling.words.sentences import no_room, traces_mended
 from stallscope.traces.damaged.mend import is_json, mended
 from stallscope.traces.model.errors import StallscopeError
@@ -192,11 +193,8 @@ class RunFolder:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._may_work.wait(QUIET_AT_MOST)
-            try:
+            with Guarded(self._say_incomplete):
                 job()
-            except Exception as error:  # noqa: BLE001 - a full disk, a folder taken away: said at the end
-                said = f"{self.path}: could not be written ({error}); what is there may be incomplete"
-                self._say(said, shut=is_shut(error))
 
     def _compress(self, plain: Path, final: str) -> None:
         """Put the compressed trace in the plain one's place; where that fails, the plain one stays."""
@@ -268,6 +266,11 @@ class RunFolder:
         if problem not in self.problems and not (shut and self._shut):
             self.problems.append(problem)
             self._shut |= shut
+
+    def _say_incomplete(self, error: Exception) -> None:
+        """Say it at the end: a full disk, a folder taken away."""
+        said = f"{self.path}: could not be written ({error}); what is there may be incomplete"
+        self._say(said, shut=is_shut(error))
 
     def _write_again(self) -> None:
         """Write the newest manifest with what has been found out since, unless there is a newer one by then."""

@@ -7,7 +7,7 @@ import os
 from types import CodeType, FrameType
 from typing import Any
 
-from stallscope.profiling.mark.function_mode import is_disguise
+from stallscope.profiling.mark.disguise import is_disguise
 from stallscope.profiling.mark.usercode import UserCode, module_of
 from stallscope.traces.model.manifest import IF_COPIED, CallSite, Frame
 
@@ -24,18 +24,18 @@ Stack = tuple[object, ...]
 
 
 class CallSites:
-    """Numbers call sites in the order in which they are first seen; equal chains of user frames are one site."""
+    """Lists call sites in the order in which they are first seen; equal chains of user frames are one site."""
 
     def __init__(self, *, on_gpu: bool) -> None:
         self.sites: list[CallSite] = []
         self._on_gpu = on_gpu  # the script uses one: devices tell which calls wait, nothing has to be guessed
         self._user = UserCode()
-        self._numbers: dict[tuple[object, ...], int] = {}
+        self._indices: dict[tuple[object, ...], int] = {}
         self._stacks: dict[Stack, int | None] = {}
         self._codes: list[CodeType] = []  # whose ids ``_stacks`` holds
 
-    def number(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
-        """Number the site of a call of ``kind`` made by ``frame``; None for one that is nobody's business.
+    def index_of_line(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
+        """Return the index in ``sites`` of a call of ``kind`` by the line of ``frame``; None: it is nobody's business.
 
         ``waits``: it makes the host wait wherever its tensor is on a GPU. A stack seen before costs one look-up.
         """
@@ -48,11 +48,11 @@ class CallSites:
         try:
             return self._stacks[stack]
         except KeyError:
-            found = self._stacks[stack] = self._number(kind, frame, waits=waits)
+            found = self._stacks[stack] = self._index(kind, frame, waits=waits)
             return found
 
-    def number_function(self, function: Any, caller: FrameType | None) -> int | None:
-        """Number the site that stands for whatever ``function`` calls, where that cannot be told line by line.
+    def index_of_function(self, function: Any, caller: FrameType | None) -> int | None:
+        """Return the index of the site that stands for all that ``function`` calls, where lines cannot be told.
 
         ``caller``: who calls it. None for a function that is not the user's.
         """
@@ -63,16 +63,16 @@ class CallSites:
             return None
         callers = [_frame(each) for each in self._users(_chain(caller))]
         itself = Frame(file=printable(code.co_filename), line=code.co_firstlineno, function=printable(code.co_qualname))
-        return self._number_of(CallSite(kind=FUNCTION, frames=[itself, *callers], exact=False))
+        return self._index_of(CallSite(kind=FUNCTION, frames=[itself, *callers], exact=False))
 
-    def _number_of(self, site: CallSite) -> int:
+    def _index_of(self, site: CallSite) -> int:
         value = (site.kind, site.would_synchronize, tuple((at.file, at.line, at.function) for at in site.frames))
-        if value not in self._numbers:
-            self._numbers[value] = len(self.sites)
+        if value not in self._indices:
+            self._indices[value] = len(self.sites)
             self.sites.append(site)
-        return self._numbers[value]
+        return self._indices[value]
 
-    def _number(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
+    def _index(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
         if len(self._stacks) > MAX_STACKS:
             self._stacks.clear()
             self._codes.clear()
@@ -83,7 +83,7 @@ class CallSites:
         if self._harmless(kind, chain[0], waits=waits):
             return None
         waits = waits and (self._on_gpu or not any(_loads_data(each) for each in chain))
-        return self._number_of(CallSite(kind=kind, frames=self._users_frames(chain), would_synchronize=waits))
+        return self._index_of(CallSite(kind=kind, frames=self._users_frames(chain), would_synchronize=waits))
 
     def _harmless(self, kind: str, caller: FrameType, *, waits: bool) -> bool:
         """Whether torch's own code makes a call that waits on no machine."""

@@ -15,75 +15,111 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
-from types import CodeType, FrameType, FunctionType
-from typing import Any, Protocol
+import threading
+from collections.abc import Iterator
+from typing import Any
 
-from stallscope.traces.model.fields import DISGUISE
+from stallscope.profiling.mark.disguise import Disguises
+from stallscope.profiling.mark.ranges import Ranges
+from stallscope.profiling.watch.compiled import anything_compiled, inside_compiled
+from stallscope.profiling.watch.patching import replace, unframed
 
-MAX_CALLERS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
 FAST_PATHS = ("MultiheadAttention", "TransformerEncoder", "TransformerEncoderLayer")
-
-Caller = Callable[[Any, Any, Any], Any]
-
-
-class Marker(Protocol):
-    """Who decides which calls are marked."""
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is to be marked still."""
-
-    def range_of_call(self, function: Any, args: Any, kwargs: Any, caller: FrameType) -> Any:
-        """Return a range to be entered around a call, or None. Never raises."""
-
-    def fail(self, error: Exception) -> None:
-        """Switch off after a failure of ours."""
 
 
 class FunctionMode:
     """A ``TorchFunctionMode`` on the thread that put it on."""
 
-    def __init__(self, torch: Any, marker: Marker) -> None:
+    def __init__(self, torch: Any, ranges: Ranges) -> None:
         self._overrides = torch.overrides
-        self._mode = _make(torch, marker)
-        self._suspended = 0
+        self._ranges = ranges
+        self._mode = _make(torch, ranges)
+        self._owner: int | None = None  # the thread that it is for; None: it is not in use
+        self._due = False  # to be put on where no compiled code is running: after a backward pass
+        self._suspended = 0  # calls that are running for which it was taken off
+        self._resumes = False
+
+    def install(self) -> None:
+        """See the calls of this thread from now on; where compiled code is running, from the next backward pass on."""
+        self._owner = threading.get_ident()
+        self._due = inside_compiled()  # model.compile() in place runs our hooks, and so this, inside
+        if not self._due:
+            self._put_on()
+
+    def remove(self) -> None:
+        """See no more calls; inside a call of a Python function that is being seen, have torch not put it on again."""
+        if self._on_owner():
+            self._owner = None
+            self._take_off()
+            if self._mode.calls:
+                self._keep_off()
+
+    def suspend(self) -> None:
+        """See no calls for a while: of what computes in another way where it sees a mode, or of compiled code."""
+        if self._on_owner():
+            if not self._suspended:
+                self._resumes = self._on  # not inside a call that is being seen
+                self._take_off()
+            self._suspended += 1
+
+    def resume(self) -> None:
+        """See calls again after the outermost of these."""
+        if self._on_owner() and self._suspended:
+            self._suspended -= 1
+            if not self._suspended and self._resumes and self._ranges.active:
+                self._put_on()
+
+    @contextlib.contextmanager
+    def seen_in_backward(self) -> Iterator[None]:
+        """See calls in a backward pass, which is being seen itself: hooks and recomputed forwards run in it."""
+        if self._suspended or not self._on_owner() or self._on or anything_compiled():
+            yield
+            return
+        self._put_on()
+        try:
+            yield
+        finally:
+            self._take_off()
+
+    def put_on_if_due(self) -> None:
+        """See calls where that had to wait until no compiled code is running."""
+        if self._due and self._ranges.active and self._on_owner() and not inside_compiled():
+            self._due = False
+            self._put_on()
+
+    def _on_owner(self) -> bool:
+        return threading.get_ident() == self._owner
 
     @property
-    def on(self) -> bool:
+    def _on(self) -> bool:
         """Whether calls on this thread are seen; false inside a call that is being seen."""
         return any(each is self._mode for each in self._stack())
 
-    def put_on(self) -> None:
+    def _put_on(self) -> None:
         """Put the mode at the bottom of this thread's stack, above a default device."""
         with self._taken_apart() as stack:
             at = 1 if stack and type(stack[0]).__name__ == "DeviceContext" else 0
             stack.insert(at, self._mode)
 
-    def take_off(self) -> None:
+    def _take_off(self) -> None:
         """Take it off this thread's stack, if it is on."""
-        if self.on:
+        if self._on:
             with self._taken_apart() as stack:
                 stack[:] = [each for each in stack if each is not self._mode]
 
-    def take_off_for_good(self) -> None:
-        """Take it off; inside a call of a Python function that is being seen, see to it that it does not come back."""
-        self.take_off()
-        if self._mode.calls:
-            self._keep_off()
-
     def _keep_off(self) -> None:
         """Let torch not put the mode on again behind the call, which it does by one helper."""
-        original = self._overrides._push_mode  # noqa: SLF001
 
-        def _push_mode(mode: Any) -> None:
-            if mode is not self._mode:
-                original(mode)
-                return
-            if self._overrides._push_mode is _push_mode:  # noqa: SLF001
-                self._overrides._push_mode = original  # noqa: SLF001
+        def make(original: Any) -> Any:
+            def _push_mode(mode: Any) -> None:
+                if mode is self._mode:
+                    undo()
+                else:
+                    original(mode)
 
-        self._overrides._push_mode = _push_mode  # noqa: SLF001
+            return _push_mode
+
+        undo = replace(self._overrides, "_push_mode", make)
 
     def _stack(self) -> list[Any]:
         stack: list[Any] = self._overrides._get_current_function_mode_stack()  # noqa: SLF001
@@ -107,8 +143,8 @@ def with_fast_paths(torch: Any) -> tuple[type, ...]:
     return tuple(getattr(torch.nn, each) for each in FAST_PATHS)
 
 
-def _make(torch: Any, marker: Marker) -> Any:
-    disguises = _Disguises(_code_of(torch.overrides.handle_torch_function))
+def _make(torch: Any, ranges: Ranges) -> Any:
+    disguises = Disguises(torch)
 
     class StallscopeMode(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         """Marks calls; changes none."""
@@ -117,18 +153,16 @@ def _make(torch: Any, marker: Marker) -> Any:
 
         def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
-            if not marker.active:
+            if not ranges.active:
                 return function(*args, **kwargs)
             frame = sys._getframe(1)  # noqa: SLF001
             call = None
-            try:
+            with ranges.guarded:
                 caller = disguises.caller(frame)
                 call = disguises.of(caller)
-            except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
-                marker.fail(error)
-            if call is None:  # behind the handler, in which an exception of the script's would be chained to ours
+            if call is None:
                 return function(*args, **kwargs)
-            mark = marker.range_of_call(function, args, kwargs, caller)
+            mark = ranges.of_torch_call(function, args, kwargs, caller)
             python = caller is not frame
             del caller, frame
             self.calls += python
@@ -144,68 +178,3 @@ def _make(torch: Any, marker: Marker) -> Any:
                 self.calls -= python
 
     return StallscopeMode()
-
-
-def is_disguise(code: CodeType) -> bool:
-    """Whether a frame that seems to be the user's is a call made by the mode in the user's name."""
-    return code.co_varnames[:1] == _CALL.__code__.co_varnames[:1]
-
-
-def unframed(error: BaseException, *, frames: int = 1) -> None:
-    """Take the frame that calls this, and those it called, out of a traceback; a bare ``raise`` puts none back."""
-    for _ in range(frames):
-        if error.__traceback__ is not None:
-            error.__traceback__ = error.__traceback__.tb_next
-
-
-def _code_of(function: Any) -> CodeType | None:
-    return getattr(function, "__code__", None)
-
-
-_CALL: Caller = lambda stallscope_, args, kwargs: stallscope_(*args, **kwargs)  # noqa: E731 - all on its first line
-
-
-class _Disguises:
-    """Functions that make a call look as if the calling line had made it."""
-
-    def __init__(self, dispatching: CodeType | None) -> None:
-        self._dispatching = dispatching  # torch's helper between a function written in Python and the mode
-        self._made: dict[tuple[int, int, int], tuple[Caller, CodeType]] = {}
-
-    def caller(self, frame: FrameType) -> FrameType:
-        """Return the frame that called into torch: for functions written in Python, whoever called these."""
-        if frame.f_code is not self._dispatching or frame.f_back is None:
-            return frame
-        frame = frame.f_back
-        inside = frame.f_code.co_filename
-        while frame.f_back is not None and frame.f_code.co_filename == inside:
-            frame = frame.f_back
-        return _past_dispatch(frame)
-
-    def of(self, frame: FrameType) -> Caller:
-        """Return a function with the file, line and globals of ``frame`` as it stands."""
-        key = (id(frame.f_code), frame.f_lasti, id(frame.f_globals))
-        made = self._made.get(key)
-        if made is None:
-            if len(self._made) > MAX_CALLERS:
-                self._made.clear()
-            made = self._made[key] = (_disguised(frame), frame.f_code)
-        return made[0]
-
-
-def _past_dispatch(frame: FrameType) -> FrameType:
-    """Step over torch's switch between two forms of a function (``unique`` with and without counts)."""
-    while frame.f_back is not None and frame.f_code.co_filename.endswith("_jit_internal.py"):
-        frame = frame.f_back
-    return frame
-
-
-def _disguised(frame: FrameType) -> Caller:
-    code = frame.f_code
-    disguise = _CALL.__code__.replace(
-        co_filename=code.co_filename,
-        co_name=DISGUISE,  # a profiler of the script's own must not take it for a call of the script's function
-        co_qualname=DISGUISE,
-        co_firstlineno=frame.f_lineno or code.co_firstlineno,
-    )
-    return FunctionType(disguise, frame.f_globals)

@@ -15,28 +15,28 @@ SHOWN = 3  # shared modules that are named in a note
 
 
 class ModuleNames:
-    """Numbers modules in the order in which they are first called.
+    """Lists modules in the order in which they are first called.
 
     A module's root is the one that was called from outside of any module. Of a module in several places the first name
-    counts. A root that turns out to be part of another one gets its name from there; its number stays.
+    counts. A root that turns out to be part of another one gets its name from there; its index stays.
     """
 
     def __init__(self) -> None:
         self.modules: list[NamedModule] = []
         self.shared: list[tuple[str, str]] = []  # first name and another name of the same module
-        self._numbers: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self._indices: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._names: dict[int, tuple[weakref.ref[Any], str, weakref.ref[Any], str]] = {}  # root label, root, name
         self._roots: dict[str, list[weakref.ref[Any]]] = {}
         self._values: dict[NamedModule, int] = {}
 
-    def number(self, module: Any, root: Any | None) -> int:
-        """Number a module that is being called; ``root``: the outermost module known to hold it, None for itself."""
-        known = self._numbers.get(id(module))
+    def index_of(self, module: Any, root: Any | None) -> int:
+        """Return the index in ``modules`` of one that is called; ``root``: the outermost one known to hold it."""
+        known = self._indices.get(id(module))
         if known is not None and known[0]() is module:
             return known[1]
-        number = self._new(module, root if root is not None else module)
-        self._numbers[id(module)] = (weakref.ref(module), number)
-        return number
+        index = self._new(module, root if root is not None else module)
+        self._indices[id(module)] = (weakref.ref(module), index)
+        return index
 
     def _new(self, module: Any, root: Any) -> int:
         if self._name_of(module) is None:
@@ -75,7 +75,7 @@ class ModuleNames:
             self._rename(module, label, name)
 
     def _rename(self, module: Any, label: str, name: str) -> None:
-        known = self._numbers.get(id(module))
+        known = self._indices.get(id(module))
         if known is None or known[0]() is not module:
             return
         value = NamedModule(name=printable(name), type=printable(type(module).__name__), root=printable(label))

@@ -7,24 +7,11 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
+from stallscope.profiling.mark.ranges import Ranges
 from stallscope.profiling.mark.usercode import inside
 from stallscope.profiling.watch.compiled import leave_out
-
-
-class Marker(Protocol):
-    """Who makes ranges."""
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is to be marked still."""
-
-    def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
-        """Return the range of a call site, or None."""
-
-    def fail(self, error: Exception) -> None:
-        """Switch off after a failure of ours."""
 
 
 class _Thread(threading.local):
@@ -35,8 +22,8 @@ class _Thread(threading.local):
 class OptimizerRanges:
     """The two hooks and what they have open."""
 
-    def __init__(self, torch: Any, marker: Marker) -> None:
-        self._torch, self._marker = torch, marker
+    def __init__(self, torch: Any, ranges: Ranges) -> None:
+        self._torch, self._ranges = torch, ranges
         self._thread = _Thread()
         self._undo: list[Callable[[], None]] = []
 
@@ -45,25 +32,21 @@ class OptimizerRanges:
         if _steps(sys._getframe()):  # noqa: SLF001
             return
         optimizer = importlib.import_module("torch.optim.optimizer")  # torch.optim hides the name
-        compiler, marker = self._torch.compiler, self._marker
+        compiler, ranges = self._torch.compiler, self._ranges
 
         def before(_optimizer: Any, _args: Any, _kwargs: Any) -> None:
             if compiler.is_compiling():
                 return
-            if marker.active:
-                try:
+            if ranges.active:
+                with ranges.guarded:
                     self._starts(sys._getframe(1))  # noqa: SLF001
-                except Exception as error:  # noqa: BLE001 - nothing of ours may reach the script
-                    marker.fail(error)
 
         def after(_optimizer: Any, _args: Any, _kwargs: Any) -> None:
             if compiler.is_compiling():
                 return
-            if marker.active:
-                try:
+            if ranges.active:
+                with ranges.guarded:
                     self._ends(sys._getframe(1))  # noqa: SLF001
-                except Exception as error:  # noqa: BLE001
-                    marker.fail(error)
 
         leave_out(self._torch, before, after)
         self._undo.append(optimizer.register_optimizer_step_pre_hook(before).remove)
@@ -83,7 +66,7 @@ class OptimizerRanges:
         running = self._thread.running
         while running and not inside(frame, running[-1][0]):  # that step raised
             self._leave()
-        mark = self._marker.range_of("optimizer", frame, waits=False)
+        mark = self._ranges.of_line("optimizer", frame, waits=False)
         if mark is not None:
             mark.__enter__()
             running.append((frame, mark))

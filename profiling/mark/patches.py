@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from functools import partial, wraps
-from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from functools import wraps
+from typing import Any, NamedTuple
 
-from stallscope.profiling.mark.function_mode import unframed
+from stallscope.profiling.mark.ranges import Ranges
+from stallscope.profiling.watch.patching import replace, unframed
 
 _NO_RANGE = contextlib.nullcontext()
 
@@ -25,17 +25,6 @@ class Target(NamedTuple):
     name: str
     kind: str
     waits: bool = True
-
-
-class Marker(Protocol):
-    """Who decides which calls are marked."""
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is to be marked still."""
-
-    def range_of(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
-        """Return a range to be entered around any call, or None. Never raises."""
 
 
 def waits_without_tensors(torch: Any) -> list[Target]:
@@ -66,35 +55,16 @@ def _replaceable(target: Target) -> bool:
 HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: attributes of other classes cannot be set
 
 
-class Patches:
-    """Replaced attributes, and the way back."""
+def marked(torch: Any, ranges: Ranges, target: Target) -> Callable[[], None]:
+    """Replace a target by a function that marks each call; returns what puts back what was there."""
+    compiler = torch.compiler
 
-    def __init__(self, torch: Any, marker: Marker) -> None:
-        self._compiler, self._marker = torch.compiler, marker
-        self._undo: list[Callable[[], None]] = []
-
-    def mark(self, targets: list[Target]) -> None:
-        """Replace ``targets`` by functions that mark each call."""
-        for each in targets:
-            self.replace(each.owner, each.name, partial(self._marked, each))
-
-    def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-        """Replace one attribute by what ``make`` makes of it."""
-        self._undo.append(_set(owner, name, make(getattr(owner, name))))
-
-    def take_off(self) -> None:
-        """Put all back."""
-        while self._undo:
-            self._undo.pop()()
-
-    def _marked(self, target: Target, original: Any) -> Any:
-        compiler, marker = self._compiler, self._marker
-
+    def make(original: Any) -> Any:
         @wraps(original)
-        def marked(*args: Any, **kwargs: Any) -> Any:
-            if compiler.is_compiling() or not marker.active:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if compiler.is_compiling() or not ranges.active:
                 return original(*args, **kwargs)
-            mark = marker.range_of(target.kind, sys._getframe(1), waits=target.waits)  # noqa: SLF001
+            mark = ranges.of_line(target.kind, sys._getframe(1), waits=target.waits)  # noqa: SLF001
             try:
                 with _NO_RANGE if mark is None else mark:
                     return original(*args, **kwargs)
@@ -102,20 +72,6 @@ class Patches:
                 unframed(error)
                 raise
 
-        return marked
+        return wrapper
 
-
-def _set(owner: Any, name: str, wrapper: Any) -> Callable[[], None]:
-    """Set an attribute; returns what puts back what was there, unless somebody has set it anew since."""
-    own = vars(owner).get(name)
-
-    def undo() -> None:
-        if vars(owner).get(name) is not wrapper:
-            return
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)
-
-    setattr(owner, name, wrapper)
-    return undo
+    return replace(target.owner, target.name, make)

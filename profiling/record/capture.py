@@ -1,7 +1,7 @@
 """The capture plan at work: step boundaries in, recorded windows out.
 
 Everything here runs on the thread on which the steps happen (its *owner*); profilers must be stopped where they were
-started. Knows torch only through ``Recorder`` and ``Device``.
+started. Calls torch only through ``Recorder``, ``Marks`` and ``Device``.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import threading
 import time
 from collections.abc import Callable
 
+from stallscope.profiling.folder.export import RunFolder
 from stallscope.profiling.machine.device import Device
+from stallscope.profiling.mark.marks import Marks
 from stallscope.profiling.record.pace import Pace
 from stallscope.profiling.record.plan import Phase, Plan, Stage
-from stallscope.profiling.record.ports import Marking, Output, Sight
 from stallscope.profiling.record.recorder import NoProfilerError, Recorder
 from stallscope.profiling.record.room import MAX_BYTES, Room
 from stallscope.profiling.record.windows import Recorded, Result, Tools, Unprofiled
+from stallscope.profiling.watch.sight import Sight
 from stallscope.profiling.watch.steps import StepTracker
 from stallscope.profiling.words.sentences import fewer_steps
 from stallscope.traces.model.manifest import Finding, Window
 
 RESTARTS = 8  # times that the belief about steps may change before capture gives up
+REPORTS_NS = 250_000_000  # between two reports of where the run is
 FOREIGN_WAIT = 2.0  # seconds that another thread's profiler waits for ours to stop
 
 
@@ -35,8 +38,8 @@ class Capture:
         recorder: Recorder,
         device: Callable[[], Device],
         sight: Sight,
-        output: Output,
-        new_marks: Callable[[], Marking | None] = lambda: None,
+        output: RunFolder,
+        new_marks: Callable[[], Marks | None] = lambda: None,
         pace: Pace | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
         report: Callable[[Phase, int, int], None] = lambda _phase, _step, _ns: None,
@@ -46,13 +49,14 @@ class Capture:
         self.owner: StepTracker | None = None
         self.device_name = "cpu"
         self.lost_to_others = 0  # windows given up because another profiler ran
-        self.marks: Marking | None = None  # of the last attribution window that is complete
+        self.marks: Marks | None = None  # of the last attribution window that is complete
         self._room = Room()
         self._tools = Tools(recorder, new_marks, sight, output, clock, device(), pace or Pace())
         self._find_device, self._report = device, report
         self._open: Unprofiled | Recorded | None = None
         self._stage = 0  # position in the plan of the open window, or of the next
         self._last = clock()  # the last boundary
+        self._next_report = 0
         self._generation = -1
         self._restarts = 0
         self._over = False  # given up for good
@@ -60,7 +64,7 @@ class Capture:
         self._their_session = False  # another profiler records or warms up
         self._opening = threading.RLock()  # held while a window opens: none does once another profiler has begun to
         self._owner_thread = 0
-        self._stop_asked = threading.Event()
+        self._stop_asked = False
         self._stopped = threading.Event()
         self._on_adopt: Callable[[], bool] = lambda: True
 
@@ -96,12 +100,14 @@ class Capture:
 
     def boundary(self, tracker: StepTracker) -> None:
         """Take a step boundary of ``tracker``, on its thread."""
-        if self._stop_asked.is_set():
+        if self._stop_asked:
             self._answer_stop(tracker)
         if self._paused or not self._follows(tracker):
             return
         now = self._tools.clock()
-        self._report(self.phase, tracker.completed, now - self._last)
+        if now >= self._next_report:
+            self._next_report = now + REPORTS_NS
+            self._report(self.phase, tracker.completed, now - self._last)
         self._last = now
         if self._open is None:
             self._open_next(tracker)
@@ -214,13 +220,12 @@ class Capture:
 
     def _ask_to_stop(self) -> None:
         """Have the thread of the steps give its window up at its next boundary; wait for a recording, but not long."""
-        if self._stop_asked.is_set():  # it has been waited for
+        if self._stop_asked:  # it has been waited for
             return
         self._stopped.clear()
-        self._stop_asked.set()
+        self._stop_asked = True
         opened = self._open
-        if opened is not None:
-            opened.take_the_long_way()
+        self._tools.sight.uncount()
         if isinstance(opened, Recorded):
             self._stopped.wait(FOREIGN_WAIT)
 
@@ -228,7 +233,7 @@ class Capture:
         if tracker is not self.owner:
             return
         self._leave_window()
-        self._stop_asked.clear()
+        self._stop_asked = False
         if not self._tools.recorder.available():  # lost: no other profiler can be started on this thread any more
             self._stage = len(self.plan.stages)
         self._stopped.set()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from stallscope.profiling.folder.launch import Launch
 from stallscope.profiling.record.plan import Detail
@@ -28,55 +28,7 @@ class NoProfilerError(Exception):
     """torch's profiler does not start, not even for the host alone; ``Recorder.notes`` says why."""
 
 
-class Recorder(Protocol):
-    """What capture needs of a profiler."""
-
-    @property
-    def notes(self) -> list[Finding]:
-        """Return what the user should know of what could not be recorded."""
-
-    def available(self) -> bool:
-        """Whether no other profiler is running."""
-
-    def operations(self) -> int | None:
-        """Return a number that grows with the operations of this thread; None: this torch has none."""
-
-    def prepare(self, device: str, detail: Detail) -> tuple[list[str], list[str]]:
-        """Warm up for recording the host and ``device``.
-
-        Returns the names of the activities and of the details that will be recorded: stacks cannot always be.
-
-        Raises:
-            NoProfilerError: it cannot be started.
-        """
-
-    def start(self) -> list[str]:
-        """Begin to record; returns the names of the activities that are.
-
-        Raises:
-            NoProfilerError: it cannot be started.
-        """
-
-    def begin_step(self, index: int) -> None:
-        """Open the range of step ``index`` of the run, where the last one has been closed, or here."""
-
-    def end_step(self) -> None:
-        """Close the range of the open step."""
-
-    def stop(self) -> bool:
-        """End the recording; False if somebody else's profiler took it over, so that nothing can be exported."""
-
-    def export(self, path: Path) -> None:
-        """Write what was recorded as a Chrome trace, once."""
-
-    def abandon(self) -> None:
-        """End the recording, if any, and forget it."""
-
-    def lose(self) -> None:
-        """Note, on any thread, that another profiler starts inside the recording, if any: ending it would crash."""
-
-
-class TorchRecorder:
+class Recorder:
     """``torch.profiler`` with CPU and device activities, synchronization events, and the details asked for.
 
     ``own`` is True while torch's profiler functions are called from here, on the thread that asks, so that the guard
@@ -138,12 +90,11 @@ class TorchRecorder:
         return self._activities()
 
     def begin_step(self, index: int) -> None:
-        """Open ``ProfilerStep#index``; the name is TensorBoard's."""
-        self.end_step()
+        """Open the range of step ``index`` of the run; the name is TensorBoard's."""
         self._range = self._enter(f"ProfilerStep#{index}")
 
     def end_step(self) -> None:
-        """Close the open range."""
+        """Close the range of the open step."""
         if self._range is not None:
             self._leave(self._range)
             self._range = None
@@ -327,14 +278,13 @@ def memory_peaks(torch: Any | None) -> dict[str, int]:
     """Return the peak memory figures of all CUDA devices, if the script has used CUDA, and its allocator counts."""
     if torch is None or not torch.cuda.is_initialized():
         return {}
-    try:
+    stats: list[dict[str, Any]] = []
+    with contextlib.suppress(Exception):  # an allocator of the script's own (CUDAPluggableAllocator) has no statistics
         stats = [torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count())]
-    except Exception:  # noqa: BLE001 - an allocator of the script's own (CUDAPluggableAllocator) has no statistics
-        return {}
     keys = {
         "peak_allocated_bytes": "allocated_bytes.all.peak",
         "peak_reserved_bytes": "reserved_bytes.all.peak",
         "alloc_retries": "num_alloc_retries",
         "ooms": "num_ooms",
     }
-    return {field: sum(int(each.get(key, 0)) for each in stats) for field, key in keys.items()}
+    return {field: sum(int(each.get(key, 0)) for each in stats) for field, key in keys.items() if stats}

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from stallscope.profiling.folder.export import RunFolder
 from stallscope.profiling.machine.device import Device
+from stallscope.profiling.mark.marks import Marks
 from stallscope.profiling.record.pace import Pace
 from stallscope.profiling.record.plan import Phase, Stage, unusual
-from stallscope.profiling.record.ports import Marking, Output, Sight
 from stallscope.profiling.record.recorder import NoProfilerError, Recorder
+from stallscope.profiling.watch.guarded import Guarded
+from stallscope.profiling.watch.sight import Sight
 from stallscope.profiling.watch.steps import StepTracker
 from stallscope.profiling.words.sentences import marks_failed
 from stallscope.traces.model.manifest import Finding, GpuState, Window
-
-SLOW_NS = 50_000_000  # a step from which on what we do in it is nothing
 
 
 class Result(Enum):
@@ -38,9 +39,9 @@ class Tools:
     """What windows are made with."""
 
     recorder: Recorder
-    new_marks: Callable[[], Marking | None]
+    new_marks: Callable[[], Marks | None]
     sight: Sight
-    output: Output
+    output: RunFolder
     clock: Callable[[], int]
     device: Device
     pace: Pace = field(default_factory=Pace)
@@ -63,12 +64,8 @@ class _Tally:
 
     def note(self, tracker: StepTracker, now: int) -> None:
         """Take the end of a step."""
-        self.take(tracker.gradient_free, tracker.fetched, now)
-
-    def take(self, gradient_free: int, fetched: int, now: int) -> None:
-        """Take the end of a step that held so much."""
         self.samples.append(now - self.last)
-        self._held.append((gradient_free, fetched))
+        self._held.append((tracker.gradient_free, tracker.fetched))
         self.last = now
 
     def window(self, stage: Stage, closed: int, gpu: GpuState | None = None) -> Window:
@@ -138,10 +135,6 @@ class Unprofiled:
             self._finish(self._tally.last, None)
         return True
 
-    def take_the_long_way(self) -> None:
-        """Have the next boundary come to ``step``; for other threads."""
-        self._tools.sight.long_way()
-
     def _close(self) -> Result:
         device = self._tools.device
         if device.busy_capturing:
@@ -172,7 +165,6 @@ class Recorded:
         self._leading = False
         self._given_up = False
         self._glances = False  # the forward hooks see only what begins a step
-        self._strides = False  # boundaries come the short way
         self._tally = _Tally(tracker.completed, 0, None)
         self.marks = self._make_marks() if stage.detail.marks else None
         detail = dataclasses.replace(stage.detail, marks=self.marks is not None)
@@ -206,13 +198,14 @@ class Recorded:
         return Result.OPEN
 
     def _count(self, tracker: StepTracker, now: int) -> Result:
-        self._tools.recorder.end_step()
-        self._tally.note(tracker, now)
-        late = now - self._tally.opened >= self._patience_ns
-        full = self._tools.pace.recorded(self._tally.steps, self.most, late=late)
+        tally, recorder = self._tally, self._tools.recorder
+        recorder.end_step()
+        tally.note(tracker, now)
+        steps = tally.steps
+        full = self._tools.pace.recorded(steps, self.most, late=now - tally.opened >= self._patience_ns)
         if full and not self._tools.device.busy_capturing:
             return self._close()
-        self._tools.recorder.begin_step(self._tally.first + self._tally.steps)
+        recorder.begin_step(tally.first + steps)
         return Result.OPEN
 
     def leave(self) -> bool:
@@ -223,10 +216,6 @@ class Recorded:
         if not self._given_up:
             self._tools.recorder.abandon()
         return not self._given_up
-
-    def take_the_long_way(self) -> None:
-        """Have each boundary come to ``step`` from the next but one on; for other threads."""
-        self._strides = False
 
     def _start(self, tracker: StepTracker) -> None:
         """Begin to record. Marks are put in from inside a hook, and seen by torch from the next step on."""
@@ -240,23 +229,17 @@ class Recorded:
         else:
             self._open(tracker)
 
-    def _make_marks(self) -> Marking | None:
-        try:
+    def _make_marks(self) -> Marks | None:
+        with Guarded(self._without_marks):
             return self._tools.new_marks()
-        except Exception as error:  # noqa: BLE001 - the window is worth having without them
-            self._without_marks(error)
         return None
 
-    def _mark(self, marks: Marking) -> None:
-        try:
-            if marks.install():
-                return
+    def _mark(self, marks: Marks) -> None:
+        """Put the marks in; the window is worth having without them."""
+        if not marks.install():
             self._tools.notes.extend(marks.notes)
-        except Exception as error:  # noqa: BLE001
-            marks.remove()
-            self._without_marks(error)
-        self.marks = None
-        self._detail = [each for each in self._detail if each != "marks"]
+            self.marks = None
+            self._detail = [each for each in self._detail if each != "marks"]
 
     def _without_marks(self, error: Exception) -> None:
         self._tools.notes.append(Finding(name="marks_failed", text=marks_failed(error)))
@@ -269,17 +252,6 @@ class Recorded:
             self._glances = self._tools.sight.glance(tracker)
         self._tally = _Tally(tracker.completed, self._tools.clock(), self._gpu)
         self._tools.recorder.begin_step(self._tally.first)
-        if self._glances and self._tools.pace.alone:
-            self._strides = True
-            self._tools.sight.stride(tracker, self.most - 1, self._take)
-
-    def _take(self, gradient_free: int, fetched: int) -> bool:
-        """Take a boundary the short way; whether the next may come so too. Slow steps have the progress told."""
-        now, tally = self._tools.clock(), self._tally
-        quick = now - tally.last < SLOW_NS and now - tally.opened < self._patience_ns
-        tally.take(gradient_free, fetched, now)
-        self._tools.recorder.begin_step(tally.first + tally.steps)
-        return quick and self._strides
 
     def _unmark(self) -> None:
         if self.marks is not None:
@@ -313,13 +285,11 @@ class Recorded:
         if plain is None:
             self._tools.recorder.abandon()
             return None
-        failed: Exception | None = None
-        try:
+        failures: list[Exception] = []
+        with Guarded(failures.append):
             self._tools.recorder.export(plain)
             self.bytes = _size(plain)
-        except Exception as error:  # noqa: BLE001 - whatever stops an export must not stop the training
-            failed = error
-        return self._tools.output.finished(plain, failed)
+        return self._tools.output.finished(plain, failures[0] if failures else None)
 
 
 def _size(path: Path) -> int:

@@ -19,7 +19,7 @@ from stallscope.profiling.record.capture import Capture
 from stallscope.profiling.record.recorder import memory_peaks, rank_and_world
 from stallscope.profiling.run.children import ChildWatch
 from stallscope.profiling.run.options import Options
-from stallscope.profiling.watch.hooks import Hooks
+from stallscope.profiling.watch.events import Events
 from stallscope.profiling.watch.steps import StepTracker
 from stallscope.traces.model.manifest import Finding, Machine, Manifest, Steps
 from stallscope.traces.model.version import version
@@ -36,13 +36,12 @@ class Account:
     """What is known of one run by now. ``complete``: the script has ended, with ``exit_code``."""
 
     options: Options
-    hooks: Hooks
+    events: Events
     pid: int = field(default_factory=os.getpid)
     created: str = field(default_factory=_now)  # ISO 8601, UTC
     torch: ModuleType | None = None
     capture: Capture | None = None
     findings: list[Finding] = field(default_factory=list)
-    hidden_once: bool = False  # the forward hooks were out for a while: forwards were not counted throughout
     exit_code: int | None = None
     interrupted: bool = False  # Ctrl-C ended it
     complete: bool = False
@@ -54,8 +53,8 @@ class Account:
 
     def steps(self) -> Steps:
         """Return how many steps the run has had so far, and how they were found."""
-        self.hooks.settle()
-        trackers = list(self.hooks.trackers)
+        self.events.sight.settle()
+        trackers, unseen = list(self.events.trackers), self.events.sight.hidden_once
         marked = [each for each in trackers if each.source == "marked"]
         trained = marked or [each for each in trackers if each.source == "optimizer"]
         counted = trained or sorted(trackers, key=lambda each: each.root_forwards)[-1:]
@@ -65,10 +64,10 @@ class Account:
             count=sum(totals),
             source=longest.source,
             optimizer_steps=sum(each.optimizer_steps for each in trackers),
-            root_forwards=None if self.hidden_once else sum(each.root_forwards for each in trackers),
+            root_forwards=None if unseen else sum(each.root_forwards for each in trackers),
             dataloader_fetches=sum(each.fetches for each in trackers),
             scaler_updates=sum(each.scaler_updates for each in trackers),
-            evaluation_forwards=None if self.hidden_once else sum(each.evaluation_forwards for each in trackers),
+            evaluation_forwards=None if unseen else sum(each.evaluation_forwards for each in trackers),
             period=longest.period.length or 1,
         )
 

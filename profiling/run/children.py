@@ -6,6 +6,7 @@ on. Not seen, and so unknown: what was started before, ``os.system`` and its lik
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.process
 import os
@@ -13,10 +14,11 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from stallscope.profiling.folder.export import WORK_THREAD
+from stallscope.profiling.watch.patching import replace, unframed
 from stallscope.traces.model.manifest import Children
 
 WORKER_LOOP = ("torch.utils.data._utils.worker", "_worker_loop")
@@ -37,8 +39,9 @@ class ChildWatch:
 
     def install(self) -> None:
         """Begin to count."""
-        self._undo.append(self._wrap(multiprocessing.process.BaseProcess, "start", kind_of))
-        self._undo.append(self._wrap(subprocess.Popen, "__init__", lambda _popen: "subprocess"))
+        process, popen = multiprocessing.process.BaseProcess, subprocess.Popen
+        self._undo.append(replace(process, "start", partial(self._wrapped, kind_of)))
+        self._undo.append(replace(popen, "__init__", partial(self._wrapped, lambda _popen: "subprocess")))
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_parent=self._forked)
 
@@ -51,31 +54,23 @@ class ChildWatch:
         """Return what has been started so far, by kind."""
         return [Children(kind=kind, count=count) for kind, count in sorted(self._counts.items())]
 
-    def _wrap(self, owner: Any, name: str, kind: Callable[[Any], str]) -> Callable[[], None]:
-        original = vars(owner)[name]
-
+    def _wrapped(self, kind: Callable[[Any], str], original: Any) -> Any:
         @wraps(original)
         def wrapper(instance: Any, *args: Any, **kwargs: Any) -> Any:
             self._thread.starting += 1
-            told = _named(kind, instance)  # a started process no longer knows what it is to do
+            name = _named(kind, instance)  # a started process no longer knows what it is to do
             try:
                 result = original(instance, *args, **kwargs)
             except BaseException as error:
-                if error.__traceback__ is not None:  # without this frame
-                    error.__traceback__ = error.__traceback__.tb_next
+                unframed(error)
                 raise
             finally:
                 self._thread.starting -= 1
             if os.getpid() == self._pid and threading.current_thread().name != WORK_THREAD:  # our own tools
-                self._counts[told] += 1
+                self._counts[name] += 1
             return result
 
-        def undo() -> None:
-            if vars(owner).get(name) is wrapper:
-                setattr(owner, name, original)
-
-        setattr(owner, name, wrapper)
-        return undo
+        return wrapper
 
     def _forked(self) -> None:
         if self._undo and not self._thread.starting and os.getpid() == self._pid:
@@ -83,10 +78,9 @@ class ChildWatch:
 
 
 def _named(kind: Callable[[Any], str], instance: Any) -> str:
-    try:
+    with contextlib.suppress(Exception):  # a process of another make
         return kind(instance)
-    except Exception:  # noqa: BLE001 - a process of another make
-        return "unknown"
+    return "unknown"
 
 
 def kind_of(process: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stallscope.profiling.record.plan import Depth
+from stallscope.profiling.record.plan import Depth, Plan, make
 from stallscope.profiling.run import runner
 from stallscope.traces.model.errors import BadInput
 
@@ -26,6 +26,10 @@ class Options:
     skip: int = 5
     cpu_only: bool = False
     progress: bool = True
+
+    def stages(self) -> Plan:
+        """Return what is to be recorded, and when."""
+        return make(self.plan, skip=self.skip, warmup=self.warmup, steps=self.steps, attribution=self.attribution)
 
 
 def run_name(options: Options, target: runner.Target) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TextIO
 
 from stallscope.profiling.record.plan import Phase
 from stallscope.profiling.words.voice import put
 
-EVERY_NS = 250_000_000
 NS_PER_MS = 1e6
 
 
@@ -20,17 +18,14 @@ class Progress:
         self.on = wanted and stream is not None and stream.isatty()
         self._stream = stream
         self._drawn = 0  # columns on the screen
-        self._next = 0
 
     def report(self, phase: Phase, step: int, step_ns: int) -> None:
-        """Draw, unless it was drawn just now."""
+        """Draw; behind the last step, take the line away."""
         if not self.on or (phase is Phase.DONE and not self._drawn):
             return
-        now = time.perf_counter_ns()
         if phase is Phase.DONE:
             self.clear()
-        elif now >= self._next:
-            self._next = now + EVERY_NS
+        else:
             time_taken = "" if phase is Phase.SKIP else f", {step_ns / NS_PER_MS:.2f} ms"
             self._draw(f"stallscope: {phase.value}, step {step}{time_taken}")
 

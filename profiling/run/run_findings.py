@@ -53,7 +53,7 @@ def _of_steps(account: Account, steps: Steps) -> list[Finding]:
     elif steps.count == 0:
         text = no_steps(account.exit_code, account.options.args, interrupted=account.interrupted)
         found.append(Finding(name="no_steps", text=text + _of_children(account)))
-    if _trained_by_hand(account.hooks.trackers):
+    if _trained_by_hand(account.events.trackers):
         found.append(Finding(name="no_optimizer", text=NO_OPTIMIZER))
     return found
 

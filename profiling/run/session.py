@@ -15,21 +15,20 @@ from stallscope.profiling.folder import sharing
 from stallscope.profiling.folder.export import RunFolder
 from stallscope.profiling.machine.device import find_device
 from stallscope.profiling.mark.marks import Marks
-from stallscope.profiling.record import plan
 from stallscope.profiling.record.capture import Capture
+from stallscope.profiling.record.other_profilers import give_way
 from stallscope.profiling.record.pace import Pace
-from stallscope.profiling.record.recorder import TorchRecorder
+from stallscope.profiling.record.recorder import Recorder
 from stallscope.profiling.run import ending, runner
 from stallscope.profiling.run.account import Account
 from stallscope.profiling.run.children import ChildWatch
 from stallscope.profiling.run.options import Options, run_name
 from stallscope.profiling.run.progress import to_stderr
 from stallscope.profiling.run.run_findings import findings_of_run, messages_of
-from stallscope.profiling.watch import guard
+from stallscope.profiling.watch.events import Events
+from stallscope.profiling.watch.guarded import Guarded
 from stallscope.profiling.watch.hooks import Hooks
 from stallscope.profiling.watch.imports import when_imported
-from stallscope.profiling.watch.short_ways import Take
-from stallscope.profiling.watch.steps import StepTracker
 from stallscope.profiling.watch.thread_end import ThreadEnds
 from stallscope.traces.model.manifest import Finding, Manifest
 
@@ -87,25 +86,19 @@ def profile(options: Options) -> Outcome:
 
 
 class Session:
-    """One profiled run of one process."""
+    """One profiled run of one process: puts the parts together, and takes them apart at the end."""
 
     def __init__(self, options: Options, name: str) -> None:
         self._options = options
         self._capture: Capture | None = None
-        self._recorder: TorchRecorder | None = None
-        self._hooks = Hooks(self, self._failed)
-        self._account = Account(options, self._hooks)
+        self._recorder: Recorder | None = None
+        self._events = Events(self._failed)
+        self._hooks = Hooks(self._events)
+        self._account = Account(options, self._events)
         self._progress = to_stderr(wanted=options.progress)
-        self._plan = plan.make(
-            options.plan,
-            skip=options.skip,
-            warmup=options.warmup,
-            steps=options.steps,
-            attribution=options.attribution,
-        )
         self._threads = ThreadEnds(self._thread_ends)
+        self._out = contextlib.ExitStack()  # what takes out whatever is not in the hooks
         self._forget_import: Callable[[], None] = lambda: None
-        self._unguard: Callable[[], None] = lambda: None
         self._folder = RunFolder(
             options.logdir.absolute(), name, self._account.manifest, self._with_machine, self._account.launch
         )
@@ -128,100 +121,47 @@ class Session:
         self._forget_import = when_imported("torch", self._begin_recording)
 
     def _begin_recording(self, torch: ModuleType) -> None:
-        if os.getpid() != self.pid:
-            return
-        try:
-            self._account.torch = torch
-            self._recorder = recorder = TorchRecorder(
-                torch, cpu_only=self._options.cpu_only, launch=self._account.launch
-            )
-            self._capture = self._account.capture = Capture(
-                self._plan,
-                recorder=recorder,
-                device=lambda: find_device(torch),
-                sight=self,
-                output=self._folder,
-                pace=self._pace(),
-                new_marks=lambda: Marks(torch),
-                report=self._progress.report,
-            )
-            self._capture.on_adopt(self._threads.watch)
-            self._account.children = ChildWatch()
-            self._account.children.install()
-            self._hooks.install(torch)
-            self._unguard = guard.install(
-                lambda: recorder.own, self._capture, lambda: self._hooks.enabled, self._hooks.fail
-            )
-        except Exception as error:  # noqa: BLE001 - the script runs all the same
-            self._hooks.disable()
-            self._failed(error)
+        if os.getpid() == self.pid:
+            with Guarded(self._give_up):
+                self._record(torch)
+
+    def _record(self, torch: ModuleType) -> None:
+        self._account.torch = torch
+        self._recorder = Recorder(torch, cpu_only=self._options.cpu_only, launch=self._account.launch)
+        self._capture = self._account.capture = Capture(
+            self._options.stages(),
+            recorder=self._recorder,
+            device=lambda: find_device(torch),
+            sight=self._events.sight,
+            output=self._folder,
+            pace=self._pace(),
+            new_marks=lambda: Marks(torch),
+            report=self._progress.report,
+        )
+        self._capture.on_adopt(self._threads.watch)
+        self._account.children = ChildWatch()
+        self._out.callback(self._account.children.remove)
+        self._account.children.install()
+        self._hooks.install(torch, self._capture)
+        self._out.callback(give_way(self._capture, self._recorder, self._events))
 
     def _pace(self) -> Pace:
         launch = self._account.launch
         return Pace() if launch is None else Pace(lambda: self._folder.path, leads=launch.rank == 0)
 
     def _thread_ends(self) -> None:
-        try:
-            if self._hooks.enabled and self._capture is not None:
-                self._hooks.settle()
+        if self._events.enabled and self._capture is not None:
+            with self._events.guarded:
+                self._events.sight.settle()
                 self._capture.thread_ends()
-        except Exception as error:  # noqa: BLE001 - the thread ends all the same
-            self._hooks.fail(error)
 
-    def handed_over(self) -> None:
-        """Pass on that the program itself says from now on where steps end."""
-        if self._capture is not None:
-            self._capture.let_go()
-
-    # --- what hooks and capture ask --------------------------------------------------------------
-
-    def boundary(self, tracker: StepTracker) -> None:
-        """Pass a step boundary on."""
-        if self._capture is not None:
-            self._capture.boundary(tracker)
-
-    def sight_lost(self, tracker: StepTracker) -> None:
-        """Pass on that forwards are needed again."""
-        if self._capture is not None:
-            self._capture.sight_lost(tracker)
-
-    def counted(self, tracker: StepTracker, marks: list[int]) -> None:
-        """Pass on steps that were only counted."""
-        if self._capture is not None:
-            self._capture.counted(tracker, marks)
-
-    def count(self, tracker: StepTracker, until: tuple[int, int] | None) -> None:
-        """Only count steps from now on."""
-        self._hooks.count(tracker, until)
-
-    def long_way(self) -> None:
-        """Only count steps no longer."""
-        self._hooks.long_way()
-
-    def hide(self, tracker: StepTracker) -> bool:
-        """Take the forward hooks out."""
-        hidden = self._hooks.hide(tracker)
-        self._account.hidden_once |= hidden
-        return hidden
-
-    def glance(self, tracker: StepTracker) -> bool:
-        """See only the forwards that begin a step."""
-        seen_less = self._hooks.glance(tracker)
-        self._account.hidden_once |= seen_less
-        return seen_less
-
-    def stride(self, tracker: StepTracker, steps: int, take: Take) -> None:
-        """Tell ``take`` alone where steps end."""
-        self._hooks.stride(tracker, steps, take)
-
-    def show(self) -> None:
-        """Put the forward hooks in."""
-        self._hooks.show()
+    def _give_up(self, error: Exception) -> None:
+        """Take a failure of ours before the hooks are in: the script runs all the same."""
+        self._events.disable()
+        self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        text = (
-            f"recording stopped after a failure of ours ({type(error).__name__}: {error}); the script was not affected"
-        )
+        text = f"recording stopped after a failure of ours ({_named(error)}); the script was not affected"
         self._account.findings.append(Finding(name="recorder_failed", text=text))
         if self._capture is not None:
             with contextlib.suppress(Exception):
@@ -231,14 +171,14 @@ class Session:
 
     def step(self) -> None:
         """Note that the program says: here a step ends. Never raises."""
-        self._hooks.mark()
+        self._events.mark()
 
     def end(self, ended: runner.Ending) -> Outcome:
         """Close what is open, write the manifest, and say what happened. The script's end stands, Ctrl-C or not."""
         try:
             return self.close(ended.exit_code, interrupted=ended.interrupted)
         except KeyboardInterrupt:
-            self._hooks.disable()
+            self._events.disable()
             text = "interrupted while the run was written up: what is in its folder may be incomplete"
             return Outcome(None, (text,), ended.exit_code, ended.interrupted, *self._account.rank_and_world())
 
@@ -254,27 +194,20 @@ class Session:
         self._account.exit_code, self._account.complete = exit_code, True
         self._account.interrupted = interrupted
         messages: list[str] = []
-        try:
+        with Guarded(lambda error: messages.append(f"the run could not be written up ({_named(error)})")):
             self._account.machine = None
-            messages = self._conclude()
-        except Exception as error:  # noqa: BLE001 - the script's exit code stands
-            messages.append(f"the run could not be written up ({type(error).__name__}: {error})")
+            messages += self._conclude()
         has_trace = bool(self._capture and any(window.trace for window in self._capture.windows))
         folder = self._folder.path if has_trace else None
         return Outcome(_shown(folder), tuple(messages), exit_code or 0, interrupted, *self._account.rank_and_world())
 
     def _finish_capture(self, *, for_good: bool) -> None:
-        try:
-            if self._capture is not None and self._hooks.enabled:
-                self._hooks.settle()
+        if self._capture is not None and self._events.enabled:
+            with self._events.guarded:
+                self._events.sight.settle()
                 self._capture.finish()
-        except Exception as error:  # noqa: BLE001
-            self._hooks.fail(error)
-        finally:
-            self._hooks.remove(for_good=for_good)
-            self._unguard()
-            if self._account.children is not None:
-                self._account.children.remove()
+        self._hooks.remove(for_good=for_good)
+        self._out.close()
 
     def _conclude(self) -> list[str]:
         steps = self._account.steps()
@@ -301,6 +234,10 @@ class Session:
 
     def _with_machine(self, manifest: Manifest) -> Manifest:
         return self._account.with_machine(manifest, kernel_rows=self._folder.kernel_rows)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _shown(folder: Path | None) -> Path | None:

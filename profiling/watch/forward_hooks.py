@@ -17,7 +17,6 @@ Left = Callable[[Any, Any], None]
 _listeners: list[tuple[Called, Left]] = []
 _handles: list[Any] = []
 _tables: list[tuple[dict[int, Any], int, Any]] = []  # where the pair is: table, key and value; more than one for each
-_instead: list[Callable[[Any], None]] = []  # at most one
 _lifted: list[bool] = []  # not empty: the pair is out for a moment
 
 
@@ -66,11 +65,6 @@ def lower() -> None:
         table[key] = value
 
 
-def shortcut(called: Callable[[Any], None] | None) -> None:
-    """Call ``called(module)`` before each module call, in place of all who listen; None: call them again."""
-    _instead[:] = [] if called is None else [called]
-
-
 def own() -> int:
     """Return how many forward hooks in torch's tables are ours."""
     return 0 if _lifted else len(_handles)
@@ -81,9 +75,6 @@ def _hang_in(torch: Any) -> None:
 
     def called(module: Any, _args: Any) -> None:
         if torch.compiler.is_compiling():
-            return
-        if _instead:
-            _instead[0](module)
             return
         for each in _listeners:
             each[0](module)

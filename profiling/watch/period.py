@@ -36,7 +36,7 @@ class Period:
     @property
     def complete(self) -> bool:
         """Whether the last group ended an iteration."""
-        return not self.settled or (len(self._tokens) - self._start) % self.length == 0
+        return not self.length or (len(self._tokens) - self._start) % self.length == 0
 
     @property
     def expected(self) -> int | None:
@@ -45,8 +45,8 @@ class Period:
 
     def add(self, token: int) -> bool:
         """Take the next group; True if what was believed of the iterations before still holds."""
-        holds = self.settled
-        if not self.settled:
+        holds = self.length > 0
+        if not holds:
             self._tokens.append(token)
             return self._search()
         if token == self._tokens[-self.length]:

@@ -124,7 +124,7 @@ class StepTracker:
         if self._inside:  # a closure: part of the optimizer step
             self._seen = True
             return False
-        if self.source == "forward":
+        if not (self.optimizer_steps or self.scaler_updates):
             return self._forward_alone(grad=grad, stateful=stateful)
         self._close_group()
         boundary = self._begin()
@@ -143,7 +143,7 @@ class StepTracker:
     def optimizer_end(self, key: int, *, in_backward: bool = False) -> bool:
         """Note that the optimizer ``key`` has stepped, or that a GradScaler made it skip its step."""
         self._inside = False
-        if self.source == "forward" and self._forwards:
+        if self._forwards and self.source == "forward":
             self._was_training_after_all()
         self.optimizer_steps += 1
         self._since_update += 1
@@ -231,7 +231,7 @@ class StepTracker:
         if not self._group:
             return
         token = self._token(frozenset(self._group))
-        self._group = []
+        self._group.clear()
         if not self.period.add(token):
             self.generation += 1
         if self.period.complete:

@@ -40,20 +40,16 @@ def of_process() -> Voice:
 
 def put(stream: TextIO, text: str) -> bool:
     """Write ``text`` and flush; whether that went well. What the stream cannot encode is escaped. Never raises."""
-    try:
+    with contextlib.suppress(Exception):  # closed, or an object of the script's that is no stream
         stream.flush()  # what the script has left there is not ours to lose
         encoding = stream.encoding or "ascii"
         said = text.encode(encoding, "backslashreplace").decode(encoding)
-    except Exception:  # noqa: BLE001 - closed, or an object of the script's that is no stream
-        return False
-    try:
-        stream.write(said)
-        stream.flush()
-    except Exception:  # noqa: BLE001 - its reader is gone, the disk is full
-        with contextlib.suppress(Exception):
-            _drop_what_waits(stream)
-        return False
-    return True
+        with contextlib.suppress(Exception):  # its reader is gone, the disk is full
+            stream.write(said)
+            stream.flush()
+            return True
+        _drop_what_waits(stream)
+    return False
 
 
 def _drop_what_waits(stream: TextIO) -> None:

@@ -150,14 +150,14 @@ def test_a_failure_of_ours_is_said_once_and_reaches_nobody(tmp_path, monkeypatch
     """The table of sites breaks at the third call: the script computes on, two lines are known, one note."""
     from stallscope.profiling.mark.callsites import CallSites
 
-    number = CallSites.number
+    index_of_line = CallSites.index_of_line
 
     def breaking(self, kind, frame, *, waits):
         if len(self.sites) == 2:
             raise RuntimeError("broken")
-        return number(self, kind, frame, waits=waits)
+        return index_of_line(self, kind, frame, waits=waits)
 
-    monkeypatch.setattr(CallSites, "number", breaking)
+    monkeypatch.setattr(CallSites, "index_of_line", breaking)
     marked = run_marked(tmp_path, "x = torch.ones(1)\nx.item()\nx.item()\nx.item()\nresult = x.item()")
     assert (marked.lines(), marked.names["result"]) == ([2, 3], 1.0)
     assert [(each.name, each.text) for each in marked.marks.notes] == [

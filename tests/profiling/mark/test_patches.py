@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from stallscope.profiling.mark.patches import Patches, waits_without_tensors
+from stallscope.profiling.mark.patches import marked, waits_without_tensors
 from tests.profiling.marking import run_marked
 
 APIS = ("cuda", "xpu", "mps")
@@ -28,7 +28,7 @@ class Log:
         return lambda *_args: self.said.append(name) or name
 
     @contextlib.contextmanager
-    def range_of(self, kind, caller, *, waits):
+    def of_line(self, kind, caller, *, waits):
         """The range of a call."""
         assert caller.f_code.co_filename == __file__
         self.said.append(("in", kind, waits))
@@ -76,6 +76,14 @@ CALLS = {
 }
 
 
+def put_in(torch_, log):
+    """Replace all that waits; returns what puts it back."""
+    undo = contextlib.ExitStack()
+    for target in waits_without_tensors(torch_):
+        undo.callback(marked(torch_, log, target))
+    return undo.close
+
+
 @pytest.fixture
 def fake(monkeypatch):
     """The log, and a torch whose calls are marked in it."""
@@ -91,11 +99,10 @@ def test_what_waits_is_marked_while_the_patches_are_on(fake, name):
     log, torch_ = fake
     called, call = CALLS[name]
     kind = name.partition(" of ")[0]
-    patches = Patches(torch_, log)
-    patches.mark(waits_without_tensors(torch_))
+    put_back = put_in(torch_, log)
     assert call(torch_) == called
     assert log.said == [("in", kind, True), called, ("out", kind)]
-    patches.take_off()
+    put_back()
     log.said.clear()
     assert call(torch_) == called
     assert log.said == [called]
@@ -104,15 +111,14 @@ def test_what_waits_is_marked_while_the_patches_are_on(fake, name):
 def test_nothing_is_marked_inside_compiled_code_nor_when_marking_is_over(fake):
     """While torch compiles, and once the marker is switched off, the call alone is made."""
     log, torch_ = fake
-    patches = Patches(torch_, log)
-    patches.mark(waits_without_tensors(torch_))
+    put_back = put_in(torch_, log)
     torch_.compiler.is_compiling = lambda: True
     torch_._C._cuda_synchronize()
     torch_.compiler.is_compiling = lambda: False
     log.active = False
     torch_.cuda.Event().synchronize()
     assert log.said == ["_cuda_synchronize", "cuda.Event"]
-    patches.take_off()
+    put_back()
 
 
 def test_a_torch_without_accelerators_has_less_to_mark():

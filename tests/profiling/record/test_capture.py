@@ -1,148 +1,24 @@
 """The capture plan, driven by hand: which windows are recorded when, without torch."""
 
-# ruff: noqa: D102, ARG002, FBT003 - test doubles, whose protocols say what they do
-
 import queue
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from stallscope.profiling.machine.device import Host
 from stallscope.profiling.record import capture
-from stallscope.profiling.record.capture import Capture
 from stallscope.profiling.record.plan import Depth, Phase, make, unusual
 from stallscope.profiling.watch.steps import StepTracker
 from stallscope.profiling.words.sentences import short_round
 from stallscope.traces.model.manifest import Finding
+from tests.profiling.record.driven import STEP_NS, Clock, Training, marks, trained
 
 
-class FakeRecorder:
-    """Notes what it is asked to do; ``free`` False: somebody else's profiler is running."""
-
-    notes = ()
-
-    def __init__(self):
-        self.calls = []
-        self.free = True
-        self.lost = False
-
-    def available(self):
-        return self.free
-
-    def operations(self):
-        return None
-
-    def prepare(self, device, detail):
-        self.calls.append(f"prepare {device}" + "".join(f" +{name}" for name in detail.names))
-        return ["CPU"], detail.names
-
-    def start(self):
-        self.calls.append("start")
-        return ["CPU"]
-
-    def begin_step(self, index):
-        self.calls.append(f"step {index}")
-
-    def end_step(self):
-        self.calls.append("end")
-
-    def stop(self):
-        self.calls.append("stop")
-        return self.free
-
-    def export(self, path):
-        self.calls.append("export")
-
-    def abandon(self):
-        self.calls.append("abandon")
-
-    def lose(self):
-        self.lost = True
-
-
-class FakeMarks:
-    """Notes in the recorder's list when it is put in and taken out; ``broken``: it cannot be put in, or says so."""
-
-    notes = ()
-
-    def __init__(self, recorder, *, broken=False, refuses=False):
-        self.recorder, self.broken, self.refuses = recorder, broken, refuses
-
-    def install(self):
-        self.recorder.calls.append("mark")
-        if self.broken:
-            raise RuntimeError("no marks today")
-        if self.refuses:
-            self.notes = (Finding(name="marks_failed", text="not today"),)
-        return not self.refuses
-
-    def remove(self):
-        self.recorder.calls.append("unmark")
-
-
-class FakeOutput:
-    """Takes every trace until ``full_after`` of them; remembers what was discarded."""
-
-    def __init__(self):
-        self.traces = 0
-        self.full_after = 99
-        self.free, self.asked = 10**9, []  # bytes
-        self.discarded = []
-
-    def room_for(self, size):
-        self.asked.append(size)
-        return size <= self.free
-
-    def new_trace(self):
-        self.traces += 1
-        return Path(f"trace{self.traces}")
-
-    def finished(self, plain, error):
-        return plain.name if self.traces <= self.full_after else None
-
-    def discard(self, names):
-        self.discarded += names
-
-    def window_closed(self):
-        pass
-
-    def quiet(self, on):
-        pass
-
-
-class FakeSight:
-    """Forward hooks that can be taken out, or not."""
-
-    def __init__(self, removable):
-        self.removable = removable
-
-    def hide(self, tracker):
-        return self.removable
-
-    def glance(self, tracker):
-        return self.removable
-
-    def stride(self, tracker, steps, take):
-        pass
-
-    def show(self):
-        pass
-
-    def count(self, tracker, until):
-        pass
-
-    def long_way(self):
-        pass
-
-
-class QueueingDevice:
+class QueueingDevice(Host):
     """A device whose work runs on its own thread: each launch sleeps there; the host runs up to 1024 launches ahead."""
 
-    name = "simulated"
-    queues = True
-    busy_capturing = False
+    name, queues = "simulated", True
 
     def __init__(self, kernel_ns):
         self._seconds = kernel_ns / 1e9
@@ -151,77 +27,22 @@ class QueueingDevice:
         self._thread.start()
 
     def launch(self):
-        self._queue.put(True)
+        """Queue a kernel."""
+        self._queue.put(self._seconds)
 
     def synchronize(self):
+        """Wait for all of them."""
         self._queue.join()
 
-    def state(self):
-        return None
-
     def close(self):
-        self._queue.put(False)
+        """End the thread."""
+        self._queue.put(None)
         self._thread.join()
 
     def _work(self):
-        while self._queue.get():
-            time.sleep(self._seconds)
+        while (seconds := self._queue.get()) is not None:
+            time.sleep(seconds)
             self._queue.task_done()
-
-
-class Training:
-    """A training loop: a tracker and a capture, stepped by hand."""
-
-    def __init__(self, *, removable=False, device=None, clock=None, marks=None, **plan):
-        self.tracker, self.recorder, self.output = StepTracker(), FakeRecorder(), FakeOutput()
-        self.device = device or Host()
-        self.sight = FakeSight(removable)
-        self.capture = Capture(
-            make(**{"skip": 5, "warmup": 3, "steps": 20, **plan}),
-            recorder=self.recorder,
-            device=lambda: self.device,
-            sight=self.sight,
-            output=self.output,
-            new_marks=lambda: None if marks is None else marks(self.recorder),
-            clock=clock or time.perf_counter_ns,
-        )
-
-    def step(self, *, key=1, before=lambda: None):
-        """One iteration: a forward (unless hidden), then the optimizer."""
-        if not self.tracker.blind and self.tracker.forward(grad=True):
-            self.capture.boundary(self.tracker)
-        before()
-        if self.tracker.optimizer_start(key) or self.tracker.optimizer_end(key):
-            self.capture.boundary(self.tracker)
-
-    def kinds(self):
-        return [(each.round, each.kind, each.first_step, each.steps) for each in self.capture.windows]
-
-
-class Clock:
-    """A clock that only goes on when told to."""
-
-    def __init__(self):
-        self.now = 0
-
-    def __call__(self):
-        return self.now
-
-    def tick(self, ns):
-        self.now += ns
-
-
-STEP_NS = 10_000_000
-
-
-def trained(count, **options):
-    """A training of so many steps of 10 ms, finished."""
-    clock = Clock()
-    training = Training(clock=clock, **options)
-    for _ in range(count):
-        training.step(before=lambda: clock.tick(STEP_NS))
-    training.capture.finish()
-    return training
 
 
 @pytest.mark.parametrize("removable", [False, True])
@@ -251,7 +72,7 @@ def test_the_rounds_of_a_long_run(removable):
     assert [each.warmup_steps for each in windows] == [0, 2, 1, 0, 3, 1, 0]
     assert [each.detail for each in windows] == [[], [], ["shapes"], [], [], ["shapes"], []]
     assert training.capture.phase is Phase.DONE
-    assert [call for call in training.recorder.calls if call.startswith("step")] == [
+    assert [call for call in training.calls() if call.startswith("step")] == [
         f"step {index}" for index in [*range(12, 17), *range(18, 21), *range(49, 69), *range(70, 75)]
     ]
 
@@ -275,15 +96,15 @@ def test_a_run_that_ends_in_the_full_round_keeps_the_short_one():
         ("short", "timing"),
         ("short", "attribution"),
     ]
-    assert training.recorder.calls[-1] == "abandon"
-    assert training.output.traces == 2
+    assert training.calls()[-1] == "abandon"
+    assert training.folder.new_trace.call_count == 2
 
 
 def test_a_run_that_ends_in_the_full_attribution_window_keeps_the_full_timing_window():
     """74 steps: the attribution window of the full round lacks one step, and only that window is given up."""
     training = trained(74)
     assert training.kinds()[-2:] == [("full", "unprofiled", 21, 25), ("full", "timing", 49, 20)]
-    assert training.recorder.calls[-1] == "abandon"
+    assert training.calls()[-1] == "abandon"
 
 
 def test_the_end_of_the_script_ends_the_last_step():
@@ -298,18 +119,17 @@ def test_the_end_of_the_script_ends_the_last_step():
         training.capture.finish()
         assert len(training.capture.windows) == windows
         assert training.capture.plan.shortest == 17
-        prepared = sum(call.startswith("prepare") for call in training.recorder.calls)
+        prepared = sum(call.startswith("prepare") for call in training.calls())
         assert prepared == {16: 1, 17: 1, 20: 2, 21: 2}[steps]
 
 
 def test_marks_are_in_place_only_while_the_attribution_window_records():
     """Put in once the profiler records, one step before the first that counts; out before it stops. 22 steps do."""
-    training = Training(marks=FakeMarks)
-    for _ in range(22):
-        training.step()
+    training = Training(new_marks=marks)
+    training.steps(22)
     training.capture.finish()
     assert training.kinds()[-1] == ("short", "attribution", 19, 3)
-    calls = training.recorder.calls
+    calls = training.calls()
     assert calls[calls.index("export") + 1 :] == [
         *("prepare cpu +shapes +marks", "start", "mark"),
         *("step 19", "end", "step 20", "end", "step 21", "end"),
@@ -321,53 +141,47 @@ def test_marks_are_in_place_only_while_the_attribution_window_records():
 
 def test_marks_come_out_when_the_window_is_given_up():
     """The script ends inside the attribution window: the marks are taken out first, then the recording is dropped."""
-    training = Training(marks=FakeMarks)
-    for _ in range(20):
-        training.step()
+    training = Training(new_marks=marks)
+    training.steps(20)
     training.capture.finish()
-    assert training.recorder.calls[-2:] == ["unmark", "abandon"]
+    assert training.calls()[-2:] == ["unmark", "abandon"]
     assert [each[1] for each in training.kinds()] == ["unprofiled", "timing"]
 
 
-def test_marks_that_fail_cost_nothing_but_themselves():
+def broken():
+    """Marks that cannot be made."""
+    raise RuntimeError("no marks today")
+
+
+def refused():
+    """Marks that cannot be put in, and say so."""
+    return marks(installs=False, notes=[Finding(name="marks_failed", text="not today")])
+
+
+WHY = "call sites and modules could not be marked (RuntimeError: no marks today); the script was not affected"
+
+
+@pytest.mark.parametrize(("new_marks", "why"), [(broken, WHY), (refused, "not today")])
+def test_marks_that_fail_cost_nothing_but_themselves(new_marks, why):
     """The window is recorded all the same, says that it has none, and the run says why."""
-    training = Training(marks=lambda recorder: FakeMarks(recorder, broken=True))
-    for _ in range(22):
-        training.step()
+    training = Training(new_marks=new_marks).steps(22)
     training.capture.finish()
-    assert training.kinds()[-1] == ("short", "attribution", 19, 3)
-    assert training.capture.windows[-1].detail == ["shapes"]
-    assert [(each.name, each.text) for each in training.capture.notes] == [
-        (
-            "marks_failed",
-            "call sites and modules could not be marked (RuntimeError: no marks today); the script was not affected",
-        )
-    ]
-
-
-def test_marks_that_cannot_be_put_in_are_not_claimed():
-    """They say so themselves, without an exception: the window says that it has none, and what they said is kept."""
-    training = Training(marks=lambda recorder: FakeMarks(recorder, refuses=True))
-    for _ in range(22):
-        training.step()
-    training.capture.finish()
+    assert training.kinds()[-1][:2] == ("short", "attribution")
+    assert training.kinds()[-1][3] == 3
     assert training.capture.windows[-1].detail == ["shapes"]
     assert training.capture.marks is None
-    assert [each.text for each in training.capture.notes] == ["not today"]
+    assert [(each.name, each.text) for each in training.capture.notes] == [("marks_failed", why)]
 
 
 def test_a_lost_attribution_window_is_recorded_again_alone():
     """Another profiler takes it over: the windows before stay, and it is recorded when the other is through."""
     training = Training()
-    for _ in range(19):
-        training.step()
+    training.steps(19)
     assert training.capture.phase is Phase.RECORDING
     training.capture.session_starts()
-    for _ in range(10):
-        training.step()
+    training.steps(10)
     training.capture.session_ends()
-    for _ in range(10):
-        training.step()
+    training.steps(10)
     assert training.kinds() == [
         ("short", "unprofiled", 5, 5),
         ("short", "timing", 12, 5),
@@ -378,13 +192,12 @@ def test_a_lost_attribution_window_is_recorded_again_alone():
 def test_a_full_disk_at_the_attribution_window_keeps_what_is_there():
     """The second trace cannot be written: nothing more is recorded, and the first stays with its unprofiled window."""
     training = Training()
-    training.output.full_after = 1
-    for _ in range(60):
-        training.step()
+    training.folder.finished.side_effect = ["trace1", None]
+    training.steps(60)
     training.capture.finish()
     assert training.kinds() == [("short", "unprofiled", 5, 5), ("short", "timing", 12, 5)]
     assert training.capture.phase is Phase.DONE
-    assert training.recorder.calls.count("start") == 2
+    assert training.calls().count("start") == 2
 
 
 @pytest.mark.parametrize("removable", [False, True])
@@ -392,10 +205,8 @@ def test_after_the_recordings_steps_are_timed_for_a_while(removable):
     """Until 8192 steps are timed or 20 s are over: of steps of 10 ms that is 2000; and then no more."""
     training = trained(75 + 2200, removable=removable)
     assert training.kinds()[-1] == ("after", "unprofiled", 75, 2000)
-    clock = Clock()
-    training = Training(clock=clock, removable=removable, attribution=False)
-    for _ in range(12_000):
-        training.step(before=lambda: clock.tick(100_000))
+    training = Training(clock=Clock(), removable=removable, attribution=False)
+    training.steps(12_000, ns=100_000)
     assert training.kinds()[-1][:2] == ("after", "unprofiled")
     assert training.kinds()[-1][3] == 8192
     assert training.capture.phase is Phase.DONE
@@ -403,13 +214,10 @@ def test_after_the_recordings_steps_are_timed_for_a_while(removable):
 
 def test_a_profiler_of_the_script_ends_the_steps_that_are_timed_after_the_recordings():
     """What was timed before it counts; nothing under it does."""
-    clock = Clock()
-    training = Training(clock=clock)
-    for _ in range(101):
-        training.step(before=lambda: clock.tick(STEP_NS))
+    training = Training(clock=Clock())
+    training.steps(101)
     training.capture.session_starts()
-    for _ in range(20):
-        training.step(before=lambda: clock.tick(7 * STEP_NS))
+    training.steps(20, ns=7 * STEP_NS)
     training.capture.session_ends()
     training.capture.finish()
     assert training.kinds()[-1] == ("after", "unprofiled", 75, 25)
@@ -435,20 +243,18 @@ def test_a_loop_without_syncs_is_not_timed_at_enqueueing_speed(removable):
     full = training.capture.windows[3]
     assert full.steps >= 20
     assert full.duration_ns >= 1_000_000_000 or full.steps >= 4096
-    assert "prepare simulated" in training.recorder.calls
+    assert "prepare simulated" in training.calls()
 
 
 def test_what_was_recorded_under_a_wrong_belief_is_discarded():
     """40 steps of one optimizer, then two in turn: the windows of before are dropped, new ones recorded."""
-    clock = Clock()
-    training = Training(clock=clock)
-    for _ in range(40):
-        training.step(before=lambda: clock.tick(10_000_000))
+    training = Training(clock=Clock())
+    training.steps(40)
     assert len(training.capture.windows) == 3
     for _ in range(150):
-        training.step(key=1, before=lambda: clock.tick(10_000_000))
-        training.step(key=2, before=lambda: clock.tick(10_000_000))
-    assert training.output.discarded == ["trace1", "trace2"]
+        training.step(key=1, before=training.clock.tick)
+        training.step(key=2, before=training.clock.tick)
+    assert training.folder.discard.call_args_list[-1].args == (["trace1", "trace2"],)
     assert [each[:2] for each in training.kinds()] == [
         ("short", "unprofiled"),
         ("short", "timing"),
@@ -462,19 +268,15 @@ def test_what_was_recorded_under_a_wrong_belief_is_discarded():
 
 def test_recording_gives_way_and_comes_back():
     """Another profiler starts in our timing window: ours is given up at once, and its round begins anew afterwards."""
-    clock = Clock()
-    training = Training(clock=clock)
-    for _ in range(14):
-        training.step(before=lambda: clock.tick(10_000_000))
+    training = Training(clock=Clock())
+    training.steps(14)
     assert training.capture.phase is Phase.RECORDING
     training.capture.session_starts()
-    assert training.recorder.calls[-1] == "abandon"
-    for _ in range(30):
-        training.step()
+    assert training.calls()[-1] == "abandon"
+    training.steps(30)
     assert training.capture.windows == []
     training.capture.session_ends()
-    for _ in range(80):
-        training.step(before=lambda: clock.tick(10_000_000))
+    training.steps(80)
     assert [each[:2] for each in training.kinds()][-2:] == [("full", "timing"), ("full", "attribution")]
     assert training.capture.lost_to_others == 1
 
@@ -482,12 +284,10 @@ def test_recording_gives_way_and_comes_back():
 def test_a_stolen_recording_is_not_exported():
     """If the profiler is no longer ours when the window closes, nothing is exported."""
     training = Training()
-    for _ in range(14):
-        training.step()
-    training.recorder.free = False
-    for _ in range(20):
-        training.step()
-    assert "export" not in training.recorder.calls
+    training.steps(14)
+    training.recorder.available.return_value = training.recorder.stop.return_value = False
+    training.steps(20)
+    assert "export" not in training.calls()
     assert training.capture.windows == []
 
 
@@ -501,8 +301,7 @@ def on_another_thread(call):
 def test_a_profiler_on_another_thread_finds_no_recording():
     """In an unprofiled window: nothing happens on that thread; the window is given up at its own next boundary."""
     training = Training()
-    for _ in range(8):
-        training.step()
+    training.steps(8)
     opened = training.capture._open
     on_another_thread(training.capture.session_starts)
     assert training.capture._open is opened
@@ -511,8 +310,7 @@ def test_a_profiler_on_another_thread_finds_no_recording():
     training.step()
     assert training.capture.phase is Phase.SKIP
     training.capture.session_ends()
-    for _ in range(40):
-        training.step()
+    training.steps(40)
     assert [each[1] for each in training.kinds()][:2] == ["unprofiled", "timing"]
     assert training.capture.windows[0].first_step > 8
 
@@ -521,29 +319,25 @@ def test_a_recording_that_cannot_be_stopped_in_time_is_lost(monkeypatch):
     """A step takes longer than the other thread's profiler is kept waiting: ours is never stopped, and none follows."""
     monkeypatch.setattr(capture, "FOREIGN_WAIT", 0.01)
     training = Training()
-    for _ in range(14):
-        training.step()
+    training.steps(14)
     assert training.capture.phase is Phase.RECORDING
     on_another_thread(training.capture.session_starts)
-    assert training.recorder.lost
-    training.recorder.free = False
+    training.recorder.lose.assert_called_once()
+    training.recorder.available.return_value = training.recorder.stop.return_value = False
     training.capture.session_ends()
-    before = list(training.recorder.calls)
-    for _ in range(20):
-        training.step()
-    assert training.recorder.calls == [*before, "abandon"]  # which stops nothing that is lost
+    before = list(training.calls())
+    training.steps(20)
+    assert training.calls() == [*before, "abandon"]  # which stops nothing that is lost
     assert training.capture.phase is Phase.DONE
 
 
 def test_a_recording_stays_open_while_a_graph_is_captured():
     """Closing it would wait for the device, which breaks the capture: it is closed, with more steps, afterwards."""
     training = Training()
-    for _ in range(14):
-        training.step()
+    training.steps(14)
     training.device.busy_capturing = True
-    for _ in range(10):
-        training.step()
-    assert "stop" not in training.recorder.calls
+    training.steps(10)
+    assert "stop" not in training.calls()
     assert training.capture.phase is Phase.RECORDING
     training.device.busy_capturing = False
     training.step()
@@ -555,26 +349,24 @@ def test_a_recording_stays_open_while_a_graph_is_captured():
 def test_a_recording_is_given_up_once_a_captured_graph_is_through():
     """Something ends the window during a capture (here a profiler): it is abandoned at the first boundary after it."""
     training = Training()
-    for _ in range(14):
-        training.step()
+    training.steps(14)
     training.device.busy_capturing = True
     training.capture.pause()
     training.step()
-    assert "abandon" not in training.recorder.calls
+    assert "abandon" not in training.calls()
     training.device.busy_capturing = False
     training.step()
     training.step()
-    assert training.recorder.calls.count("abandon") == 1
+    assert training.calls().count("abandon") == 1
     assert not training.capture.recording
 
 
 def test_only_one_thread_is_followed():
     """Steps of a second tracker do not disturb the windows of the first."""
-    clock = Clock()
-    training = Training(clock=clock)
+    training = Training(clock=Clock())
     other = StepTracker()
     for _ in range(100):
-        training.step(before=lambda: clock.tick(10_000_000))
+        training.step(before=training.clock.tick)
         if other.forward(grad=True):
             training.capture.boundary(other)
         other.optimizer_start(9)
@@ -586,8 +378,7 @@ def test_nothing_is_recorded_while_a_graph_is_captured():
     """Synchronizing would break the capture of a CUDA graph: the window opens when it is over."""
     training = Training()
     training.device.busy_capturing = True
-    for _ in range(10):
-        training.step()
+    training.steps(10)
     assert training.capture.phase is Phase.SKIP
     training.device.busy_capturing = False
     training.step()

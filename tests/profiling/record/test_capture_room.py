@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.profiling.record.test_capture import STEP_NS, Clock, Training
+from tests.profiling.record.driven import STEP_NS, Clock, Training
 
 MEGABYTE = 1_000_000
 
@@ -11,19 +11,17 @@ def training(tmp_path, *, megabytes=0.001, nodes=10, **plan):
     """A training of steps of 10 ms, with its clock. ``megabytes`` a step fills, ``nodes`` a step makes."""
     clock = Clock()
     made = Training(clock=clock, **plan)
-    made.made = 0
+    made.made, exported = 0, []
 
     def export(path):
-        steps = sum(call.startswith("step") for call in made.recorder.calls) - made.exported
-        made.exported += steps
+        steps = made.recorder.begin_step.call_count - sum(exported)
+        exported.append(steps)
         with path.open("wb") as file:
             file.truncate(int(steps * megabytes * MEGABYTE))  # sparse: nothing is written
 
-    made.exported = 0
-    made.recorder.export = export
-    made.recorder.operations = lambda: made.made
-    made.output.new_trace = lambda: tmp_path / "trace"
-    made.output.finished = lambda plain, _error: plain.name
+    made.recorder.export.side_effect = export
+    made.recorder.operations.side_effect = lambda: made.made
+    made.folder.new_trace.side_effect = lambda: tmp_path / "trace"
 
     def run(steps, *, slow=()):
         for at in range(steps):
@@ -87,20 +85,21 @@ def test_room_is_asked_for_before_each_recording(tmp_path):
     """For what the steps of the window are expected to fill: first 5 of 10 nodes at 8 kB, then what was seen."""
     made = training(tmp_path, megabytes=2)
     made.run(120)
-    assert made.output.asked == [5 * 10 * 8000, 3 * 4 * MEGABYTE, 20 * 2 * MEGABYTE, 5 * 2 * MEGABYTE]
+    asked = [each.args[0] for each in made.folder.room_for.call_args_list]
+    assert asked == [5 * 10 * 8000, 3 * 4 * MEGABYTE, 20 * 2 * MEGABYTE, 5 * 2 * MEGABYTE]
 
 
 def test_without_room_nothing_more_is_recorded(tmp_path):
     """30 MB free, 40 MB to come: the short round stays, the profiler is not even prepared, and steps go on."""
     made = training(tmp_path, megabytes=2)
-    made.output.free = 30 * MEGABYTE
+    made.folder.room_for.side_effect = lambda size: size <= 30 * MEGABYTE
     made.run(120)
     assert made.kinds() == [
         ("short", "unprofiled", 5, 5),
         ("short", "timing", 12, 5),
         ("short", "attribution", 18, 3),
     ]
-    assert sum(call.startswith("prepare") for call in made.recorder.calls) == 2
+    assert sum(call.startswith("prepare") for call in made.calls()) == 2
     assert made.tracker.completed == 119
     assert made.capture.phase.name == "DONE"
 
@@ -108,7 +107,7 @@ def test_without_room_nothing_more_is_recorded(tmp_path):
 def test_without_room_for_the_first_trace_there_is_no_window(tmp_path):
     """Nothing is recorded, not even prepared."""
     made = training(tmp_path)
-    made.output.free = 0
+    made.folder.room_for.return_value = False
     made.run(60)
     assert made.kinds() == []
-    assert made.recorder.calls == []
+    assert made.calls() == []

@@ -11,11 +11,11 @@ import torch
 from stallscope.profiling.machine.device import Host
 from stallscope.profiling.record.capture import Capture
 from stallscope.profiling.record.plan import Detail, make
-from stallscope.profiling.record.recorder import NoProfilerError, TorchRecorder, _ranges
+from stallscope.profiling.record.recorder import NoProfilerError, Recorder, _ranges
 from stallscope.profiling.run.run_findings import findings_of_run
 from stallscope.profiling.watch.steps import StepTracker
 from stallscope.traces.model.manifest import Steps
-from tests.profiling.record.test_capture import FakeOutput, FakeSight
+from tests.profiling.record.driven import a_folder, a_sight
 
 BUSY = "CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED\nException raised from prepare at profiler.cpp:1"
 
@@ -60,7 +60,7 @@ def taken(*held, at):
 def test_a_device_interface_that_somebody_holds(at):
     """Nsight or ncu has CUPTI: once more with the host alone, which is what is said to be recorded, and why."""
     fake, log = taken("CUDA", at=(at,))
-    recorder = TorchRecorder(fake, cpu_only=False)
+    recorder = Recorder(fake, cpu_only=False)
     prepared, _ = recorder.prepare("cuda", Detail())
     assert prepared == (["CPU"] if at == "prepare" else ["CPU", "CUDA"])
     assert recorder.start() == ["CPU"]
@@ -80,7 +80,7 @@ def test_a_device_interface_that_somebody_holds(at):
 def test_it_is_said_once_however_many_windows_there_are():
     """Two windows, both refused the device: one finding."""
     fake, _ = taken("CUDA", at=("prepare",))
-    recorder = TorchRecorder(fake, cpu_only=False)
+    recorder = Recorder(fake, cpu_only=False)
     for _ in range(2):
         recorder.prepare("cuda", Detail())
         recorder.start()
@@ -90,7 +90,7 @@ def test_it_is_said_once_however_many_windows_there_are():
 def trained(recorder):
     """A capture that followed 60 steps."""
     tracker = StepTracker()
-    capture = Capture(make(), recorder=recorder, device=Host, sight=FakeSight(removable=False), output=FakeOutput())
+    capture = Capture(make(), recorder=recorder, device=Host, sight=a_sight(removable=False), output=a_folder())
     for _ in range(60):
         if tracker.forward(grad=True):
             capture.boundary(tracker)
@@ -104,7 +104,7 @@ def trained(recorder):
 def test_a_profiler_that_does_not_start_at_all(at):
     """Not even for the host: nothing is recorded, no exception leaves the capture, and one sentence says why."""
     fake, log = taken("CPU", "CUDA", at=(at,))
-    recorder = TorchRecorder(fake, cpu_only=False)
+    recorder = Recorder(fake, cpu_only=False)
     if at == "prepare":
         with pytest.raises(NoProfilerError):
             recorder.prepare("cuda", Detail())
@@ -113,8 +113,8 @@ def test_a_profiler_that_does_not_start_at_all(at):
     assert capture.windows == []
     assert capture.phase.name == "DONE"
     assert len([name for name, _, _ in log if name == at]) == 1  # it is not tried again in each step
-    hooks = SimpleNamespace(trackers=[])
-    account = SimpleNamespace(capture=capture, exit_code=0, interrupted=False, torch=fake, hooks=hooks)
+    events = SimpleNamespace(trackers=[])
+    account = SimpleNamespace(capture=capture, exit_code=0, interrupted=False, torch=fake, events=events)
     told = findings_of_run(account, Steps(count=60, source="optimizer"), unwritable=False)
     assert [each.name for each in told if each.name != "device_interface_in_use"] == ["profiler_refused"]
     assert "torch's profiler does not start here" in told[-1].text
@@ -122,7 +122,7 @@ def test_a_profiler_that_does_not_start_at_all(at):
 
 def test_stacks_that_cannot_be_recorded_are_said():
     """Under a function that listens to calls (cProfile, coverage) stacks are left out, and it is said."""
-    recorder = TorchRecorder(torch, cpu_only=True)
+    recorder = Recorder(torch, cpu_only=True)
     before = sys.getprofile()
     try:
         sys.setprofile(lambda *_: None)
@@ -155,11 +155,11 @@ def test_without_torchs_binding_ranges_are_made_by_its_public_function():
     leave(enter("a"))
     assert log == [("in", "a"), ("out", "a")]
     log.clear()
-    recorder = TorchRecorder(old, cpu_only=True)
-    recorder.begin_step(7)
-    recorder.begin_step(8)  # closes the one before
-    recorder.end_step()
-    recorder.end_step()
+    recorder = Recorder(old, cpu_only=True)
+    for index in (7, 8):
+        recorder.begin_step(index)
+        recorder.end_step()
+    recorder.end_step()  # there is none
     assert log == [(what, f"ProfilerStep#{index}") for index in (7, 8) for what in ("in", "out")]
 
 

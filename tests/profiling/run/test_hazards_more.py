@@ -13,7 +13,7 @@ import pytest
 
 from stallscope import api
 from stallscope.profiling.record.plan import Detail
-from stallscope.profiling.record.recorder import TorchRecorder, memory_peaks
+from stallscope.profiling.record.recorder import Recorder, memory_peaks
 from tests import ROOT
 from tests.lanes import one_of_a_kind
 from tests.scripts.forked import profiled, python, run_many, run_many_plain
@@ -222,7 +222,7 @@ def refuses(**_options):
 def test_an_older_torch_records_with_what_it_has(make, told):
     """Without the options class, or with one that lacks synchronization events, the recording is made without them."""
     torch, made = fake_torch(make)
-    assert TorchRecorder(torch, cpu_only=False).prepare("cuda", Detail())[0] == ["CPU", "CUDA"]
+    assert Recorder(torch, cpu_only=False).prepare("cuda", Detail())[0] == ["CPU", "CUDA"]
     config = made[0]["experimental_config"]
     assert (None if config is None else config.told) == told
 
@@ -230,9 +230,9 @@ def test_an_older_torch_records_with_what_it_has(make, told):
 def test_without_a_gpu_or_its_interface_the_host_is_recorded():
     """A device kind that this build cannot record, and ``--cpu-only``: the host alone."""
     torch, _ = fake_torch(None)
-    assert TorchRecorder(torch, cpu_only=True).prepare("cuda", Detail())[0] == ["CPU"]
-    assert TorchRecorder(torch, cpu_only=False).prepare("xpu", Detail())[0] == ["CPU"]
-    assert json.dumps(TorchRecorder(torch, cpu_only=False).prepare("cpu", Detail())[0]) == '["CPU"]'
+    assert Recorder(torch, cpu_only=True).prepare("cuda", Detail())[0] == ["CPU"]
+    assert Recorder(torch, cpu_only=False).prepare("xpu", Detail())[0] == ["CPU"]
+    assert json.dumps(Recorder(torch, cpu_only=False).prepare("cpu", Detail())[0]) == '["CPU"]'
 
 
 def test_an_allocator_without_statistics():

@@ -14,10 +14,10 @@ from stallscope.profiling.machine.device import Accelerator
 from stallscope.profiling.record.recorder import memory_peaks
 from stallscope.profiling.run.account import Account
 from stallscope.profiling.run.options import Options
-from stallscope.profiling.watch.hooks import Hooks
+from stallscope.profiling.watch.events import Events
 from stallscope.traces.model import manifest
 from stallscope.traces.model.manifest import GpuState, Manifest
-from tests.profiling.record.test_capture import Training
+from tests.profiling.record.driven import Training
 from tests.scripts.processes import ENVIRONMENT, PROFILE, TIMEOUT, write
 
 PEAKS = (
@@ -44,7 +44,7 @@ def test_memory_peaks_are_added_up_over_the_gpus():
 def test_memory_peaks_are_in_the_manifest():
     """Null on a CPU run, the figures of the allocators on a GPU's."""
     options = Options(target="train.py", is_module=False, args=())
-    account = Account(options, Hooks(SimpleNamespace(), lambda _: None))
+    account = Account(options, Events(lambda _: None))
     assert account.manifest().peak_allocated_bytes is None
     account.torch = with_gpus()
     told = account.manifest()

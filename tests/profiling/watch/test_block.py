@@ -171,13 +171,13 @@ def test_under_stallscope_profile_it_gives_way(tmp_path):
 def test_a_recording_that_fails_does_not_stop_the_program(tmp_path):
     """A folder that cannot be made, and a bug of ours in the hooks: the loop ends as it would, and it is said."""
     body = """
-        from stallscope.profiling.watch import hooks
+        from stallscope.profiling.watch import events
         open("file", "w").close()
         with stallscope.profile("file2/x") as p:
             open("file2", "w").close()
             for _ in range(60): last = one()
         print(p.folder, p.messages)
-        hooks.Hooks.module_called = lambda self, module: 1 / 0
+        events.Events._root_called = lambda self, thread, module: 1 / 0
         with stallscope.profile("runs/x") as p:
             for _ in range(60): last = one()
         print(p.summary, p.messages)
