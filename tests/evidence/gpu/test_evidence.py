@@ -256,6 +256,7 @@ def test_a_failing_experiment_takes_no_other_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_the_whole_program_in_short(tmp_path: Path) -> None:
     """From the checkout, as a user types it: each part measures, traces and packs what a CPU can do of it."""
     out = tmp_path / "out"

@@ -106,6 +106,7 @@ def noise() -> Iterator[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_constants_are_found_in_a_folder_of_results(tmp_path: Path) -> None:
     """Traces of runs, and times that follow from known constants, 1 % off: each of them is found within 20 %."""
     folder, off = evidence(tmp_path, exact(), fitted_only=True), noise()
@@ -135,6 +136,7 @@ def test_constants_are_found_in_a_folder_of_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_fitting_on_small_networks_helps_the_held_out_ones(tmp_path: Path) -> None:
     """A simulated machine, which knows nothing of the forecasts' model: also graphs not fitted on are foreseen better.
 
@@ -181,6 +183,7 @@ def test_the_program_prints_and_writes_what_it_found(small: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_doubtful_pairs_are_named_and_left_out(small: Path, tmp_path: Path) -> None:
     """A part that drifted by 5 %: no pair is scored, each is named; with --all they are."""
     known = load(small / "evidence.json")

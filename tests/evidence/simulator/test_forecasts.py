@@ -30,6 +30,7 @@ def scored() -> list[Scored]:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_forecasts_are_near_what_then_happens(scored: list[Scored]) -> None:
     """A forecast for nearly all, its median error at most 5 %, nine of ten within 15 %, and no bias to speak of."""
     found = figures(scored)
@@ -44,6 +45,7 @@ def test_forecasts_are_near_what_then_happens(scored: list[Scored]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_the_host_factor_is_the_hosts_own_time_without_the_profiler_by_that_under_it() -> None:
     """40 held-out trainings whose host's work is known: half of the factors are at most 0.02 off, none 0.3."""
     errors = []
@@ -62,6 +64,7 @@ def test_the_host_factor_is_the_hosts_own_time_without_the_profiler_by_that_unde
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_savings_are_not_taken_for_losses(scored: list[Scored]) -> None:
     """Of the changes that save or cost over 5 %, at least 95 % are forecast with the right sign."""
     found = figures(scored)
@@ -71,6 +74,7 @@ def test_savings_are_not_taken_for_losses(scored: list[Scored]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_intervals_say_how_sure_they_are(scored: list[Scored]) -> None:
     """80 % intervals: of 60 the truth lies in 70 to 95 %, nowhere near all and nowhere near half."""
     found = figures(scored)

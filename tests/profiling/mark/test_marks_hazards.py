@@ -104,6 +104,7 @@ def compiled(folder, how):
     return json.loads(done.stdout)
 
 
+@pytest.mark.full
 def test_compiled_code_is_compiled_as_often(tmp_path):
     """Compiled whole, broken, in place, as a step: as many graphs and breaks, the same bits; the loop's lines found."""
     plain, _, _ = compiled(tmp_path, "plain")
