@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST := $(BIN)/python -m pytest
-SHARED_OUT := -n auto --maxprocesses 4 --dist loadgroup
+SHARED_OUT := -n auto --maxprocesses 4
 
 .PHONY: help demo test test-all test-packaging test-frameworks coverage check fix bench fuzz clean
 help: ## show this list

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -15,21 +16,18 @@ hypothesis.settings.register_profile("thorough", max_examples=300, deadline=None
 hypothesis.settings.load_profile("short")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under ``--dist loadgroup`` the tests of a file stay together, but for slow ones that share no fixture."""
-    for item in items:
-        if item.get_closest_marker("packaging"):
-            item.add_marker("slow")
-        if item.get_closest_marker("xdist_group") is None and not _stands_alone(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What builds or installs the project is slow."""
+    if item.get_closest_marker("packaging"):
+        item.add_marker("slow")
 
 
-def _stands_alone(item: pytest.Item) -> bool:
-    if item.get_closest_marker("slow") is None:
-        return False
-    fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
-    return all(each.scope == "function" or each.baseid == "" for definitions in fixtures for each in definitions)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under ``-n`` the tests are shared out as ``tests.sharing`` says."""
+    from tests.sharing import Together
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,12 @@ def real_trace_folder() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def real_trace_paths() -> list[Path]:
+    """Every real trace, sorted; none where the folder is absent."""
+    folder = real_trace_folder()
+    return [] if folder is None else sorted(folder.rglob("*.json.gz"))
+
+
 def name_of(path: Path) -> str:
     """A real trace's path below the folder, without its endings: ``a100/alexnet``."""
     folder = real_trace_folder()
@@ -74,21 +80,17 @@ def name_of(path: Path) -> str:
 def real_parameters(most_bytes: int | None = None) -> list:
     """Every real trace (of at most so many bytes) as a parameter; where none is here, one test is skipped.
 
-    The tests of a trace run in one process; what is not in ``IN_SHORT`` is left to the lane of everything.
+    What is not in ``IN_SHORT`` is left to the lane of everything.
     """
-    folder = real_trace_folder()
-    if folder is None:
+    paths = real_trace_paths()
+    if not paths:
         return [pytest.param(None, id="absent", marks=pytest.mark.skip(reason=NO_REAL_TRACES))]
-    paths = sorted(folder.rglob("*.json.gz"))
     return [_parameter(path) for path in paths if most_bytes is None or path.stat().st_size < most_bytes]
 
 
 def _parameter(path: Path):
     name = name_of(path)
-    marks = [pytest.mark.xdist_group(name)]
-    if name not in IN_SHORT:
-        marks.append(pytest.mark.full)
-    return pytest.param(path, id=name, marks=marks)
+    return pytest.param(path, id=name, marks=() if name in IN_SHORT else pytest.mark.full)
 
 
 every_real_trace = pytest.mark.parametrize("path", real_parameters())

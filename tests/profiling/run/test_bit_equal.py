@@ -94,6 +94,7 @@ def test_the_same_bits_on_the_command_line(tmp_path, name):
     assert said == run.plain.err.splitlines()
 
 
+@pytest.mark.full
 def test_the_same_bits_of_several_in_one_process(tmp_path):
     """One training after the other: what the first leaves in torch does not change the next."""
     names = list(IN_SHORT)

@@ -62,6 +62,7 @@ def test_processes_of_a_script(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_training_in_children_is_advised_against(tmp_path):
     """A script whose children train has no steps of its own: a sentence says that they are not recorded."""
     body = """

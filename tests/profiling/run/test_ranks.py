@@ -256,6 +256,7 @@ BLOCK = """
 """
 
 
+@pytest.mark.full
 def test_a_block_under_several_ranks(tmp_path):
     """Each rank's ``p.summary`` is its own, of one folder for both."""
     write(tmp_path, BLOCK)

@@ -1,13 +1,11 @@
 """The Iris workload is an ordinary script: the same seed prints the same, and it learns."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
 from tests import ROOT
+from tests.scripts.forked import python
 
 SCRIPT = ROOT / "profiling" / "workloads" / "iris_mlp.py"
 
@@ -15,10 +13,10 @@ pytestmark = pytest.mark.slow
 
 
 def train(*options: str) -> str:
-    """What the script prints on the CPU under plain Python."""
-    command = [sys.executable, str(SCRIPT), "--device", "cpu", *options]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # on a busy machine, waiting threads make it 100 times slower
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=one_thread).stdout
+    """What the script prints."""
+    ended = python(SCRIPT, "--device", "cpu", *options, cwd=ROOT)
+    assert ended.code == 0, ended.err
+    return ended.out
 
 
 def test_the_same_seed_prints_the_same() -> None:
