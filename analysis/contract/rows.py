@@ -26,6 +26,8 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
     us_per_step: float  # sum of durations
     mean_us: float
     short_name: str = ""  # function and telling template arguments of a C++ name
+    family: str = "unknown"  # "product", "convolution", "pointwise" …: see ``traces/vendors/kernels.py``
+    dtype: str = "unknown"  # the type it computes in, where its name tells: "f32", "tf32", "bf16" …
 
 
 class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from stallscope.analysis.stages.issues import attributed_share
 from stallscope.analysis.stages.kernel_names import short_name
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.modules import NO_MODULE, ModuleTotals
+from stallscope.traces.vendors.kernels import kernel_kind
 
 
 def fill_operators(stages: Stages) -> list[contract_rows.OperatorRow]:
@@ -41,6 +42,8 @@ def fill_kernels(stages: Stages) -> list[contract_rows.KernelRow] | None:
             us_per_step=stages.us(each.ns),
             mean_us=each.mean_ns / 1000,
             short_name=short_name(each.name),
+            family=kernel_kind(each.name).family,
+            dtype=kernel_kind(each.name).type,
         )
         for each in stages.kernels
     ]
