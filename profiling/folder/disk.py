@@ -13,7 +13,7 @@ SHUT = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM")
 
 
 def why_not_writable(folder: Path) -> str | None:
-    """Return why nothing can be written into ``folder``, or into the one that it would be made in; None: it can."""
+    """Why nothing can be written into ``folder``, or into the one that it would be made in; None: it can."""
     try:
         with tempfile.TemporaryFile(dir=_there(folder)):
             return None
@@ -22,7 +22,7 @@ def why_not_writable(folder: Path) -> str | None:
 
 
 def too_little(folder: Path, size: int) -> tuple[int, int] | None:
-    """Return the bytes that are free and those that a trace of ``size`` bytes needs, if it does not fit."""
+    """The bytes that are free and those that a trace of ``size`` bytes needs, if it does not fit."""
     needed = int(size * BESIDE) + AT_LEAST
     try:
         free = shutil.disk_usage(_there(folder)).free

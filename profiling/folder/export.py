@@ -35,14 +35,14 @@ KERNEL_ROW = b'"cat": "kernel"'
 
 
 def worker_name(rank: int, world_size: int) -> str:
-    """Return ``host_pid``, with ``.rankN`` among several: TensorBoard's plugin takes host and process from it."""
+    """``host_pid``, with ``.rankN`` among several: TensorBoard's plugin takes host and process from it."""
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
     name = f"{host}_{os.getpid()}"
     return f"{name}.rank{rank}" if world_size > 1 else name
 
 
 def manifest_name(rank: int) -> str:
-    """Return the manifest's file name: plain for rank 0, with the rank for every other."""
+    """The manifest's file name: plain for rank 0, with the rank for every other."""
     return "stallscope.json" if rank == 0 else f"stallscope.rank{rank}.json"
 
 
@@ -100,7 +100,7 @@ class RunFolder:
         return missing is None
 
     def new_trace(self) -> Path | None:
-        """Return an empty hidden file in the run folder for the next plain trace; None where there can be none."""
+        """An empty hidden file in the run folder for the next plain trace; None where there can be none."""
         if self._folder() is None or self.path is None:
             return None
         plain = self.path / f".{self._manifest().worker}.{time.time_ns()}.pt.trace.json.tmp"
@@ -299,7 +299,7 @@ class RunFolder:
 
 
 def what_is_wrong(plain: Path) -> str | None:
-    """Return what is wrong with a plain trace just written: torch reports success where the disk is full."""
+    """What is wrong with a plain trace just written: torch reports success where the disk is full."""
     try:
         with plain.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

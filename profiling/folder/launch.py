@@ -36,11 +36,11 @@ class Launch:
 
 
 def find_launch(environ: Environment = os.environ, parent: Callable[[], int] = os.getppid) -> Launch | None:
-    """Return this process's place among its ranks; None if it is alone."""
+    """The place of this process among its ranks; None if it is alone."""
     for look in (_torchrun, _by_hand, _slurm, _mpi):
-        found = look(environ, parent)
-        if found is not None:
-            return found if found.world_size > SINGLE_PROCESS else None
+        launch = look(environ, parent)
+        if launch is not None:
+            return launch if launch.world_size > SINGLE_PROCESS else None
     return None
 
 
@@ -86,11 +86,11 @@ def _mpi(environ: Environment, parent: Callable[[], int]) -> Launch | None:
 
 
 def _numbers(environ: Environment, rank: str, size: str) -> tuple[int, int] | None:
-    found = environ.get(rank, ""), environ.get(size, "")
-    if not all(text.isascii() and text.isdecimal() for text in found):
+    texts = environ.get(rank, ""), environ.get(size, "")
+    if not all(text.isascii() and text.isdecimal() for text in texts):
         return None
-    number, of = int(found[0]), int(found[1])
-    return (number, of) if number < of else None
+    own, world = int(texts[0]), int(texts[1])
+    return (own, world) if own < world else None
 
 
 def _address(environ: Environment) -> tuple[str, str]:

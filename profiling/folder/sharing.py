@@ -96,14 +96,14 @@ def _fits(job: str, age: float, launch: Launch) -> bool:
 
 
 def _claims(folder: Path) -> list[tuple[str, float]]:
-    """Return the launch that each claim names, and how many seconds ago it was made; [] while none can be read."""
-    found = []
+    """The launch that each claim names, and how many seconds ago it was made; [] while none can be read."""
+    claims = []
     with contextlib.suppress(OSError):
         for path in folder.glob(f"{CLAIM}*"):
             job = path.read_text(encoding="utf-8", errors="replace")
             if job.endswith("\n"):  # wholly written
-                found.append((job[:-1], time.time() - path.stat().st_mtime))
-    return found
+                claims.append((job[:-1], time.time() - path.stat().st_mtime))
+    return claims
 
 
 def _may_be_in_the_making(folder: Path) -> bool:

@@ -17,7 +17,7 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """Return ``cpu``, ``cuda``, ``xpu`` or ``mps``."""
+        """``cpu``, ``cuda``, ``xpu`` or ``mps``."""
 
     @property
     def queues(self) -> bool:
@@ -31,7 +31,7 @@ class Device(Protocol):
         """Wait until all queued work is done."""
 
     def state(self) -> GpuState | None:
-        """Return its clocks, power and temperature now; None: unknown, or no GPU."""
+        """Its clocks, power and temperature now; None: unknown, or no GPU."""
 
 
 class Host:
@@ -42,10 +42,10 @@ class Host:
     busy_capturing = False
 
     def synchronize(self) -> None:
-        """Return at once: there is no queue."""
+        """Do nothing: there is no queue."""
 
     def state(self) -> GpuState | None:
-        """Return None: this is no GPU."""
+        """None: this is no GPU."""
         return None
 
 
@@ -75,7 +75,7 @@ class Accelerator:
 
 
 def find_device(torch: ModuleType) -> Device:
-    """Return the accelerator that the script has initialised by now, else the host."""
+    """The accelerator that the script has initialised by now, else the host."""
     for name in ("cuda", "xpu"):
         api = getattr(torch, name, None)
         asked = getattr(api, "is_initialized", None)

@@ -21,7 +21,7 @@ from stallscope.traces.model.manifest import Finding, Gpu, GpuProcess, Machine
 
 
 def collect(*, with_torch: bool = True, touch_gpu: bool = True, run: Runner = run_tool) -> Machine:
-    """Return what can be found out about this machine within seconds. Never raises for what is missing.
+    """What can be found out about this machine within seconds. Never raises for what is missing.
 
     ``with_torch=False`` does not import torch (its build is read from its version file). ``touch_gpu=False`` does
     not initialise CUDA in this process: GPUs then come from the driver's tools, unless the script has initialised it.
@@ -57,7 +57,7 @@ class Build(msgspec.Struct, frozen=True):
 
 
 def import_torch() -> Any | None:
-    """Return the torch module; None where it is missing or broken."""
+    """The torch module; None where it is missing or broken."""
     try:
         import torch  # noqa: PLC0415  (seconds; only when asked for)
     except (ImportError, OSError):  # OSError: a shared library of it is missing
@@ -66,7 +66,7 @@ def import_torch() -> Any | None:
 
 
 def torch_build(torch: Any | None) -> Build:
-    """Return torch's version and the GPU interface it was built for; without the module, from its version file."""
+    """Torch's version and the GPU interface it was built for; without the module, from its version file."""
     if torch is None:
         return build_from_text(version_file())
     facts = {name: getattr(torch.version, name, None) for name in ("cuda", "hip", "xpu")}
@@ -77,7 +77,7 @@ def torch_build(torch: Any | None) -> Build:
 
 
 def version_file() -> str:
-    """Return the text of torch's ``version.py``, found without importing torch; empty where there is none."""
+    """The text of torch's ``version.py``, found without importing torch; empty where there is none."""
     try:
         spec = importlib.util.find_spec("torch")
     except (ImportError, ValueError):
@@ -88,19 +88,19 @@ def version_file() -> str:
 
 def build_from_text(text: str) -> Build:
     """Read a ``torch/version.py``: lines such as ``cuda: Optional[str] = '13.0'``."""
-    found = re.findall(r"^(__version__|cuda|hip|xpu)\s*(?::[^=\n]*)?=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
-    facts: dict[str, str | None] = dict(found)
+    assignments = re.findall(r"^(__version__|cuda|hip|xpu)\s*(?::[^=\n]*)?=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
+    facts: dict[str, str | None] = dict(assignments)
     return Build(facts.get("__version__"), gpu_interface(facts))
 
 
 def gpu_interface(facts: dict[str, str | None]) -> str | None:
-    """Return ``"cuda 13.0"``, ``"rocm 6.4"``, ``"xpu 2025"`` or None for a CPU-only build."""
+    """``"cuda 13.0"``, ``"rocm 6.4"``, ``"xpu 2025"`` or None for a CPU-only build."""
     words = (("hip", "rocm"), ("cuda", "cuda"), ("xpu", "xpu"))
     return next((f"{word} {short(version)}" for key, word in words if (version := facts.get(key))), None)
 
 
 def short(version: str) -> str:
-    """Return the first two numbers of a version: ``6.4.43482-0f2d60242`` is 6.4."""
+    """The first two numbers of a version: ``6.4.43482-0f2d60242`` is 6.4."""
     found = re.match(r"\d+(?:\.\d+)?", version)
     return found[0] if found else version
 
@@ -112,7 +112,7 @@ def gpu_initialised(torch: Any) -> bool:
 
 
 def torch_gpus(torch: Any | None, *, touch_gpu: bool) -> tuple[bool | None, list[tuple[str | None, Gpu]]]:
-    """Return whether torch can use a GPU here (None: not tried), and each it sees as (uuid, Gpu), in its own order."""
+    """Whether torch can use a GPU here (None: not tried), and each it sees as (uuid, Gpu), in its own order."""
     if torch is None or not (touch_gpu or gpu_initialised(torch)):
         return None, []
     for interface in (torch.cuda, getattr(torch, "xpu", None)):
@@ -126,7 +126,7 @@ def torch_gpus(torch: Any | None, *, touch_gpu: bool) -> tuple[bool | None, list
 
 
 def described(properties: Any) -> tuple[str | None, Gpu]:
-    """Return torch's device properties as (uuid, Gpu); CUDA, ROCm and XPU name them differently."""
+    """Torch's device properties as (uuid, Gpu); CUDA, ROCm and XPU name them differently."""
     capability = (getattr(properties, "major", None), getattr(properties, "minor", None))
     architecture = getattr(properties, "gcnArchName", "").partition(":")[0]
     if not architecture and None not in capability:
@@ -145,7 +145,7 @@ def described(properties: Any) -> tuple[str | None, Gpu]:
 
 
 def drivers_view(run: Runner) -> tuple[list[SmiGpu], list[GpuProcess] | None]:
-    """Return the GPUs the driver's tool lists and the processes on them (None: could not be found out)."""
+    """The GPUs the driver's tool lists and the processes on them (None: could not be found out)."""
     listed = smi.nvidia_gpus(run)
     if listed:
         return listed, smi.nvidia_processes(listed, run)
@@ -154,14 +154,14 @@ def drivers_view(run: Runner) -> tuple[list[SmiGpu], list[GpuProcess] | None]:
 
 
 def merge(seen: Sequence[tuple[str | None, Gpu]], listed: Sequence[SmiGpu]) -> list[Gpu]:
-    """Return torch's GPUs with what only the driver's tool tells; where torch sees none, the tool's."""
+    """Torch's GPUs with what only the driver's tool tells; where torch sees none, the tool's."""
     if not seen:
         return [entry.gpu for entry in listed]
     return [completed(uuid, gpu, listed) for uuid, gpu in seen]
 
 
 def completed(uuid: str | None, gpu: Gpu, listed: Sequence[SmiGpu]) -> Gpu:
-    """Return ``gpu`` with driver and driver model of the same GPU in ``listed``: by uuid, else by name."""
+    """``gpu`` with driver and driver model of the same GPU in ``listed``: by uuid, else by name."""
     same = [entry for entry in listed if uuid is not None and plain(entry.uuid) == plain(uuid)]
     same = same or [entry for entry in listed if entry.gpu.name == gpu.name]
     if not same:
@@ -170,7 +170,7 @@ def completed(uuid: str | None, gpu: Gpu, listed: Sequence[SmiGpu]) -> Gpu:
 
 
 def plain(uuid: str | None) -> str:
-    """Return a uuid without the prefix that nvidia-smi writes and torch does not."""
+    """A uuid without the prefix that nvidia-smi writes and torch does not."""
     return (uuid or "").removeprefix("GPU-").lower()
 
 
@@ -181,7 +181,7 @@ def others(
     parent: Callable[[int], int | None] = smi.parent_of,
     hidden: Callable[[int], bool] = smi.out_of_sight,
 ) -> list[GpuProcess] | None:
-    """Return the GPU's processes that are not this one, its children or (under torchrun) its fellow ranks.
+    """The GPU's processes that are not this one, its children or (under torchrun) its fellow ranks.
 
     None: could not be found out. So it is inside a container too, when we hold a GPU and the driver lists
     processes by numbers of the host: one of those is ours, and nothing says which.
@@ -197,7 +197,7 @@ def others(
 
 
 def own_roots() -> frozenset[int]:
-    """Return the processes whose descendants count as ours."""
+    """The processes whose descendants count as ours."""
     children: set[int] = set()
     for child in list(
         getattr(multiprocessing.process, "_children", ())
@@ -212,30 +212,30 @@ def own_roots() -> frozenset[int]:
 
 
 def findings_of_machine(machine: Machine) -> list[Finding]:
-    """Return what about the machine itself the user should act on, before any script ran."""
-    found = []
+    """What about the machine itself the user should act on, before any script ran."""
+    findings = []
     if machine.gpus and machine.torch is not None:
         name = machine.gpus[0].name
         if machine.torch_gpu is None:
-            found.append(cpu_torch_beside_gpu(name, machine.torch))
+            findings.append(cpu_torch_beside_gpu(name, machine.torch))
         elif machine.gpu_usable is False:
-            found.append(gpu_unusable(name, machine.torch))
+            findings.append(gpu_unusable(name, machine.torch))
     if machine.others_on_gpu:
-        found.append(gpu_shared(machine.others_on_gpu, desktop=any(g.driver_model == "WDDM" for g in machine.gpus)))
-    return found
+        findings.append(gpu_shared(machine.others_on_gpu, desktop=any(g.driver_model == "WDDM" for g in machine.gpus)))
+    return findings
 
 
 def findings_of_run(machine: Machine, *, gpu_used: bool, kernel_rows: bool | None) -> list[Finding]:
-    """Return what a finished run says about itself; what the machine says stands in ``machine.findings``.
+    """What a finished run says about itself; what the machine says stands in ``machine.findings``.
 
     ``gpu_used``: the script put work on a GPU. ``kernel_rows``: the recorded traces hold device rows (None: not known).
     """
-    found = []
+    findings = []
     if not gpu_used and machine.gpus and may_use_gpu(machine):
-        found.append(script_chose_cpu(machine.gpus[0].name))
+        findings.append(script_chose_cpu(machine.gpus[0].name))
     if gpu_used and kernel_rows is False:
-        found.append(no_kernel_rows(machine))
-    return found
+        findings.append(no_kernel_rows(machine))
+    return findings
 
 
 def may_use_gpu(machine: Machine) -> bool:
@@ -299,6 +299,6 @@ def gpu_shared(processes: Sequence[GpuProcess], *, desktop: bool = False) -> Fin
 
 
 def describe(process: GpuProcess) -> str:
-    """Return ``python (pid 4711, 2.1 GB on GPU 0)``."""
+    """``python (pid 4711, 2.1 GB on GPU 0)``."""
     memory = "" if process.memory_bytes is None else f"{process.memory_bytes / 1e9:.1f} GB "
     return f"{process.name} (pid {process.pid}, {memory}on GPU {process.gpu})"

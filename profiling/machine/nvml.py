@@ -46,19 +46,19 @@ class Nvml:
             raise OSError("NVML does not start")
 
     def state(self, uuid: str) -> GpuState | None:
-        """Return the state of the GPU ``GPU-…``; None: the driver does not know it."""
+        """The state of the GPU ``GPU-…``; None: the driver does not know it."""
         handle = ctypes.c_void_p()
         if self._find(uuid.encode("ascii", "replace"), ctypes.byref(handle)) != 0:
             return None
         power = self._number(self._power, handle)
         reasons = ctypes.c_ulonglong()
-        known = self._reasons(handle, ctypes.byref(reasons)) == 0
+        knows_reasons = self._reasons(handle, ctypes.byref(reasons)) == 0
         return GpuState(
             sm_mhz=self._number(self._clock, handle, SM_CLOCK),
             memory_mhz=self._number(self._clock, handle, MEMORY_CLOCK),
             power_w=None if power is None else power / MILLIWATTS,
             temperature_c=self._number(self._temperature, handle, GPU_SENSOR),
-            slowed_by=[name for name, bits in SLOWED_BY if known and reasons.value & bits],
+            slowed_by=[name for name, bits in SLOWED_BY if knows_reasons and reasons.value & bits],
         )
 
     @staticmethod
@@ -90,7 +90,7 @@ class Asking:
         self._too_slow = False
 
     def state(self, cuda: Any) -> GpuState | None:
-        """Return the state of the current device of ``torch.cuda``."""
+        """The state of the current device of ``torch.cuda``."""
         nvml = None if self._too_slow else self._opened()
         if nvml is None:
             return None

@@ -27,19 +27,19 @@ class SmiGpu:
 
 
 def told(cell: str) -> str | None:
-    """Return a cell's text; None for what nvidia-smi writes when it does not know: ``[N/A]``, ``[Not Supported]``."""
+    """A cell's text; None for what nvidia-smi writes when it does not know: ``[N/A]``, ``[Not Supported]``."""
     text = cell.strip()
     return None if not text or (text.startswith("[") and text.endswith("]")) or text == "N/A" else text
 
 
 def whole(cell: str) -> int | None:
-    """Return a cell as a whole number; None where it holds none."""
+    """A cell as a whole number; None where it holds none."""
     text = told(cell)
     return int(text) if text is not None and text.isdigit() else None
 
 
 def rows(text: str, width: int) -> list[list[str]]:
-    """Return the lines of a csv answer that have ``width`` cells; warnings and blank lines are left out."""
+    """The lines of a csv answer that have ``width`` cells; warnings and blank lines are left out."""
     lines = csv.reader(text.splitlines(), skipinitialspace=True)
     return [cells for cells in lines if len(cells) == width]
 
@@ -50,7 +50,7 @@ GPU_FIELDS = ("index", "uuid", "name", "memory.total", "driver_version", "driver
 
 
 def nvidia_gpus(run: Runner = run_tool) -> list[SmiGpu] | None:
-    """Return the NVIDIA GPUs of the machine; None: could not be found out (no tool, or it failed)."""
+    """The NVIDIA GPUs of the machine; None: could not be found out (no tool, or it failed)."""
     for fields in (GPU_FIELDS, GPU_FIELDS[:-1]):  # drivers before 510 know no compute_cap and refuse the query
         text = run(["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"])
         if text is not None:
@@ -68,7 +68,7 @@ def parse_nvidia_gpus(text: str, width: int = len(GPU_FIELDS)) -> list[SmiGpu]:
 
 
 def nvidia_gpu(cells: Sequence[str]) -> Gpu:
-    """Return one row of ``--query-gpu`` as a Gpu; nvidia-smi does not tell the number of SMs."""
+    """One row of ``--query-gpu`` as a Gpu; nvidia-smi does not tell the number of SMs."""
     mebibytes, capability = whole(cells[3]), told(cells[6])
     return Gpu(
         name=told(cells[2]) or "NVIDIA GPU",
@@ -80,7 +80,7 @@ def nvidia_gpu(cells: Sequence[str]) -> Gpu:
 
 
 def nvidia_processes(gpus: Sequence[SmiGpu], run: Runner = run_tool) -> list[GpuProcess] | None:
-    """Return every compute process on the NVIDIA GPUs, ours included; None: could not be found out."""
+    """Every compute process on the NVIDIA GPUs, ours included; None: could not be found out."""
     fields = "gpu_uuid,pid,process_name,used_memory"
     text = run(["nvidia-smi", f"--query-compute-apps={fields}", "--format=csv,noheader,nounits"])
     return None if text is None else parse_nvidia_processes(text, {gpu.uuid: gpu.index for gpu in gpus})
@@ -88,26 +88,26 @@ def nvidia_processes(gpus: Sequence[SmiGpu], run: Runner = run_tool) -> list[Gpu
 
 def parse_nvidia_processes(text: str, index_of: dict[str | None, int]) -> list[GpuProcess]:
     """Read the answer to ``--query-compute-apps``. Under WDDM memory is ``[N/A]``; in a container names are missing."""
-    found = []
+    processes = []
     for uuid, pid, name, memory in rows(text, 4):
-        number, mebibytes = whole(pid), whole(memory)
-        if number is not None:
-            found.append(
+        pid_number, mebibytes = whole(pid), whole(memory)
+        if pid_number is not None:
+            processes.append(
                 GpuProcess(
                     gpu=index_of.get(uuid.strip(), 0),
-                    pid=number,
+                    pid=pid_number,
                     name=re.split(r"[\\/]", told(name) or "")[-1] or "unknown program",
                     memory_bytes=None if mebibytes is None else mebibytes * 2**20,
                 )
             )
-    return found
+    return processes
 
 
 # --- AMD ------------------------------------------------------------------------------------------
 
 
 def rocm_gpus(run: Runner = run_tool) -> list[SmiGpu] | None:
-    """Return the AMD GPUs of the machine; None: could not be found out."""
+    """The AMD GPUs of the machine; None: could not be found out."""
     text = run(["rocm-smi", "--showproductname", "--showmeminfo", "vram", "--showdriverversion", "--json"])
     return None if text is None else parse_rocm_gpus(text)
 
@@ -123,7 +123,7 @@ def parse_rocm_gpus(text: str) -> list[SmiGpu] | None:
 
 
 def rocm_gpu(card: dict[str, str], driver: str | None) -> Gpu:
-    """Return one card's object (keys lower case) as a Gpu."""
+    """One card's object (keys lower case) as a Gpu."""
     memory = card.get("vram total memory (b)", "")
     return Gpu(
         name=card.get("card series") or card.get("card model") or "AMD GPU",
@@ -134,7 +134,7 @@ def rocm_gpu(card: dict[str, str], driver: str | None) -> Gpu:
 
 
 def rocm_processes(run: Runner = run_tool) -> list[GpuProcess] | None:
-    """Return every compute process on the AMD GPUs, ours included; None: could not be found out."""
+    """Every compute process on the AMD GPUs, ours included; None: could not be found out."""
     text = run(["rocm-smi", "--showpids", "--json"])
     return None if text is None else parse_rocm_processes(text)
 
@@ -144,18 +144,19 @@ def parse_rocm_processes(text: str) -> list[GpuProcess] | None:
     answer = json_object(text)
     if answer is None:
         return None
-    found = []
+    processes = []
     for key, value in lowered(answer.get("system")).items():
         pid, cells = re.fullmatch(r"pid\s*(\d+)", key), [cell.strip() for cell in value.split(",")]
         if pid:
             memory = cells[2] if len(cells) > 2 and cells[2].isdigit() else None  # noqa: PLR2004
             name = cells[0] or "unknown program"
-            found.append(GpuProcess(gpu=0, pid=int(pid[1]), name=name, memory_bytes=int(memory) if memory else None))
-    return found
+            size = int(memory) if memory else None
+            processes.append(GpuProcess(gpu=0, pid=int(pid[1]), name=name, memory_bytes=size))
+    return processes
 
 
 def json_object(text: str) -> dict[str, object] | None:
-    """Return the JSON object in a tool's answer, warnings before it skipped; None where there is none."""
+    """The JSON object in a tool's answer, warnings before it skipped; None where there is none."""
     start = text.find("{")
     try:
         answer = json.loads(text[start:]) if start >= 0 else None
@@ -165,7 +166,7 @@ def json_object(text: str) -> dict[str, object] | None:
 
 
 def lowered(value: object) -> dict[str, str]:
-    """Return a JSON object with lower-case keys and text values; anything else becomes an empty one."""
+    """A JSON object with lower-case keys and text values; anything else becomes an empty one."""
     return {str(key).lower(): str(item) for key, item in value.items()} if isinstance(value, dict) else {}
 
 
@@ -173,7 +174,7 @@ def lowered(value: object) -> dict[str, str]:
 
 
 def parent_of(pid: int) -> int | None:
-    """Return the parent of ``pid`` from ``/proc``; None where it is gone, out of sight, or there is no ``/proc``."""
+    """The parent of ``pid`` from ``/proc``; None where it is gone, out of sight, or there is no ``/proc``."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return int(fields[1])

@@ -22,7 +22,7 @@ WELL_KNOWN = (  # where the drivers' tools lie when PATH does not name them
 
 
 def run_tool(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str | None:
-    """Return what a small system tool prints; None where it is missing, fails or takes longer than ``timeout_s``."""
+    """What a small system tool prints; None where it is missing, fails or takes longer than ``timeout_s``."""
     path = find_tool(command[0])
     if path is None:
         return None
@@ -41,13 +41,13 @@ def run_tool(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str | None
 
 
 def find_tool(name: str) -> str | None:
-    """Return the path of a tool on PATH, else in one of the folders where drivers put theirs."""
+    """The path of a tool on PATH, else in one of the folders where drivers put theirs."""
     places = [shutil.which(name), *(shutil.which(name, path=str(folder)) for folder in WELL_KNOWN)]
     return next((place for place in places if place is not None), None)
 
 
 def read_text(path: Path) -> str | None:
-    """Return a small system file's text, or None where it does not exist or may not be read."""
+    """A small system file's text, or None where it does not exist or may not be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -11,11 +11,11 @@ from stallscope.profiling.mark.disguise import is_disguise
 from stallscope.profiling.mark.usercode import UserCode, module_of
 from stallscope.traces.model.manifest import IF_COPIED, CallSite, Frame
 
-MAX_FRAMES = 64  # of the user's, kept per site
+MAX_FRAMES = 64  # of the user's, kept of each
 MAX_STACKS = 20_000  # remembered; code made anew in every step would fill the memory otherwise
 ON_THE_DEVICE = ("lbfgs.py", "_adafactor.py", "lr_scheduler.py")  # the rest of torch.optim reads its step counters
 
-FUNCTION = "function"  # the kind of a site that is not a line
+FUNCTION = "function"  # the kind of a call site that is not a line
 ALWAYS_MARKED = ("forward", "backward", "grad", "optimizer")
 RUNNER = "stallscope.profiling.run.runner"  # below it there is nothing of the script
 ON_THE_WAY = "stallscope.profiling.mark.function_mode"  # stands between the script and torch
@@ -24,10 +24,10 @@ Stack = tuple[object, ...]
 
 
 class CallSites:
-    """Lists call sites in the order in which they are first seen; equal chains of user frames are one site."""
+    """Lists call sites in the order in which they are first seen; equal chains of user frames are one."""
 
     def __init__(self, *, on_gpu: bool) -> None:
-        self.sites: list[CallSite] = []
+        self.table: list[CallSite] = []
         self._on_gpu = on_gpu  # the script uses one: devices tell which calls wait, nothing has to be guessed
         self._user = UserCode()
         self._indices: dict[tuple[object, ...], int] = {}
@@ -35,24 +35,24 @@ class CallSites:
         self._codes: list[CodeType] = []  # whose ids ``_stacks`` holds
 
     def index_of_line(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
-        """Return the index in ``sites`` of a call of ``kind`` by the line of ``frame``; None: it is nobody's business.
+        """The index in ``table`` of a call of ``kind`` by the line of ``frame``; None: it is nobody's business.
 
         ``waits``: it makes the host wait wherever its tensor is on a GPU. A stack seen before costs one look-up.
         """
         key: list[object] = [kind, waits]
-        each = frame
-        while each is not None:
-            key += (id(each.f_code), each.f_lasti)
-            each = each.f_back
+        calling = frame
+        while calling is not None:
+            key += (id(calling.f_code), calling.f_lasti)
+            calling = calling.f_back
         stack = tuple(key)
         try:
             return self._stacks[stack]
         except KeyError:
-            found = self._stacks[stack] = self._index(kind, frame, waits=waits)
-            return found
+            index = self._stacks[stack] = self._index(kind, frame, waits=waits)
+            return index
 
     def index_of_function(self, function: Any, caller: FrameType | None) -> int | None:
-        """Return the index of the site that stands for all that ``function`` calls, where lines cannot be told.
+        """The index of the call site that stands for all that ``function`` calls, where lines cannot be told.
 
         ``caller``: who calls it. None for a function that is not the user's.
         """
@@ -65,11 +65,11 @@ class CallSites:
         itself = Frame(file=printable(code.co_filename), line=code.co_firstlineno, function=printable(code.co_qualname))
         return self._index_of(CallSite(kind=FUNCTION, frames=[itself, *callers], exact=False))
 
-    def _index_of(self, site: CallSite) -> int:
-        value = (site.kind, site.would_synchronize, tuple((at.file, at.line, at.function) for at in site.frames))
+    def _index_of(self, call_site: CallSite) -> int:
+        value = (call_site.kind, call_site.would_synchronize, *call_site.frames)
         if value not in self._indices:
-            self._indices[value] = len(self.sites)
-            self.sites.append(site)
+            self._indices[value] = len(self.table)
+            self.table.append(call_site)
         return self._indices[value]
 
     def _index(self, kind: str, frame: FrameType | None, *, waits: bool) -> int | None:
@@ -127,7 +127,7 @@ def _chain(frame: FrameType | None) -> list[FrameType]:
 
 
 def _defined(function: Any) -> Any:
-    """Return the function that somebody wrote: of a module, or its ``__call__``, its ``forward``."""
+    """The function that somebody wrote: of a module, or its ``__call__``, its ``forward``."""
     owner = getattr(function, "__self__", function)
     owner = getattr(owner, "_orig_mod", owner)  # what torch.compile makes of a module
     forward = getattr(type(owner), "forward", None)
@@ -140,7 +140,7 @@ def _frame(frame: FrameType) -> Frame:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with what UTF-8 cannot say (file names that are not text) written as escapes."""
+    """``text`` with what UTF-8 cannot say (file names that are not text) written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

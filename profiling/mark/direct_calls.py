@@ -25,14 +25,14 @@ class DirectCalls:
 
     def findings(self) -> list[Finding]:
         """A finding for each class of module."""
-        found = []
+        findings = []
         for kind, where in self._lines.items():
             text = (
                 f"{kind}.forward(…) is called directly at {where}: call the module itself, model(x) instead of "
                 f"model.forward(x); only __call__ runs hooks, so this call is not seen as a step or a module"
             )
-            found.append(Finding(name="direct_forward", text=printable(text)))
-        return found
+            findings.append(Finding(name="direct_forward", text=printable(text)))
+        return findings
 
     def torch_called(self, caller: FrameType) -> None:
         """Note that ``caller`` calls a function of torch's: the ``forward`` of a module that calls no other, say."""

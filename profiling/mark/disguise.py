@@ -24,7 +24,7 @@ class Disguises:
         self._made: dict[tuple[int, int, int], tuple[Caller, CodeType]] = {}
 
     def caller(self, frame: FrameType) -> FrameType:
-        """Return the frame that called into torch: for functions written in Python, whoever called these."""
+        """The frame that called into torch: for functions written in Python, whoever called these."""
         if frame.f_code is not self._dispatching or frame.f_back is None:
             return frame
         frame = frame.f_back
@@ -34,7 +34,7 @@ class Disguises:
         return _past_dispatch(frame)
 
     def of(self, frame: FrameType) -> Caller:
-        """Return a function with the file, line and globals of ``frame`` as it stands."""
+        """A function with the file, line and globals of ``frame`` as it stands."""
         key = (id(frame.f_code), frame.f_lasti, id(frame.f_globals))
         made = self._made.get(key)
         if made is None:

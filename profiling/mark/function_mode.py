@@ -139,7 +139,7 @@ class FunctionMode:
 
 
 def with_fast_paths(torch: Any) -> tuple[type, ...]:
-    """Return the classes of modules that, in evaluation, compute in another way where they see a mode."""
+    """The classes of modules that, in evaluation, compute in another way where they see a mode."""
     return tuple(getattr(torch.nn, each) for each in FAST_PATHS)
 
 

@@ -4,7 +4,7 @@ Call sites are seen by a ``TorchFunctionMode`` (see ``function_mode``), masks in
 compiled code runs: that checks which modes are on, and would be compiled again (replaced methods of ``Tensor``, too,
 would make it so). What takes no tensor (``torch.cuda.synchronize``) is replaced until the window ends: see ``patches``.
 
-Root module calls, backward passes and optimizer steps are sites as well. All is taken away at the window's end.
+Root module calls, backward passes and optimizer steps are call sites as well. All is taken away at the window's end.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Marks:
     @property
     def call_sites(self) -> list[CallSite]:
         """The N-th is that of ranges named ``stallscope.site#N``."""
-        return self._ranges.call_sites.sites
+        return self._ranges.call_sites.table
 
     @property
     def modules(self) -> list[NamedModule]:

@@ -30,10 +30,10 @@ class ModuleNames:
         self._values: dict[NamedModule, int] = {}
 
     def index_of(self, module: Any, root: Any | None) -> int:
-        """Return the index in ``modules`` of one that is called; ``root``: the outermost one known to hold it."""
-        known = self._indices.get(id(module))
-        if known is not None and known[0]() is module:
-            return known[1]
+        """The index in ``modules`` of one that is called; ``root``: the outermost one known to hold it."""
+        listed = self._indices.get(id(module))
+        if listed is not None and listed[0]() is module:
+            return listed[1]
         index = self._new(module, root if root is not None else module)
         self._indices[id(module)] = (weakref.ref(module), index)
         return index
@@ -41,11 +41,11 @@ class ModuleNames:
     def _new(self, module: Any, root: Any) -> int:
         if self._name_of(module) is None:
             self._walk(root)
-        found = self._name_of(module)
-        if found is None:  # made while its root was running, and kept where nobody looks
+        named = self._name_of(module)
+        if named is None:  # made while its root was running, and kept where nobody looks
             self._walk(module)
-            found = self._name_of(module)
-        label, name = found if found is not None else (type(module).__name__, "")
+            named = self._name_of(module)
+        label, name = named if named is not None else (type(module).__name__, "")
         value = NamedModule(name=printable(name), type=printable(type(module).__name__), root=printable(label))
         if value not in self._values:
             self._values[value] = len(self.modules)
@@ -53,8 +53,8 @@ class ModuleNames:
         return self._values[value]
 
     def _name_of(self, module: Any) -> tuple[str, str] | None:
-        known = self._names.get(id(module))
-        return (known[1], known[3]) if known is not None and known[0]() is module else None
+        named = self._names.get(id(module))
+        return (named[1], named[3]) if named is not None and named[0]() is module else None
 
     def _walk(self, root: Any) -> None:
         """Name ``root`` and all modules in it that have no name yet, or one from a root that lies in this one."""
@@ -68,23 +68,23 @@ class ModuleNames:
                 self.shared.append((seen[id(module)], name))
                 continue
             seen[id(module)] = name
-            known = self._names.get(id(module))
-            if known is not None and known[0]() is module and id(known[2]()) not in inside:
+            named = self._names.get(id(module))
+            if named is not None and named[0]() is module and id(named[2]()) not in inside:
                 continue
             self._names[id(module)] = (weakref.ref(module), label, reference, name)
             self._rename(module, label, name)
 
     def _rename(self, module: Any, label: str, name: str) -> None:
-        known = self._indices.get(id(module))
-        if known is None or known[0]() is not module:
+        listed = self._indices.get(id(module))
+        if listed is None or listed[0]() is not module:
             return
         value = NamedModule(name=printable(name), type=printable(type(module).__name__), root=printable(label))
-        self._values.pop(self.modules[known[1]], None)
-        self._values.setdefault(value, known[1])
-        self.modules[known[1]] = value
+        self._values.pop(self.modules[listed[1]], None)
+        self._values.setdefault(value, listed[1])
+        self.modules[listed[1]] = value
 
     def _label(self, root: Any) -> str:
-        """Return the class name of ``root``; with a number where another module of the class is a living root."""
+        """The class name of ``root``; with a number where another module of the class is a living root."""
         name = type(root).__name__
         roots = self._roots.setdefault(name, [])
         for at, reference in enumerate(roots):

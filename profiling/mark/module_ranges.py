@@ -64,18 +64,19 @@ class ModuleRanges:
             self._leave(self._thread.stack.pop())
 
     def findings(self) -> list[Finding]:
-        """Return what should be said about the modules."""
-        found = self._ranges.direct.findings()
+        """What should be said about the modules."""
+        findings = self._ranges.direct.findings()
         if self.names.shared:
             shown = "; ".join(f"{other} is {first}" for first, other in self.names.shared[:SHOWN])
             more = len(self.names.shared) - SHOWN
+            shown += f"; {more} more" if more > 0 else ""
             text = f"modules in several places are listed under their first name: {shown}"
-            found.append(Finding(name="shared_modules", text=printable(text + (f"; {more} more" if more > 0 else ""))))
+            findings.append(Finding(name="shared_modules", text=printable(text)))
         if self._lazy:
             shown = ", ".join(_shown(self.names.modules[each]) for each in sorted(self._lazy)[:SHOWN])
             text = f"forward is a generator or a coroutine, whose body runs after the call: {shown} cannot be timed"
-            found.append(Finding(name="lazy_forward", text=text))
-        return found
+            findings.append(Finding(name="lazy_forward", text=text))
+        return findings
 
     # --- events ----------------------------------------------------------------------------------
 

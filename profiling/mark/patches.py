@@ -28,7 +28,7 @@ class Target(NamedTuple):
 
 
 def waits_without_tensors(torch: Any) -> list[Target]:
-    """Return what is behind ``torch.save``, ``barrier`` and the functions called ``synchronize``."""
+    """What is behind ``torch.save``, ``barrier`` and the functions called ``synchronize``."""
     targets = [
         Target(torch.serialization, "_save", "save"),
         Target(torch.serialization, "_legacy_save", "save"),

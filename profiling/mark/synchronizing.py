@@ -79,8 +79,8 @@ class Devices:
 
 
 def calls(torch: Any) -> dict[Any, Call]:
-    """Return every function of this torch that can synchronize, as a ``TorchFunctionMode`` is handed it."""
-    found: dict[Any, Call] = {}
+    """Every function of this torch that can synchronize, as a ``TorchFunctionMode`` is handed it."""
+    by_function: dict[Any, Call] = {}
     linalg, functional = torch.linalg, torch.nn.functional
     for owner, names, rule in (
         (torch, FUNCTIONS, _reads),
@@ -106,8 +106,8 @@ def calls(torch: Any) -> dict[Any, Call]:
         for name in names:
             function = getattr(owner, name, None)
             if function is not None:
-                found[function] = Call("index" if rule is _index else _kind(name), rule)
-    return found
+                by_function[function] = Call("index" if rule is _index else _kind(name), rule)
+    return by_function
 
 
 def _kind(name: str) -> str:
@@ -194,7 +194,7 @@ def _non_blocking(args: Arguments, kwargs: Keywords) -> bool:
 
 
 def _device_type(devices: Devices, value: Any) -> str:
-    """Return the kind of device that an argument of ``to`` names; '' if it names none."""
+    """The kind of device that an argument of ``to`` names; '' if it names none."""
     if isinstance(value, devices.device):
         return str(getattr(value, "type", ""))
     if isinstance(value, str):
@@ -206,8 +206,8 @@ def _device_type(devices: Devices, value: Any) -> str:
 
 def _flat(values: Iterable[Any]) -> list[Any]:
     flat: list[Any] = []
-    for each in values:
-        flat += each[:MAX_ITEMS] if isinstance(each, (list, tuple)) else [each]
+    for value in values:
+        flat += value[:MAX_ITEMS] if isinstance(value, (list, tuple)) else [value]
     return flat
 
 

@@ -52,10 +52,10 @@ class UserCode:
 
     def owns_code(self, code: CodeType, module: str) -> bool:
         """Whether the user wrote ``code``, which belongs to ``module``."""
-        known = self._known.get(id(code))
-        if known is None or known[0] is not code:
-            known = self._known[id(code)] = (code, self._owns(code.co_filename, module))
-        return known[1]
+        judged = self._known.get(id(code))
+        if judged is None or judged[0] is not code:
+            judged = self._known[id(code)] = (code, self._owns(code.co_filename, module))
+        return judged[1]
 
     def _owns(self, filename: str, module: str) -> bool:
         if filename.startswith(GENERATED) or module.partition(".")[0] in FRAMEWORKS:
@@ -78,10 +78,10 @@ def module_of(frame: FrameType) -> str:
 
 def inside(frame: FrameType, outer: FrameType) -> bool:
     """Whether ``frame`` runs in a call that ``outer`` has made."""
-    each = frame.f_back
-    while each is not None and each is not outer:
-        each = each.f_back
-    return each is outer
+    above = frame.f_back
+    while above is not None and above is not outer:
+        above = above.f_back
+    return above is outer
 
 
 def _in_library(path: str) -> bool:

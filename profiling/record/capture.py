@@ -315,9 +315,9 @@ class Capture:
     def _say_if_short(self, ended: Recorded, window: Window) -> None:
         planned = self.plan.stages[self._stage].steps
         if window.steps < planned:
-            each = ended.bytes // window.steps
+            step_bytes = ended.bytes // window.steps
             slow = window.steps < ended.most
-            text = fewer_steps(window.kind, window.steps, planned, each, slow=slow, most_bytes=MAX_BYTES)
+            text = fewer_steps(window.kind, window.steps, planned, step_bytes, slow=slow, most_bytes=MAX_BYTES)
             self._tools.notes.append(Finding(name="fewer_steps", text=text))
 
     def _leave_window(self) -> None:

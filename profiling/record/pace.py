@@ -54,7 +54,7 @@ class Pace:
             self._steps = self._given()
 
     def look_after(self, window: Stage, *, queues: bool) -> tuple[int, int]:
-        """Return after how many ns, or how many steps, the window may be long enough."""
+        """After how many ns, or how many steps, the window may be long enough."""
         if self._steps is not None:
             return PATIENCE_NS, self._steps - 1
         if self._shared:

@@ -57,7 +57,7 @@ class Detail:
 
     @property
     def names(self) -> list[str]:
-        """Return what is on, by name."""
+        """What is on, by name."""
         return [name for name in ("shapes", "stacks", "marks") if getattr(self, name)]
 
 
@@ -103,7 +103,7 @@ class Stage:
         return steps >= self.steps and elapsed_ns >= SECOND_NS // 4
 
     def unprofiled_steps(self, step_ns: int, *, queues: bool) -> int:
-        """Return how many steps of ``step_ns`` each make an unprofiled window long enough."""
+        """How many steps of ``step_ns`` each make an unprofiled window long enough."""
         if self.round == "short":
             return self.steps
         step_ns = max(step_ns, 1)
@@ -113,7 +113,7 @@ class Stage:
         return max(SHORT_STEPS, min(wanted, -(-PATIENCE_NS // step_ns)))
 
     def look_after(self, *, queues: bool) -> tuple[int, int]:
-        """Return after how many ns, or how many steps, an unprofiled window may be long enough."""
+        """After how many ns, or how many steps, an unprofiled window may be long enough."""
         if self.round == "short" or self.open_ended:
             return PATIENCE_NS, self.steps - 1
         return (SECOND_NS if queues else SECOND_NS // 4), QUEUE_PASSED - 1
@@ -128,12 +128,12 @@ class Plan:
 
     @property
     def shortest(self) -> int:
-        """Return how many steps a script must have for the first timing window."""
+        """How many steps a script must have for the first timing window."""
         timing = self.stages[1]
         return self.skip + self.stages[0].steps + timing.warmup + timing.steps
 
     def whole(self, step_ns: int, *, queues: bool) -> int:
-        """Return about how many steps of ``step_ns`` each a script must have for all recordings."""
+        """About how many steps of ``step_ns`` each a script must have for all recordings."""
         stages = [each for each in self.stages if not each.open_ended]
         recorded = sum(each.warmup + each.steps for each in stages if each.recorded)
         unprofiled = [each.unprofiled_steps(step_ns, queues=queues) for each in stages if not each.recorded]
@@ -141,11 +141,11 @@ class Plan:
 
     @property
     def timed(self) -> int:
-        """Return the steps of the last timing window."""
+        """The steps of the last timing window."""
         return next(each.steps for each in reversed(self.stages) if each.kind == "timing")
 
     def again_from(self, position: int) -> int:
-        """Return where to begin anew when the window at ``position`` is lost.
+        """Where to begin anew when the window at ``position`` is lost.
 
         An unprofiled and a timing window belong together, since they are set against each other; an attribution window
         stands alone.
@@ -157,7 +157,7 @@ class Plan:
 def make(
     depth: Depth = Depth.STANDARD, *, skip: int = 5, warmup: int = 3, steps: int | None = None, attribution: bool = True
 ) -> Plan:
-    """Return the stages of a plan. ``steps``: of the last timing window; None: as many as the plan has."""
+    """The stages of a plan. ``steps``: of the last timing window; None: as many as the plan has."""
     timed = TIMED_STEPS[depth] if steps is None else steps
     attributed = ATTRIBUTED_STEPS[depth]
     if depth is Depth.QUICK:
@@ -182,7 +182,7 @@ def _round(name: str, unprofiled: int, warmup: int, timed: int, attributed: int,
 
 
 def unusual(held: list[tuple[int, int]]) -> list[int]:
-    """Return the positions of steps holding more gradient-free forwards than is usual in this window.
+    """The positions of steps holding more gradient-free forwards than is usual in this window.
 
     ``held`` has, for each step, its gradient-free root forwards and its DataLoader fetches. A teacher network that
     runs in each step is usual. Where forwards were not seen, a second loader's fetches give an evaluation away.
@@ -191,18 +191,18 @@ def unusual(held: list[tuple[int, int]]) -> list[int]:
         return []
     middle = len(held) // 2
     forwards = sorted(each[0] for each in held)[middle]
-    found, owed = [], 0
+    positions, owed = [], 0
     usual = _usual_fetches(held)
     for position, (gradient_free, fetched) in enumerate(held):
         owed += usual - fetched  # fetches that were only counted are noticed together, some steps later
         by_fetches = usual > 0 and gradient_free == 0 and -owed > 1
         owed = max(owed, 0)
         if gradient_free > forwards or by_fetches:
-            found.append(position)
-    return found
+            positions.append(position)
+    return positions
 
 
 def _usual_fetches(held: list[tuple[int, int]]) -> int:
-    """Return how many fetches a step makes, by the median of the steps that made any; 0: there is no DataLoader."""
+    """How many fetches a step makes, by the median of the steps that made any; 0: there is no DataLoader."""
     fetches = sorted(fetched for _, fetched in held if fetched)
     return fetches[len(fetches) // 2] if fetches else 0

@@ -59,7 +59,7 @@ class Recorder:
         return not self._torch._C._autograd._profiler_enabled()
 
     def operations(self) -> int | None:
-        """Return how many autograd nodes this thread has made."""
+        """How many autograd nodes this thread has made."""
         asked = getattr(self._torch.autograd, "_get_sequence_nr", None)
         return int(asked()) if asked is not None else None
 
@@ -194,7 +194,7 @@ class Recorder:
             self._calling = 0
 
     def _experimental(self) -> Any:
-        """Return options that record what waits for what on the device; None where this torch has none."""
+        """Options that record what waits for what on the device; None where this torch has none."""
         make = getattr(self._torch._C._profiler, "_ExperimentalConfig", None)
         try:
             return make(enable_cuda_sync_events=True) if make is not None else None
@@ -212,7 +212,7 @@ class Recorder:
 
 
 def _ranges(torch: Any) -> tuple[Callable[[str], Any], Callable[[Any], None]]:
-    """Return what opens a range and what closes it: torch's binding, for a third of what ``record_function`` costs.
+    """What opens a range and what closes it: torch's binding, for a third of what ``record_function`` costs.
 
     Both make the same row.
     """
@@ -249,16 +249,16 @@ def _kineto_silenced() -> Iterator[None]:
 
 
 def distributed_facts(torch: Any, profile: Any, launch: Launch | None) -> dict[str, Any] | None:
-    """Return what belongs under ``distributedInfo`` in a trace: torch's own facts where this torch can tell them."""
+    """What belongs under ``distributedInfo`` in a trace: torch's own facts where this torch can tell them."""
     distributed = getattr(torch, "distributed", None)
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         if launch is None:
             return None
         return {"backend": "unknown", "rank": launch.rank, "world_size": launch.world_size}
     ask = getattr(profile, "_get_distributed_info", None)
-    told = ask() if ask is not None else None
-    if told:
-        return dict(told)
+    theirs = ask() if ask is not None else None
+    if theirs:
+        return dict(theirs)
     return {
         "backend": distributed.get_backend(),
         "rank": distributed.get_rank(),
@@ -267,7 +267,7 @@ def distributed_facts(torch: Any, profile: Any, launch: Launch | None) -> dict[s
 
 
 def rank_and_world(torch: Any | None, launch: Launch | None) -> tuple[int, int]:
-    """Return this process's rank and the number of ranks: from the process group, else from what launched it."""
+    """The rank of this process and the number of ranks: from the process group, else from what launched it."""
     distributed = getattr(torch, "distributed", None)
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_rank()), int(distributed.get_world_size())
@@ -275,7 +275,7 @@ def rank_and_world(torch: Any | None, launch: Launch | None) -> tuple[int, int]:
 
 
 def memory_peaks(torch: Any | None) -> dict[str, int]:
-    """Return the peak memory figures of all CUDA devices, if the script has used CUDA, and its allocator counts."""
+    """The peak memory figures of all CUDA devices, if the script has used CUDA, and its allocator counts."""
     if torch is None or not torch.cuda.is_initialized():
         return {}
     stats: list[dict[str, Any]] = []

@@ -47,18 +47,18 @@ class Room:
         self._operations = ended.operations / window.steps if ended.operations else None
 
     def allow(self, stage: Stage, *, queues: bool) -> Allowed:
-        """Return what a window may hold: at least one step, whatever it fills."""
+        """What a window may hold: at least one step, whatever it fills."""
         filled = self.bytes_per_step(stage, queues=queues)
         fitting = stage.steps if not filled else max(1, min(stage.steps, int(MAX_BYTES / filled)))
         expected = fitting * (self._step_ns or 0)
         return Allowed(fitting, max(LEAST_PATIENCE_NS, int(SLOWER * expected)))
 
     def bytes_per_step(self, stage: Stage, *, queues: bool) -> float:
-        """Return how much of a plain trace a step is expected to fill; 0: unknown."""
+        """How much of a plain trace a step is expected to fill; 0: unknown."""
         growth = GROWTH.get(tuple(stage.detail.names), max(GROWTH.values()))
-        known = self._bytes.get(stage.kind)
-        if known:
-            return known * (2.0 if stage.detail.stacks else 1.0)  # the short round has none
+        seen_bytes = self._bytes.get(stage.kind)
+        if seen_bytes:
+            return seen_bytes * (2.0 if stage.detail.stacks else 1.0)  # the short round has none
         if self._bytes.get("timing"):
             return self._bytes["timing"] * growth
         if self._operations:

@@ -69,7 +69,7 @@ class _Tally:
         self.last = now
 
     def window(self, stage: Stage, closed: int, gpu: GpuState | None = None) -> Window:
-        """Return what a window of any kind has."""
+        """What a window of any kind has."""
         return Window(
             kind=stage.kind,
             round=stage.round,

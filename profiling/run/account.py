@@ -52,7 +52,7 @@ class Account:
     rank: tuple[int, int] | None = None  # and the number of ranks, once the process group has said it
 
     def steps(self) -> Steps:
-        """Return how many steps the run has had so far, and how they were found."""
+        """How many steps the run has had so far, and how they were found."""
         self.events.sight.settle()
         trackers, unseen = list(self.events.trackers), self.events.sight.hidden_once
         marked = [each for each in trackers if each.source == "marked"]
@@ -72,7 +72,7 @@ class Account:
         )
 
     def manifest(self) -> Manifest:
-        """Return the manifest as of now, quickly: with the machine only if that has been asked for before."""
+        """The manifest as of now, quickly: with the machine only if that has been asked for before."""
         rank, world = self.rank_and_world()
         if self.worker is None:
             self.worker = worker_name(rank, world)
@@ -99,11 +99,11 @@ class Account:
         return msgspec.structs.replace(manifest, **memory_peaks(self.torch))
 
     def rank_and_world(self) -> tuple[int, int]:
-        """Return this process's rank and the number of ranks; a process group that is no more is remembered."""
-        found = rank_and_world(self.torch, self.launch)
-        if self.rank is None and found != (0, 1):
-            self.rank = found
-        return self.rank or found
+        """The rank of this process and the number of ranks; a process group that is no more is remembered."""
+        now = rank_and_world(self.torch, self.launch)
+        if self.rank is None and now != (0, 1):
+            self.rank = now
+        return self.rank or now
 
     def with_machine(self, manifest: Manifest, *, kernel_rows: bool) -> Manifest:
         """Add the machine, which takes its time to find out, and what can be said only with it.
@@ -112,10 +112,10 @@ class Account:
         """
         if self.machine is None:
             self.machine = machine.collect(with_torch=self.complete and self.torch is not None, touch_gpu=False)
-        found = self.machine
+        made_on = self.machine
         if self.complete and self.capture is not None:
             recorded = any(kind != "CPU" for window in manifest.windows for kind in window.activities)
             used = self.capture.device_name != "cpu" or find_device(self.torch).queues if self.torch else False
-            extra = machine.findings_of_run(found, gpu_used=used, kernel_rows=kernel_rows if recorded else None)
+            extra = machine.findings_of_run(made_on, gpu_used=used, kernel_rows=kernel_rows if recorded else None)
             manifest = msgspec.structs.replace(manifest, findings=[*manifest.findings, *extra])
-        return msgspec.structs.replace(manifest, machine=found)
+        return msgspec.structs.replace(manifest, machine=made_on)

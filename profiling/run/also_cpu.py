@@ -56,7 +56,7 @@ class Start:
 
     @classmethod
     def now(cls, options: Options) -> Start:
-        """Return what is so now, before the script runs."""
+        """What is so now, before the script runs."""
         command = (*(["-m"] if options.is_module else []), options.target, *options.args)
         return cls(command, Path.cwd(), dict(os.environ), options.logdir.absolute())
 
@@ -69,13 +69,13 @@ def after_run(start: Start, outcome: Outcome) -> Iterator[str]:
         yield f"--also-cpu: nothing was timed on the CPU, for {why_not}"
         return
     yield f"--also-cpu: timing the same steps on the CPU, in a copy of the current folder, for {SECONDS:.0f} s at most"
-    found = measure(start)
-    add_to_manifest(outcome.run_folder, found)
-    if found.steps:
-        mean = found.duration_ns / (1e6 * found.steps)
-        yield f"--also-cpu: {found.steps} steps on the CPU took {mean:.3g} ms each, without the profiler"
+    cpu = measure(start)
+    add_to_manifest(outcome.run_folder, cpu)
+    if cpu.steps:
+        mean = cpu.duration_ns / (1e6 * cpu.steps)
+        yield f"--also-cpu: {cpu.steps} steps on the CPU took {mean:.3g} ms each, without the profiler"
     else:
-        yield f"--also-cpu: not to be measured: {found.why}"
+        yield f"--also-cpu: not to be measured: {cpu.why}"
 
 
 def _why_not(manifest: Manifest, outcome: Outcome) -> str:

@@ -51,7 +51,7 @@ class ChildWatch:
             self._undo.pop()()
 
     def seen(self) -> list[Children]:
-        """Return what has been started so far, by kind."""
+        """What has been started so far, by kind."""
         return [Children(kind=kind, count=count) for kind, count in sorted(self._counts.items())]
 
     def _wrapped(self, kind: Callable[[Any], str], original: Any) -> Any:
@@ -84,7 +84,7 @@ def _named(kind: Callable[[Any], str], instance: Any) -> str:
 
 
 def kind_of(process: Any) -> str:
-    """Return the kind of a ``multiprocessing`` process: ``dataloader_worker``, ``multiprocessing_spawn``, …."""
+    """The kind of a ``multiprocessing`` process: ``dataloader_worker``, ``multiprocessing_spawn``, …."""
     target = getattr(process, "_target", None)
     if (getattr(target, "__module__", None), getattr(target, "__name__", None)) == WORKER_LOOP:
         return "dataloader_worker"

@@ -28,12 +28,12 @@ class Options:
     progress: bool = True
 
     def stages(self) -> Plan:
-        """Return what is to be recorded, and when."""
+        """What is to be recorded, and when."""
         return make(self.plan, skip=self.skip, warmup=self.warmup, steps=self.steps, attribution=self.attribution)
 
 
 def run_name(options: Options, target: runner.Target) -> str:
-    """Return the name of the run folder.
+    """The name of the run folder.
 
     Raises:
         BadInput: it is no plain folder name, or the log folder is a file.

@@ -45,5 +45,5 @@ class Progress:
 
 
 def to_stderr(*, wanted: bool) -> Progress:
-    """Return the line on this process's stderr."""
+    """The line on this process's stderr."""
     return Progress(sys.stderr, wanted=wanted)

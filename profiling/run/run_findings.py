@@ -14,27 +14,27 @@ OF_THE_END = ("script_failed", "short_round", "too_short", "not_recorded")  # fi
 
 
 def findings_of_run(account: Account, steps: Steps, *, unwritable: bool) -> list[Finding]:
-    """Return the findings, in the order in which they are told. ``unwritable``: a trace could not be written."""
-    found = _of_steps(account, steps)
+    """The findings, in the order in which they are told. ``unwritable``: a trace could not be written."""
+    findings = _of_steps(account, steps)
     capture = account.capture
     if steps.count and account.exit_code and not account.interrupted and capture is not None:
-        found.append(Finding(name="script_failed", text=f"the script ended with exit code {account.exit_code}"))
+        findings.append(Finding(name="script_failed", text=f"the script ended with exit code {account.exit_code}"))
     if capture is not None:
-        found += capture.notes
+        findings += capture.notes
         short = capture.windows and capture.windows[-1].round == "short" and capture.plan.stages[-1].round != "short"
         if short and not unwritable:  # else that is why, and is said
-            found.append(Finding(name="short_round", text=short_round(capture.plan.timed, capture.whole)))
+            findings.append(Finding(name="short_round", text=short_round(capture.plan.timed, capture.whole)))
     if capture is not None and steps.count:
         if capture.lost_to_others:
-            found.append(Finding(name="user_profiler", text=USER_PROFILER))
+            findings.append(Finding(name="user_profiler", text=USER_PROFILER))
         refused = any(each.name == "profiler_refused" for each in capture.notes)
         if not capture.windows and not unwritable and not refused:
-            found.append(_why_nothing(capture, steps.count))
-    return found
+            findings.append(_why_nothing(capture, steps.count))
+    return findings
 
 
 def messages_of(findings: list[Finding], problems: list[str], where: list[str], *, interrupted: bool) -> list[str]:
-    """Return what is said of a run, a sentence each; that of ``where`` it lies is the last.
+    """What is said of a run, a sentence each; that of ``where`` it lies is the last.
 
     Where the script did not end well, that, the place and why there is no more is one sentence.
     """
@@ -47,15 +47,15 @@ def messages_of(findings: list[Finding], problems: list[str], where: list[str], 
 
 
 def _of_steps(account: Account, steps: Steps) -> list[Finding]:
-    found = []
+    findings = []
     if account.torch is None:
-        found.append(Finding(name="no_torch", text="the script never imported torch; there was nothing to record"))
+        findings.append(Finding(name="no_torch", text="the script never imported torch; there was nothing to record"))
     elif steps.count == 0:
         text = no_steps(account.exit_code, account.options.args, interrupted=account.interrupted)
-        found.append(Finding(name="no_steps", text=text + _of_children(account)))
+        findings.append(Finding(name="no_steps", text=text + _of_children(account)))
     if _trained_by_hand(account.events.trackers):
-        found.append(Finding(name="no_optimizer", text=NO_OPTIMIZER))
-    return found
+        findings.append(Finding(name="no_optimizer", text=NO_OPTIMIZER))
+    return findings
 
 
 def _of_children(account: Account) -> str:

@@ -64,7 +64,7 @@ class Target:
 
     @property
     def stem(self) -> str:
-        """Return a short name for the run."""
+        """A short name for the run."""
         if self.is_module:
             return self.name.removesuffix(".__main__").rpartition(".")[2]
         path = Path(self.name).absolute()
@@ -122,7 +122,7 @@ def join_threads() -> None:
 
 
 def _fresh_main() -> ModuleType:
-    """Return a ``__main__`` as this python makes it."""
+    """A ``__main__`` as this python makes it."""
     created = sys.modules["__main__"]
     fresh = types.ModuleType("__main__")
     if "__annotations__" in vars(created):
@@ -158,14 +158,14 @@ def _set_first_path(folder: str) -> None:
 
 
 def _absolute(name: str) -> str:
-    """Return the name as python writes it into ``__file__``."""
+    """The name as python writes it into ``__file__``."""
     if os.name == "nt":
         return os.path.abspath(name)  # noqa: PTH100 - what python does there
     return name if name.startswith("/") else f"{os.getcwd()}/{name}"  # noqa: PTH109 - and here: not normalized
 
 
 def _load(filename: str, fresh: ModuleType) -> CodeType:
-    """Return the script's code; sets ``__loader__``, ``__file__``, ``__cached__``."""
+    """The script's code; sets ``__loader__``, ``__file__``, ``__cached__``."""
     compiled = filename.endswith(".pyc")
     loader = (SourcelessFileLoader if compiled else SourceFileLoader)("__main__", filename)
     fresh.__loader__ = loader
@@ -185,7 +185,7 @@ def _load(filename: str, fresh: ModuleType) -> CodeType:
 
 
 def _exit(error: SystemExit) -> Ending:
-    """Return the ending that ``sys.exit(...)`` asks for; its message goes to stderr."""
+    """The ending that ``sys.exit(...)`` asks for; its message goes to stderr."""
     if error.code is None:
         return Ending(0)
     if isinstance(error.code, int):
@@ -243,14 +243,14 @@ def strip_our_frames(error: BaseException) -> None:
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
             continue
-        seen.add(id(each))
-        each.__traceback__ = _without_ours(each.__traceback__)
-        waiting += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            waiting.extend(each.exceptions)
+        seen.add(id(current))
+        current.__traceback__ = _without_ours(current.__traceback__)
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(current.exceptions)
 
 
 def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
@@ -260,9 +260,9 @@ def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
             kept.append(traceback)
         traceback = traceback.tb_next
     following = None
-    for each in reversed(kept):
-        each.tb_next = following
-        following = each
+    for entry in reversed(kept):
+        entry.tb_next = following
+        following = entry
     return following
 
 

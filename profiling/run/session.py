@@ -65,7 +65,7 @@ _active: list[Session] = []
 
 
 def active() -> Session | None:
-    """Return the recording that this process is in; None if there is none."""
+    """The recording that this process is in; None if there is none."""
     return _active[-1] if _active else None
 
 
@@ -224,11 +224,11 @@ class Session:
             ranks = f" (this is rank 0 of {world})" if world > 1 else ""
             where.append(f"{what} {_shown(self._folder.path)}{ranks}")
         interrupted = self._account.interrupted and steps.count > 0
-        found = [*self._account.findings, *self._folder.findings]
-        return messages_of(found, self._folder.problems, where, interrupted=interrupted)
+        findings = [*self._account.findings, *self._folder.findings]
+        return messages_of(findings, self._folder.problems, where, interrupted=interrupted)
 
     def _own_problems(self) -> list[str]:
-        """Return what another rank than the first has to say: only what the first does not say of all."""
+        """What another rank than the first has to say: only what the first does not say of all."""
         own = [finding.text for finding in self._account.findings if finding.name in OWN_PROBLEMS]
         return own + self._folder.problems
 
@@ -241,7 +241,7 @@ def _named(error: Exception) -> str:
 
 
 def _shown(folder: Path | None) -> Path | None:
-    """Return the folder relative to the current one where that is shorter."""
+    """The folder relative to the current one where that is shorter."""
     if folder is not None:
         with contextlib.suppress(ValueError, OSError):
             return folder.relative_to(Path.cwd())

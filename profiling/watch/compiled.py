@@ -67,7 +67,7 @@ class Gate:
         self._standing = {id(each) for each in _dynamos_frames()}
 
     def around(self, switch: Any) -> Any:
-        """Return ``switch`` with our ears on it."""
+        """``switch`` with our ears on it."""
 
         @wraps(switch)
         def _maybe_set_eval_frame(callback: Any) -> Any:

@@ -85,7 +85,7 @@ class Events:
     # --- events ----------------------------------------------------------------------------------
 
     def tracker(self) -> StepTracker:
-        """Return the tracker of this thread, which knows all by then but for steps that are only counted."""
+        """The tracker of this thread, which knows all by then but for steps that are only counted."""
         tracker = self._thread.tracker
         if tracker is None:
             tracker = self._thread.tracker = StepTracker()
@@ -187,13 +187,13 @@ class Events:
             self._observer.sight_lost(tracker)
 
     def _stepping_tracker(self) -> StepTracker:
-        """Return this thread's tracker; for an optimizer on one of autograd's own threads, the one it works for."""
+        """The tracker of this thread; for an optimizer on one of autograd's own threads, the one it works for."""
         if self._thread.tracker is None and self._main is not None and self._backward_id() != -1:
             return self._main
         return self.tracker()
 
     def _marked_tracker(self) -> MarkedSteps:
-        """Return this thread's tracker, which from its first mark on is one that finds no other steps."""
+        """The tracker of this thread, which from its first mark on is one that finds no other steps."""
         tracker = self.tracker()
         if isinstance(tracker, MarkedSteps):
             return tracker

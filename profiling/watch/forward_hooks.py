@@ -66,7 +66,7 @@ def lower() -> None:
 
 
 def own() -> int:
-    """Return how many forward hooks in torch's tables are ours."""
+    """How many forward hooks in torch's tables are ours."""
     return 0 if _lifted else len(_handles)
 
 
@@ -91,5 +91,5 @@ def _hang_in(torch: Any) -> None:
     _handles.append(module.register_module_forward_hook(left, always_call=True))
     for handle in _handles:
         refs = (handle.hooks_dict_ref, *handle.extra_dict_ref)
-        found = [table for table in (ref() for ref in refs) if table is not None and handle.id in table]
-        _tables.extend((table, handle.id, table[handle.id]) for table in found)
+        holding = [table for table in (ref() for ref in refs) if table is not None and handle.id in table]
+        _tables.extend((table, handle.id, table[handle.id]) for table in holding)

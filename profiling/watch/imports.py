@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-Finding = ModuleSpec | None
+Spec = ModuleSpec | None
 
 
 class _Trigger(MetaPathFinder):
@@ -19,7 +19,7 @@ class _Trigger(MetaPathFinder):
         self._name, self._after = name, after
         self._busy = False
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Finding:
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Spec:
         if fullname != self._name or self._busy:
             return None
         self._busy = True
@@ -28,16 +28,16 @@ class _Trigger(MetaPathFinder):
         finally:
             self._busy = False
 
-    def _ask_others(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> Finding:
+    def _ask_others(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> Spec:
         for finder in sys.meta_path:
-            found: Finding = None
+            spec: Spec = None
             if finder is not self and hasattr(finder, "find_spec"):
-                found = finder.find_spec(fullname, path, target)
-            if found is not None:
-                return found
+                spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
         return None
 
-    def _prepare(self, spec: Finding) -> Finding:
+    def _prepare(self, spec: Spec) -> Spec:
         """Hang the callback on this one loader instance; it is as before once the module is there."""
         loader: Any = spec.loader if spec is not None else None
         execute = getattr(loader, "exec_module", None)

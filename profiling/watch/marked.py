@@ -54,7 +54,7 @@ class MarkedSteps(StepTracker):
         return self._marks
 
     def finish(self) -> bool:
-        """Return False: what comes after the last mark is no step."""
+        """False: what comes after the last mark is no step."""
         return False
 
     def unblind(self) -> bool:

@@ -68,7 +68,7 @@ class Period:
         self._forgotten += times
 
     def finish(self) -> int:
-        """Return the iterations of the whole run, the last one included only if complete."""
+        """The iterations of the whole run, the last one included only if complete."""
         if self.settled and len(self._tokens) - self._start >= 2 * self.length:
             return self.iterations
         parts = split(self._tokens)
@@ -93,9 +93,9 @@ class Period:
         if len(self._tokens) < self._retry:
             return False
         self._retry = len(self._tokens) + max(1, len(self._tokens) // 8)
-        found = find(self._tokens)
-        if found is not None:
-            self._start, self.length = found
+        stretch = find(self._tokens)
+        if stretch is not None:
+            self._start, self.length = stretch
             self._before = self._forgotten + count(self._tokens[: self._start])
         elif len(self._tokens) > HISTORY:  # irregular: each group is an iteration
             self._forgotten += len(self._tokens)
@@ -105,7 +105,7 @@ class Period:
 
 
 def split(tokens: Sequence[int]) -> list[tuple[int, int]]:
-    """Return ``(start, end)`` of the longest parts that share no token with any other part."""
+    """``(start, end)`` of the longest parts that share no token with any other part."""
     last = {token: index for index, token in enumerate(tokens)}
     parts, start, reach = [], 0, 0
     for index, token in enumerate(tokens):
@@ -117,7 +117,7 @@ def split(tokens: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def find(tokens: Sequence[int]) -> tuple[int, int] | None:
-    """Return where the last periodic stretch starts and its period; None where none is convincing.
+    """Where the last periodic stretch starts and its period; None where none is convincing.
 
     Convincing: it repeats at least once in full, and holds more than half of the last part (or 64 groups of it).
     """
@@ -132,14 +132,14 @@ def find(tokens: Sequence[int]) -> tuple[int, int] | None:
 
 
 def count(tokens: Sequence[int]) -> int:
-    """Return the iterations in ``tokens``, as well as they can be told."""
+    """The iterations in ``tokens``, as well as they can be told."""
     return sum(_iterations(tokens[start:end]) for start, end in split(tokens))
 
 
 def _iterations(part: Sequence[int]) -> int:
-    found = find(part)
-    if found is not None:
-        start, period = found
+    stretch = find(part)
+    if stretch is not None:
+        start, period = stretch
         return (count(part[:start]) if start else 0) + (len(part) - start) // period
     for period in range(1, len(part)):  # too short to repeat in full: one cut-short repetition will do
         if _periodic_suffix(part, period) == len(part):

@@ -77,7 +77,7 @@ class StepTracker:
 
     @property
     def held_so_far(self) -> tuple[int, int]:
-        """Return the gradient-free forwards and the fetches of the step that runs."""
+        """The gradient-free forwards and the fetches of the step that runs."""
         return self._gradient_free, self._fetched
 
     @property
@@ -100,12 +100,12 @@ class StepTracker:
         return self._counted()
 
     def finish(self) -> bool:
-        """Return True if the end of the script is also the end of a complete step."""
+        """Whether the end of the script is also the end of a complete step."""
         self._close_group()
         return self._open and self.source != "none"
 
     def _counted(self) -> int:
-        """Return the root forwards that count: those of modules without state (losses) only if there are no others."""
+        """The root forwards that count: those of modules without state (losses) only if there are no others."""
         return self._stateful or self._forwards
 
     # --- events ----------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class StepTracker:
         return self._tokens[members]
 
     def _usual_optimizers(self) -> frozenset[int]:
-        """Return the optimizers to assume where all skipped unseen: the expected ones."""
+        """The optimizers to assume where all skipped unseen: the expected ones."""
         expected = self.period.expected
         if expected is None:
             expected = 0 if self._members else None

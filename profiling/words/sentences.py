@@ -90,7 +90,7 @@ def profiler_refused(error: Exception) -> str:
 
 
 def _short(error: Exception) -> str:
-    """Return the first line of what an exception says; torch adds others, of where in its sources it was."""
+    """The first line of what an exception says; torch adds others, of where in its sources it was."""
     return str(error).partition("\n")[0].strip() or type(error).__name__
 
 

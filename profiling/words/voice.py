@@ -34,7 +34,7 @@ class Voice:
 
 
 def of_process() -> Voice:
-    """Return a voice on this process's stderr as it is now."""
+    """A voice on this process's stderr as it is now."""
     return Voice(sys.stderr)
 
 
@@ -68,13 +68,17 @@ def _drop_what_waits(stream: TextIO) -> None:
 @contextlib.contextmanager
 def _no_death_by_pipe() -> Iterator[None]:
     """Keep SIGPIPE away where the script has a handler for it, or lets it end the process."""
-    number = getattr(signal, "SIGPIPE", None)
-    handler = None if number is None else signal.getsignal(number)
-    if number is None or handler in (None, signal.SIG_IGN) or threading.current_thread() is not threading.main_thread():
+    sigpipe = getattr(signal, "SIGPIPE", None)
+    handler = None if sigpipe is None else signal.getsignal(sigpipe)
+    if (
+        sigpipe is None
+        or handler in (None, signal.SIG_IGN)
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield
         return
-    signal.signal(number, signal.SIG_IGN)
+    signal.signal(sigpipe, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(number, handler)
+        signal.signal(sigpipe, handler)

@@ -154,7 +154,7 @@ def test_a_failure_of_ours_is_said_once_and_reaches_nobody(tmp_path, monkeypatch
     index_of_line = CallSites.index_of_line
 
     def breaking(self, kind, frame, *, waits):
-        if len(self.sites) == 2:
+        if len(self.table) == 2:
             raise RuntimeError("broken")
         return index_of_line(self, kind, frame, waits=waits)
 
