@@ -74,8 +74,8 @@ class Profile:
         if recorded is None or recorded.pid != os.getpid():
             return
         ending = None if kind is None else f"the recorded block ended with {kind.__name__}"
-        found = () if ending is None else (Finding(name="script_failed", text=ending),)
-        outcome = recorded.close(None, found=found)
+        findings = () if ending is None else (Finding(name="script_failed", text=ending),)
+        outcome = recorded.close(None, findings=findings)
         self.folder = outcome.run_folder
         self._rank = outcome.rank if outcome.world_size > 1 else None
         self._say(outcome.messages)

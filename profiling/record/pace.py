@@ -32,11 +32,6 @@ class Pace:
         self._shared = False  # the open window is one whose length must be agreed
         self._next = 0  # when to look again
 
-    @property
-    def alone(self) -> bool:
-        """Whether no other ranks are to be heard."""
-        return self._folder is None
-
     def open(self, window: Stage, first_step: int, before: list[Window], *, queues: bool) -> None:
         """Agree on when the window that begins at ``first_step`` ends; ``before``: the windows there are already.
 

@@ -182,9 +182,9 @@ class Session:
             text = "interrupted while the run was written up: what is in its folder may be incomplete"
             return Outcome(None, (text,), ended.exit_code, ended.interrupted, *self._account.rank_and_world())
 
-    def close(self, exit_code: int | None, *, interrupted: bool = False, found: tuple[Finding, ...] = ()) -> Outcome:
-        """Do the same; ``exit_code`` None: the process goes on. ``found``: what else is to be told of the run."""
-        self._account.findings.extend(found)
+    def close(self, exit_code: int | None, *, interrupted: bool = False, findings: tuple[Finding, ...] = ()) -> Outcome:
+        """Do the same; ``exit_code`` None: the process goes on. ``findings``: what else is to be told of the run."""
+        self._account.findings.extend(findings)
         with contextlib.suppress(ValueError):
             _active.remove(self)
         self._progress.clear()
@@ -195,6 +195,7 @@ class Session:
         self._account.interrupted = interrupted
         messages: list[str] = []
         with Guarded(lambda error: messages.append(f"the run could not be written up ({_named(error)})")):
+            self._folder.close()  # what is found out in the background is of the machine as it was before
             self._account.machine = None
             messages += self._conclude()
         has_trace = bool(self._capture and any(window.trace for window in self._capture.windows))

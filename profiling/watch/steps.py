@@ -76,16 +76,6 @@ class StepTracker:
         return next(iter(self._members[expected]))
 
     @property
-    def held_so_far(self) -> tuple[int, int]:
-        """The gradient-free forwards and the fetches of the step that runs."""
-        return self._gradient_free, self._fetched
-
-    @property
-    def seen_to_begin(self) -> bool:
-        """Whether steps begin at a fetch or a forward, not where an optimizer ends because no such thing is seen."""
-        return not self._at_end
-
-    @property
     def completed(self) -> int:
         """Steps complete so far, in the present belief."""
         if self.source == "optimizer":
@@ -166,17 +156,14 @@ class StepTracker:
         self._group.extend(self._usual_optimizers())
         return (self.blind or self._at_end) and self._end_now()
 
-    def advance(self, steps: int, *, fetched: int = 0, gradient_free: int = 0) -> None:
-        """Note ``steps`` steps of ``sole_optimizer`` that went a short way.
-
-        ``fetched``, ``gradient_free``: fetches and gradient-free forwards since, which belong to the step that runs.
-        """
+    def advance(self, steps: int) -> None:
+        """Note ``steps`` steps of ``sole_optimizer`` that were only counted."""
         self.optimizer_steps += steps
         self._since_update += steps
         self.period.repeat(steps)
-        before = self._fetched
+        fetched = self._fetched
         self._begin_unseen()
-        self.fetched, self._fetched, self._gradient_free = before, fetched, gradient_free
+        self.fetched, self._fetched, self._gradient_free = fetched, 0, 0
 
     def unblind(self) -> bool:
         """Report forwards again. True: the boundary is here and now; False: the next fetch or forward is it."""
