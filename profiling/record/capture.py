@@ -102,7 +102,7 @@ class Capture:
         """Take a step boundary of ``tracker``, on its thread."""
         if self._stop_asked:
             self._answer_stop(tracker)
-        if self._paused or not self._follows(tracker):
+        if self._over or self._their_session or not self._follows(tracker):
             return
         now = self._tools.clock()
         if now >= self._next_report:
@@ -111,8 +111,8 @@ class Capture:
         self._last = now
         if self._open is None:
             self._open_next(tracker)
-        else:
-            self._take(self._open.step(tracker, now), tracker)
+        elif (result := self._open.step(tracker, now)) is not Result.OPEN:
+            self._take(result, tracker)
 
     def counted(self, tracker: StepTracker, marks: list[int]) -> None:
         """Take the ends of steps that were only counted."""

@@ -75,6 +75,7 @@ class Training:
         self.tracker, self.clock = StepTracker(), clock
         self.recorder, self.folder, self.sight = a_recorder(), a_folder(), a_sight(removable=removable)
         self.device = device or Host()
+        self.report = Mock()
         self._all = Mock()
         self._all.attach_mock(self.recorder, "recorder")
         self.capture = Capture(
@@ -85,6 +86,7 @@ class Training:
             output=self.folder,
             new_marks=lambda: self._attached(new_marks()),
             clock=clock or time.perf_counter_ns,
+            report=self.report,
         )
 
     def step(self, *, key=1, before=lambda: None):

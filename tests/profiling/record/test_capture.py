@@ -88,6 +88,16 @@ def test_the_timing_window_is_as_long_as_asked_for():
     ]
 
 
+def test_where_the_run_is_is_told_rarely():
+    """Four times a second: of steps of 10 ms every 25th, with its number and time."""
+    training = trained(60)
+    assert [call.args for call in training.report.call_args_list] == [
+        (Phase.SKIP, 2, 2 * STEP_NS),  # the first two tell what a step is
+        (Phase.UNPROFILED, 27, STEP_NS),
+        (Phase.RECORDING, 52, STEP_NS),
+    ]
+
+
 def test_a_run_that_ends_in_the_full_round_keeps_the_short_one():
     """60 steps of 10 ms end inside the full timing window: it is given up, and so is its unprofiled window."""
     training = trained(60)
