@@ -126,7 +126,7 @@ def test_a_part_ends_within_its_budget(run, tmp_path: Path, part: int, machine: 
     assert names >= {each.name for each in of_part(part)}
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", one_of_a_kind(PARTS, 1))
 def test_the_usual_machine_has_time_for_all_experiments(run, tmp_path: Path, part: int) -> None:  # type: ignore[no-untyped-def]
     """With every repeat and a trace of every case; the first two demos find time as well, and the baseline again."""
     run(part, USUAL)

@@ -328,6 +328,7 @@ def test_a_healthy_trace_shows_no_sign_of_a_fault(number: int) -> None:
 # --- recordings and truths --------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_recordings_differ_in_what_they_hold() -> None:
     """With and without stacks, shapes, marks and rows of waits; NVIDIA's and AMD's; one says what it left out."""
     traces = [one(name) for name in NAMES]

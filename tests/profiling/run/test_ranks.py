@@ -160,6 +160,7 @@ def test_summary_of_a_folder_of_ranks(trained):
         api.summarize(run, rank=7)
 
 
+@pytest.mark.full
 def test_output_is_as_without_us(trained):
     """All losses, weights, random states and files of both ranks, and the exit code, are what torchrun alone gives."""
     folder, ended = trained
