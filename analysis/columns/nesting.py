@@ -9,6 +9,7 @@ All is pointer jumping on numpy columns: O(n log n) for any input, no recursion 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +33,14 @@ class Forest:
     last: Ints  # (n,) the last range inside each, itself if there is none
     reach: Ints  # (n,) the latest end of a range and those inside it
 
-    def self_ns(self, start: int, end: int) -> Ints:
-        """Time of each range inside ``[start, end)`` that belongs to no range within it, shape (n,)."""
-        until = np.clip(self.ends, start, end)
-        free = until - np.clip(self.starts, start, end)
+    def self_ns(self, place: Callable[[Ints], Ints]) -> Ints:
+        """Time of each range that belongs to no range within it, shape (n,); ``place``: instants → time that counts."""
+        until, begin = place(self.ends), place(self.starts)
+        free = until - begin
         inner = np.flatnonzero(self.parent >= 0)
         outer = self.parent[inner]
-        taken = np.minimum(np.clip(self.reach[inner], start, end), until[outer])
-        np.subtract.at(free, outer, taken - np.clip(self.starts[inner], start, end))
+        taken = np.minimum(place(self.reach[inner]), until[outer])
+        np.subtract.at(free, outer, taken - begin[inner])
         return free
 
     def outermost(self, names: Names) -> Bools:
@@ -90,6 +91,23 @@ def parents(threads: Names, starts: Ints, ends: Ints, opens: Bools) -> Ints:
         left = left[ends[found[left]] <= starts[left]]
     latest = _latest_open(np.where(opens, ends, NEVER), found[left], starts[left])
     found[left] = np.where(latest >= own[left], latest, -1)
+    return found
+
+
+def without_rounding(starts: Ints, ends: Ints, parent: Ints, slack_ns: int) -> Ints:
+    """The ends, (n,), those of ranges that end a little after the next one began put at its start.
+
+    Times written as doubles are rounded: of two ranges in a row the first then seems to end within the second. The
+    second is no part of it if it starts ``slack_ns`` before its end at most, and ends further beyond it than that.
+    """
+    inner = np.flatnonzero(parent >= 0)
+    outer = parent[inner]
+    next_to = (starts[inner] >= ends[outer] - slack_ns) & (ends[inner] > ends[outer] + slack_ns)
+    next_to &= starts[inner] > starts[outer]
+    if not next_to.any():
+        return ends
+    found = ends.copy()
+    np.minimum.at(found, outer[next_to], starts[inner[next_to]])
     return found
 
 

@@ -78,20 +78,22 @@ class Activity:
 
     devices: tuple[DeviceTimes, ...]  # that did work in the window, by ordinal
     shares: Shares
-    busy: Intervals  # some device works
+    busy: Intervals  # some device works, in either window
     dataloader_ns: int  # union of the DataLoader ranges
     has_collectives: bool
 
 
-def find_activity(trace: Trace, window: Window) -> Activity:
-    """Device times and the breakdown of the window."""
+def find_activity(trace: Trace, window: Window, device: Window | None = None) -> Activity:
+    """Device times and the breakdown of the device's window, which is the window where none is given."""
+    device = window if device is None else device
     host = trace.events.rows(Category.CPU_OP, Category.ANNOTATION)
     fetches = rows_named(trace, host, is_dataloader)
-    shares, has_collectives = _shares(trace, window, host, fetches)
+    shares, has_collectives = _shares(trace, device, host, fetches)
+    work = trace.events.rows(*DEVICE_WORK)
     return Activity(
-        devices=_devices(trace, window),
+        devices=_devices(trace, device),
         shares=shares,
-        busy=window.cover(trace, trace.events.rows(*DEVICE_WORK)),
+        busy=intervals.join(window.cover(trace, work), device.cover(trace, work)),
         dataloader_ns=intervals.total(window.cover(trace, fetches)),
         has_collectives=has_collectives,
     )
@@ -150,7 +152,7 @@ def _shares(trace: Trace, window: Window, host: Ints, fetches: Ints) -> tuple[Sh
         fetches,
         host[~is_range & ~is_step & ~is_fetch & ~is_mark],
     )
-    free = intervals.span(window.start, window.end)
+    free = window.span
     taken: list[int] = []
     for rows in classes:
         left = intervals.subtract(free, window.cover(trace, rows))

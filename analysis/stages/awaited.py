@@ -80,7 +80,7 @@ def _own_row(launches: Launches, calls: Ints) -> Ints:
 def scopes(trace: Trace, launches: Launches, calls: Ints) -> tuple[Ints, Ints]:
     """(stream number that each Synchronize call waits for, or ALL, or NO_STREAM; the moment before which, ns)."""
     scope, until = _streams_or_all(trace, launches, calls), trace.events.ts_ns[calls].copy()
-    by_event, streams, recorded = _told_events(trace, calls)
+    by_event, streams, recorded = told_events(trace, calls)
     scope[by_event], until[by_event] = streams, recorded
     return scope, until
 
@@ -91,13 +91,13 @@ def _streams_or_all(trace: Trace, launches: Launches, calls: Ints) -> Ints:
     if not len(trace.work) or not len(calls):
         return scope
     by_stream = trace.events.is_call(calls, CallKind.STREAM_SYNC)
-    told = _told_streams(trace, calls[by_stream])
+    told = told_streams(trace, calls[by_stream])
     guessed = _stream_last_used(trace, launches, calls[by_stream])
     scope[by_stream] = np.where(told != ALL, told, guessed)
     return scope
 
 
-def _told_streams(trace: Trace, calls: Ints) -> Ints:
+def told_streams(trace: Trace, calls: Ints) -> Ints:
     """The stream that the ``cuda_sync`` row of each call names, else ALL."""
     rows = trace.events.rows(Category.DEVICE_SYNC)
     rows = rows[trace.events.correlation.known[rows]]
@@ -113,7 +113,7 @@ def _told_streams(trace: Trace, calls: Ints) -> Ints:
     return np.array([told.get(each, ALL) for each in ids.tolist()], dtype=np.int64)
 
 
-def _told_events(trace: Trace, calls: Ints) -> tuple[Ints, Ints, Ints]:
+def told_events(trace: Trace, calls: Ints) -> tuple[Ints, Ints, Ints]:
     """Of the calls that wait for an event of which the file tells the record call: (places, stream numbers, moments).
 
     The moment is that of the record call; of one made before the recording, the beginning of the file.

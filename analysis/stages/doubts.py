@@ -1,5 +1,6 @@
 """What the rows of a good file show to be odd, and how far the figures suffer: overlaps, threads without operators.
 
+zero_duration       device rows without a duration, of a name whose others have one
 overlap             operators of one thread that overlap without nesting, beyond the rounding of old files: which of
                     them an instant belongs to is arbitrary (C++ threads that share a number, other tools)
 stream_overlap      kernels of one stream that overlap by more than 5 %: sums of durations count time twice.
@@ -19,15 +20,43 @@ from stallscope.analysis.stages.where.operators import Operators
 from stallscope.analysis.units import percent
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.issues import Severity, TraceIssue
-from stallscope.traces.model.trace import ROUNDING_NS, Trace
+from stallscope.traces.model.trace import ROUNDING_NS, Ints, Trace
 
 MOST_OVERLAP = 1.05  # sum of a stream's kernel times ÷ their union
+FEW_ZERO = 0.01  # of the device rows, without a duration
 FEW_LAUNCHES = 0.01  # of all launches, on threads without operators
 
 
 def find_doubts(trace: Trace, launches: Launches, operators: Operators) -> list[TraceIssue]:
     """The issues of this stage."""
-    return [*_overlap(trace, operators), *_stream_overlap(trace), *_threads(trace, launches)]
+    return [*_zero(trace), *_overlap(trace, operators), *_stream_overlap(trace), *_threads(trace, launches)]
+
+
+def zero_durations(trace: Trace) -> tuple[Ints, Ints]:
+    """(rows of ``trace.work`` without a duration, what others of their name take in the median), ns.
+
+    Where one of them takes 1 µs or less the time may be rounded to nothing, and is none of them.
+    """
+    rows = trace.work.row
+    durations, names = trace.events.dur_ns[rows], trace.events.name[rows]
+    zero = np.flatnonzero(durations == 0)
+    usual = np.zeros(len(zero), dtype=np.int64)
+    for name in np.unique(names[zero]).tolist():
+        others = durations[(names == name) & (durations > 0)]
+        usual[names[zero] == name] = int(np.median(others)) if (others.min() if len(others) else 0) > ROUNDING_NS else 0
+    return zero[usual > 0], usual[usual > 0]
+
+
+def _zero(trace: Trace) -> Iterator[TraceIssue]:
+    rows, _ = zero_durations(trace)
+    if len(rows):
+        share = len(rows) / len(trace.work)
+        advice = (
+            f"These GPU rows ({percent(share)}) have no duration, though others of their name have one, so times of "
+            "the GPU's work are too low. A replay takes the usual duration of the name."
+        )
+        severity = Severity.DATA_LOSS if share > FEW_ZERO else Severity.NOTICE
+        yield TraceIssue("zero_duration", severity, len(rows), advice, share=share)
 
 
 def _overlap(trace: Trace, operators: Operators) -> Iterator[TraceIssue]:

@@ -147,7 +147,7 @@ def _by_thread(thread: Ints, chosen: Ints, main: int) -> list[tuple[int, Ints]]:
 
 def _endless(window: Window, host: Host) -> Gaps:
     """The whole window as one gap that nothing ends."""
-    bounds = intervals.span(window.start, window.end)
+    bounds = window.span
     never, no = np.full(len(bounds), NEVER), np.zeros(len(bounds), dtype=np.bool_)
     return Gaps(bounds.starts, bounds.ends, never, never, np.full(len(bounds), host.main), no, no)
 
@@ -157,7 +157,7 @@ def _find_gaps(trace: Trace, window: Window, launches: Launches, device: int, ho
     work = np.flatnonzero(trace.work.device == device)  # ascending in time
     rows = trace.work.row[work]
     starts, ends = trace.events.ts_ns[rows], trace.events.end_ns[rows]
-    idle = intervals.gaps(window.cover(trace, rows), window.start, window.end)
+    idle = intervals.subtract(window.span, window.cover(trace, rows))
     place = np.searchsorted(starts, idle.ends, side="left")
     exists = place < len(work)
     ender = work[np.minimum(place, len(work) - 1)]

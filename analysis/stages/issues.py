@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from stallscope.analysis.stages.absent import absent_issue
 from stallscope.analysis.stages.doubts import find_doubts
+from stallscope.analysis.stages.overhead import overhead_issue
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.launches import launch_issues
 from stallscope.analysis.units import percent
@@ -21,11 +23,14 @@ def find_issues(stages: Stages) -> list[TraceIssue]:
     """The issues of a trace, those of its reading first."""
     return [
         *stages.trace.issues,
+        *(clock.issue() for clock in stages.clocks),
         *stages.window.issues(),
         *launch_issues(stages.trace, stages.launches),
         *stages.linking.issues(),
         *stages.losses.issues(stages.trace, stages.window),
         *find_doubts(stages.trace, stages.launches, stages.operators),
+        *absent_issue(stages.trace),
+        *overhead_issue(stages.trace, stages.window),
         *_partly_attributed(attributed_share(stages)),
         *_waits_without_work(stages.unexplained_share),
     ]

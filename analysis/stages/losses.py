@@ -37,7 +37,7 @@ class Losses:
 
     def share(self, window: Window) -> float:
         """Part of the window in the stretches."""
-        inside = intervals.total(intervals.clip(self.stretches, window.start, window.end))
+        inside = intervals.total(window.clip(self.stretches))
         return inside / window.length if window.length else 0.0
 
     def issues(self, trace: Trace, window: Window) -> list[TraceIssue]:

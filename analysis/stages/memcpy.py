@@ -9,6 +9,7 @@ device to device.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.fields import CallKind, Category, Direction, Memory
 from stallscope.traces.model.trace import Bools, Ints, Trace
+
+SHORTEST_UPLOAD_NS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,11 @@ def _waits(trace: Trace, work: Ints, calls: Ints) -> Bools:
     events, direction, memory = trace.events, trace.work.direction[work], trace.work.memory[work]
     by_call = events.is_call(calls, CallKind.COPY) & (memory != Memory.device)
     by_call |= events.is_call(calls, CallKind.COPY_WAITS)
-    lasted = events.end_ns[calls] >= events.end_ns[trace.work.row[work]]
+    rows = trace.work.row[work]
+    half = (events.dur_ns[rows] >= SHORTEST_UPLOAD_NS) & (
+        events.end_ns[calls] > events.ts_ns[rows] + events.dur_ns[rows] // 2
+    )  # of an upload the call returns when the last piece is staged, up to 0.1 ms before the copy ends
+    lasted = half | (events.end_ns[calls] >= events.end_ns[rows])
     staged = (direction == Direction.DtoH) | ((direction == Direction.HtoD) & lasted)
     waits: Bools = (calls >= 0) & (by_call | (staged & (memory == Memory.pageable)))
     return waits

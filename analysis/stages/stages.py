@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.stages.activity import Activity, find_activity
 from stallscope.analysis.stages.call_sites import CallSites, find_call_sites
+from stallscope.analysis.stages.clock import ClockOffset, aligned, find_offsets
+from stallscope.analysis.stages.completion import Completion, find_completion
 from stallscope.analysis.stages.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.stages.idle import DeviceIdle, find_idle
 from stallscope.analysis.stages.launch_stats import LaunchCosts, find_launch_costs
@@ -14,6 +16,7 @@ from stallscope.analysis.stages.linking import Linking, find_linking
 from stallscope.analysis.stages.losses import Losses, find_losses
 from stallscope.analysis.stages.memcpy import Copies, find_copies
 from stallscope.analysis.stages.queue import Queue, find_queue
+from stallscope.analysis.stages.step_times import evaluation_steps
 from stallscope.analysis.stages.sync import Syncs, find_syncs, waits_without_work
 from stallscope.analysis.stages.where.backward import Backward, find_backward
 from stallscope.analysis.stages.where.join import join
@@ -29,11 +32,16 @@ from stallscope.traces.model.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The output of every stage, integer ns over the window: what the tests' conservation laws are about."""
+    """The output of every stage, integer ns over the window: what the tests' conservation laws are about.
+
+    What the device did (``activity``, ``idle``, ``kernels``, ``copies``) is over ``device_window``, which is the window
+    unless the host runs ahead of the device.
+    """
 
     trace: Trace
     window: Window
     launches: Launches
+    completion: Completion
     linking: Linking
     losses: Losses
     copies: Copies
@@ -49,6 +57,13 @@ class Stages:
     syncs: Syncs
     activity: Activity
     idle: tuple[DeviceIdle, ...]  # by device
+    clocks: tuple[ClockOffset, ...] = ()  # of devices whose clock is apart from the host's
+    of_counted: Stages | None = None  # the same over the steps that count; None: all do
+
+    @property
+    def typical(self) -> Stages:
+        """The stages over the steps that count (``completion.py``): what an answer is made of."""
+        return self if self.of_counted is None else self.of_counted
 
     @property
     def measured(self) -> bool:
@@ -65,6 +80,11 @@ class Stages:
         """The same as a part of the window; None where device rows are withheld."""
         return self.unexplained_ns / self.window.length if self.measured and self.window.length else None
 
+    @property
+    def device_window(self) -> Window:
+        """Over which the work of the steps runs on the device."""
+        return self.completion.window
+
     def us(self, ns: float) -> float:
         """A window total in ns as µs per step."""
         return ns / (1000 * self.window.count)
@@ -73,17 +93,25 @@ class Stages:
         """A window count per step."""
         return number / self.window.count
 
+    def device_us(self, ns: float) -> float:
+        """A total of the device's window in ns as µs per step."""
+        return ns / (1000 * self.device_window.count)
+
+    def per_device_step(self, number: float) -> float:
+        """A count of the device's window per step."""
+        return number / self.device_window.count
+
     def _idle_conserved(self) -> bool:
         busy = {device.device: device.busy_ns for device in self.activity.devices}
-        return all(device.conserved(self.window, busy.get(device.device, 0)) for device in self.idle)
+        return all(device.conserved(self.device_window, busy.get(device.device, 0)) for device in self.idle)
 
     def broken_laws(self) -> list[str]:
         """Names of the conservation laws that do not hold; [] for any trace, or we have a bug."""
         memcpys = sum(device.memcpys for device in self.activity.devices)
         kernels = sum(device.kernels for device in self.activity.devices)
         laws = {
-            "breakdown sums to the window": self.activity.shares.conserved(self.window),
-            "device times fit into the window": all(d.conserved(self.window) for d in self.activity.devices),
+            "breakdown sums to the window": self.activity.shares.conserved(self.device_window),
+            "device times fit into the window": all(d.conserved(self.device_window) for d in self.activity.devices),
             "copy groups hold every copy": self.copies.conserved(memcpys),
             "copy sites hold every copy": sum(site.count for site in self.copy_sites) == memcpys,
             "operators and no operator hold every launch": len(self.launch_costs.rows) == self.launches.total,
@@ -104,10 +132,32 @@ class Stages:
 
 
 def analyse(trace: Trace, manifest: Manifest | None = None, attribution: Trace | None = None) -> Stages:
-    """Run the stages in order; ``attribution`` with the tables of ``manifest`` tells lines and modules."""
+    """Run the stages in order; ``attribution`` with the tables of ``manifest`` tells lines and modules.
+
+    Rows of a device whose clock is apart from the host's are moved first (``clock.py``): ``Stages.trace`` holds them.
+    """
+    clocks = find_offsets(trace)
+    trace = aligned(trace, clocks)
     window = find_window(trace)
+    stages = replace(_analyse(trace, window, manifest, attribution), clocks=clocks)
+    completion = stages.completion
+    if completion.counts.all():
+        return stages
+    chosen = window.only(completion.counted(window))
+    return replace(stages, of_counted=_analyse(trace, chosen, manifest, attribution, completion.only()))
+
+
+def _analyse(
+    trace: Trace,
+    window: Window,
+    manifest: Manifest | None,
+    attribution: Trace | None,
+    completion: Completion | None = None,
+) -> Stages:
     launches = find_launches(trace, window)
-    copies = find_copies(trace, window, launches)
+    completion = completion or find_completion(trace, window, launches, evaluation_steps(trace.path, manifest))
+    device = completion.window
+    copies = find_copies(trace, device, launches)
     operators = find_operators(trace, window, launches)
     backward = find_backward(trace, operators)
     queue = find_queue(trace, window, launches)
@@ -121,21 +171,22 @@ def analyse(trace: Trace, manifest: Manifest | None = None, attribution: Trace |
         trace=trace,
         window=window,
         launches=launches,
+        completion=completion,
         linking=linking,
         losses=losses,
         copies=copies,
         operators=operators,
-        kernels=find_kernels(trace, window),
+        kernels=find_kernels(trace, device),
         backward=backward,
         modules=modules,
         call_sites=find_call_sites(trace, window, launches, operators, backward, joined),
         launch_costs=find_launch_costs(trace, launches, operators),
-        copy_sites=find_copy_sites(trace, window, launches, places, copies),
+        copy_sites=find_copy_sites(trace, device, launches, places, copies),
         queue=queue,
         places=places,
         syncs=syncs,
-        activity=find_activity(trace, window),
-        idle=find_idle(trace, window, launches, syncs.blocking, losses.stretches),
+        activity=find_activity(trace, window, device),
+        idle=find_idle(trace, device, launches, syncs.blocking, losses.stretches),
     )
 
 

@@ -36,16 +36,12 @@ class StepTimes:
     left_out: int  # whole steps that held an evaluation
     unprofiled: Unprofiled | None
     from_steps: bool  # False: the whole trace stands for one step
+    step_us: float  # the step as it was recorded: of those that count, on the device where the host runs ahead
 
     @property
     def samples_us(self) -> Floats:
         """The recorded steps, (s,)."""
         return np.array(self.samples_ns) / 1000
-
-    @property
-    def median_us(self) -> float:
-        """The recorded step."""
-        return float(np.median(self.samples_us))
 
     @property
     def inflation(self) -> float | None:
@@ -55,17 +51,18 @@ class StepTimes:
         return sum(self.samples_ns) / (1000 * len(self.samples_ns)) / self.unprofiled.mean_us
 
 
-def find_step_times(window: Window, path: str, manifest: Manifest | None) -> StepTimes:
+def find_step_times(window: Window, step_ns: float, path: str, manifest: Manifest | None) -> StepTimes:
     """The times of the window's steps; ``path``: the trace, by which the manifest knows what was recorded."""
     recorded = None if manifest is None else recorded_window(path, manifest)
     counted = window.whole.copy()
-    counted[[at for at in (recorded.evaluation_steps if recorded else ()) if at < window.count]] = False
+    counted[[at for at in evaluation_steps(path, manifest) if at < window.count]] = False
     chosen = (counted if counted.any() else window.whole) if window.whole.any() else np.ones_like(window.whole)
     return StepTimes(
         samples_ns=tuple((window.step_ends - window.step_starts)[chosen].tolist()),
         left_out=int((window.whole & ~chosen).sum()),
         unprofiled=None if manifest is None else _unprofiled(unprofiled_window(manifest, recorded)),
         from_steps=window.from_steps,
+        step_us=step_ns / 1000,
     )
 
 
@@ -81,6 +78,12 @@ def _unprofiled(window: RecordedWindow | None) -> Unprofiled | None:
         samples_ns=samples,
         left_out=len(left_out),
     )
+
+
+def evaluation_steps(path: str, manifest: Manifest | None) -> tuple[int, ...]:
+    """The steps of the trace at ``path`` that held an evaluation."""
+    recorded = None if manifest is None else recorded_window(path, manifest)
+    return () if recorded is None else tuple(recorded.evaluation_steps)
 
 
 def recorded_window(path: str, manifest: Manifest) -> RecordedWindow | None:

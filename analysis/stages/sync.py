@@ -102,7 +102,7 @@ def find_syncs(trace: Trace, window: Window, launches: Launches, copies: Copies,
     blocking = np.union1d(np.setdiff1d(synchronize, own), copies.blocking_calls)
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
     busy = intervals.join(window.cover(trace, trace.work.row), window.cover(trace, fetches))
-    idle = intervals.gaps(busy, window.start, window.end)
+    idle = intervals.subtract(window.span, busy)
     ledger = _entries(trace, launches, synchronize, copies.blocking_calls, queue)
     entries = ledger.seen(trace, window)
     idle_after = np.zeros(len(entries.rows), dtype=np.int64)

@@ -41,8 +41,7 @@ def _efficiency(trace: Trace, window: Window, rows: Ints, blocks_per_sm: Floats)
     """Time-weighted mean of min(sum of blocks per SM, 1) over the window."""
     told = blocks_per_sm > 0  # nan and the 0 of some files say nothing
     rows, value = rows[told], blocks_per_sm[told]
-    starts = np.clip(trace.events.ts_ns[rows], window.start, window.end)
-    ends = np.clip(trace.events.end_ns[rows], window.start, window.end)
+    starts, ends = window.place(trace.events.ts_ns[rows]), window.place(trace.events.end_ns[rows])
     if not (ends > starts).any():
         return None
     times = np.concatenate((starts, ends))

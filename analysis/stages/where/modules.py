@@ -70,7 +70,7 @@ class Modules:
         own = sum(m.host_self_ns for m in self.totals)
         calls = self.calls
         unions = (intervals.union(calls.starts[mine], calls.ends[mine]) for _, mine in grouped(calls.threads))
-        covered = sum(intervals.total(intervals.clip(union, window.start, window.end)) for union in unions)
+        covered = sum(intervals.total(window.clip(union)) for union in unions)
         return (
             device + self.outside_device_ns == int(window.durations(trace, trace.work.row).sum())
             and sum(m.launches_self for m in self.totals) + self.outside_launches == len(launches.calls)
@@ -131,7 +131,7 @@ def _totals(
     counts = shared(started, np.ones(len(started), dtype=np.int64))
     host = (
         sums(group, np.where(calls.outermost, host_ns, 0), size),
-        sums(group, calls.forest.self_ns(window.start, window.end), size),
+        sums(group, calls.forest.self_ns(window.place), size),
     )
     number = sums(group, inside, size)
     parents = _parents(calls, names)

@@ -17,7 +17,7 @@ from stallscope.analysis.columns.rows import numbered
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.fields import CALLS, Category
-from stallscope.traces.model.trace import Bools, Ints, Trace
+from stallscope.traces.model.trace import ROUNDING_NS, Bools, Ints, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,18 @@ def _nest(trace: Trace, window: Window) -> _Nested:
     rows = events.rows(Category.CPU_OP, *CALLS)
     rows = rows[np.argsort(events.thread[rows], kind="stable")]
     is_operator = events.category[rows] == Category.CPU_OP
-    inner = nesting.parents(events.thread[rows], events.ts_ns[rows], events.end_ns[rows], is_operator)
+    threads, starts, ends = events.thread[rows], events.ts_ns[rows], events.end_ns[rows]
+    inner = nesting.parents(threads, starts, ends, is_operator)
+    apart = nesting.without_rounding(starts, ends, inner, ROUNDING_NS)
+    if apart is not ends:
+        ends, inner = apart, nesting.parents(threads, starts, apart, is_operator)
     parent = np.full(len(events), -1, dtype=np.int64)
     parent[rows] = np.where(inner >= 0, rows[inner], -1)
     operators = rows[is_operator]
     place = np.cumsum(is_operator) - 1
     among = np.where(inner >= 0, place[inner], -1)[is_operator]
-    found = nesting.forest(events.ts_ns[operators], events.end_ns[operators], among)
-    self_ns, outermost = found.self_ns(window.start, window.end), found.outermost(events.name[operators])
+    found = nesting.forest(starts[is_operator], ends[is_operator], among)
+    self_ns, outermost = found.self_ns(window.place), found.outermost(events.name[operators])
     return _Nested(operators, parent, self_ns, outermost)
 
 

@@ -1,18 +1,20 @@
 """The steps of a trace and the window that every other figure is taken over.
 
-A step is a ``ProfilerStep#N`` range on the host. Where two overlap, the later start wins. The window is [start of the
-first step, end of the last step), half-open. Without steps it runs from the first to the last operator, runtime
-call, driver call or device row, and every row counts, those that start at its very end included.
+A step is a ``ProfilerStep#N`` range on the host; where two overlap, the later start wins. Without such marks, or where
+one holds several iterations, the iterations are the steps (``iterations.py``). The window is [start of the first step,
+end of the last step), half-open. Without any step it runs from the first to the last operator, runtime call, driver
+call or device row, and every row counts, those that start at its very end included.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
+from stallscope.analysis.stages.where.iterations import Source, find_iterations, inside_steps
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
 from stallscope.traces.model.issues import Severity, TraceIssue
@@ -33,6 +35,10 @@ class Window:
     whole: Bools  # (s,) False: the recorder cut the step short
     from_steps: bool  # False: the whole trace stands for one step
     overlaps: int = 0  # steps that began before the one before them had ended
+    source: Source = "profiler_step"  # what marks the steps
+    startup: int = 0  # ns of activity before the first step
+    shutdown: int = 0  # and after the last
+    pieces: Intervals | None = None  # what of it counts; None: all
 
     @property
     def count(self) -> int:
@@ -40,21 +46,54 @@ class Window:
         return len(self.step_starts)
 
     @property
+    def span(self) -> Intervals:
+        """The time that counts."""
+        return intervals.span(self.start, self.end) if self.pieces is None else self.pieces
+
+    @property
     def length(self) -> int:
         """Length of the window in ns."""
-        return self.end - self.start
+        return self.end - self.start if self.pieces is None else intervals.total(self.pieces)
+
+    def only(self, counts: Bools) -> Window:
+        """The window with only those of its steps, each up to the start of the next; (s,), at least one of them."""
+        until = np.append(self.step_starts[1:], self.end)
+        starts, ends = self.step_starts[counts], self.step_ends[counts]
+        return replace(
+            self,
+            start=int(starts[0]),
+            end=int(until[counts][-1]),
+            step_starts=starts,
+            step_ends=ends,
+            whole=self.whole[counts],
+            pieces=intervals.union(starts, until[counts]),
+        )
 
     def holds(self, ts_ns: Ints) -> Bools:
         """Which rows count: those that start inside the window; without steps all do."""
         if not self.from_steps:
             return np.ones(len(ts_ns), dtype=np.bool_)
+        if self.pieces is not None:
+            return intervals.covers(self.pieces, ts_ns)
         inside: Bools = (ts_ns >= self.start) & (ts_ns < self.end)
         return inside
 
     def cover(self, trace: Trace, rows: Ints) -> Intervals:
         """Union of the given event rows, clipped to the window."""
         starts, ends = trace.events.ts_ns[rows], trace.events.ts_ns[rows] + trace.events.dur_ns[rows]
-        return intervals.clip(intervals.union(starts, ends), self.start, self.end)
+        return self.clip(intervals.union(starts, ends))
+
+    def clip(self, times: Intervals) -> Intervals:
+        """What of them lies in the window."""
+        if self.pieces is not None:
+            return intervals.intersect(times, self.pieces)
+        return intervals.clip(times, self.start, self.end)
+
+    def place(self, ts_ns: Ints) -> Ints:
+        """How much of the window lies before each instant, ns, shape of ``ts_ns``."""
+        if self.pieces is not None:
+            return intervals.covered_before(self.pieces, ts_ns)
+        return np.clip(ts_ns, self.start, self.end) - self.start
 
     def durations(self, trace: Trace, rows: Ints) -> Ints:
         """Duration of each given event row inside the window, ns, shape of ``rows``."""
@@ -63,8 +102,7 @@ class Window:
 
     def inside(self, starts: Ints, ends: Ints) -> Ints:
         """How much of each stretch lies inside the window, ns."""
-        found: Ints = np.maximum(np.minimum(ends, self.end) - np.maximum(starts, self.start), 0)
-        return found
+        return self.place(ends) - self.place(starts)
 
     def issues(self) -> list[TraceIssue]:
         """Steps that overlap, or look cut short."""
@@ -85,15 +123,35 @@ class Window:
 
 def find_window(trace: Trace) -> Window:
     """The window of a trace; of a trace without any activity, an empty window at 0."""
+    first, last = _extent(trace)
     starts, ends, overlaps = _step_ranges(trace)
-    if len(starts):
-        whole = _whole(trace, starts, ends)
-        return Window(int(starts[0]), int(ends[-1]), starts, ends, whole, from_steps=True, overlaps=overlaps)
+    iterations = inside_steps(trace, starts, ends) if len(starts) else find_iterations(trace)
+    source: Source = "profiler_step"
+    if iterations is not None:
+        starts, ends, overlaps, source = iterations.bounds[:-1], iterations.bounds[1:], 0, iterations.source
+    if not len(starts):
+        bounds = np.array([first], dtype=np.int64), np.array([last], dtype=np.int64)
+        return Window(first, last, *bounds, np.ones(1, dtype=np.bool_), from_steps=False, source="whole_trace")
+    return Window(
+        start=int(starts[0]),
+        end=int(ends[-1]),
+        step_starts=starts,
+        step_ends=ends,
+        whole=_whole(trace, starts, ends),
+        from_steps=True,
+        overlaps=overlaps,
+        source=source,
+        startup=max(0, int(starts[0]) - first),
+        shutdown=max(0, last - int(ends[-1])),
+    )
+
+
+def _extent(trace: Trace) -> tuple[int, int]:
+    """From the first to the last operator, call or device row."""
     rows = trace.events.rows(Category.CPU_OP, *CALLS, *DEVICE_WORK)
-    first = int(trace.events.ts_ns[rows].min()) if len(rows) else 0
-    last = int((trace.events.ts_ns[rows] + trace.events.dur_ns[rows]).max()) if len(rows) else 0
-    bounds = np.array([first], dtype=np.int64), np.array([last], dtype=np.int64)
-    return Window(first, last, *bounds, np.ones(1, dtype=np.bool_), from_steps=False)
+    if not len(rows):
+        return 0, 0
+    return int(trace.events.ts_ns[rows].min()), int(trace.events.end_ns[rows].max())
 
 
 def _step_ranges(trace: Trace) -> tuple[Ints, Ints, int]:

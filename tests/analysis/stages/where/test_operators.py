@@ -2,6 +2,7 @@
 
 import pytest
 
+from stallscope.analysis.stages.issues import find_issues
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.operators import find_kernels
 from stallscope.analysis.stages.where.steps import find_window
@@ -110,3 +111,14 @@ def test_operators_and_none_hold_all_device_time_and_launches_of_real_traces(pat
     """To the nanosecond and the launch."""
     stages = real(path).stages
     assert stages.operators.sums_up(stages.window, stages.launches)
+
+
+def test_an_end_that_is_rounded_past_the_next_start_is_no_nesting():
+    """Relu seems to end 0.25 µs after the loss began: two operators in a row, and no defect."""
+    builder = TraceBuilder().step(0, 100).op("aten::relu", 0, 20.25).op("aten::loss", 20, 50).op("aten::sum", 30, 5)
+    assert operators_of(builder) == {
+        "aten::relu": (1, 20.25, 20.0, 0.0, 0),
+        "aten::loss": (1, 50.0, 45.0, 0.0, 0),
+        "aten::sum": (1, 5.0, 5.0, 0.0, 0),
+    }
+    assert not find_issues(analyse(builder.trace()))
