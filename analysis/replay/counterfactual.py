@@ -10,6 +10,7 @@ collective kernels includes waiting for other ranks.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ import numpy as np
 from stallscope.analysis.replay.graph import Graph, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import Program
+from stallscope.analysis.replay.run import find_run
 from stallscope.analysis.replay.trust import Trust, find_trust
 from stallscope.analysis.stages.stages import Stages
 
@@ -43,6 +45,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     second: str  # what saves most together with the class that saves most
     joint: float  # what both save
     graph: Graph
+    part: Stages  # with the run of steps that was replayed as its window
+    passes: int  # over the run, that time a step
 
     @property
     def ranked(self) -> list[str]:
@@ -59,20 +63,33 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_replayed(stages: Stages, *, inflation: float | None = None, batched: bool = False) -> Replayed | None:
-    """Replay the window; None where the trace gives no graph."""
-    graph = build(stages)
+    """Replay the run of steps that stands for the window (``run.py``); None where the trace gives no graph."""
+    run = find_run(stages.trace, stages.window, stages.completion)
+    part = replace(stages, window=run)
+    graph = build(part)
     if graph is None:
         return None
-    program, passes = Program(graph), 2 if stages.window.from_steps else 1
+    program, passes = Program(graph), 1 if run.source == "whole_trace" else 2
     times = program.run(graph.duration_ns)
     trust = find_trust(stages, graph, times, inflation=inflation, batched=batched)
     base = program.run(graph.duration_ns, passes=passes).step_ns if passes > 1 else times.step_ns
     if trust.level == "refused" or base <= 0:
-        return Replayed(trust=trust, step_us=base / 1000, savings={}, second="", joint=0.0, graph=graph)
+        return Replayed(
+            trust=trust, step_us=base / 1000, savings={}, second="", joint=0.0, graph=graph, part=part, passes=passes
+        )
     step = _Step(graph, program, passes, base)
     savings = {name: step.saving(work) for work, name in NAMES.items()}
     second, joint = _joint(step, savings)
-    return Replayed(trust=trust, step_us=base / 1000, savings=savings, second=second, joint=joint, graph=graph)
+    return Replayed(
+        trust=trust,
+        step_us=base / 1000,
+        savings=savings,
+        second=second,
+        joint=joint,
+        graph=graph,
+        part=part,
+        passes=passes,
+    )
 
 
 class _Step(msgspec.Struct, frozen=True):
@@ -89,7 +106,8 @@ class _Step(msgspec.Struct, frozen=True):
             return 0.0
         freed = self.graph.free(classes)
         program = self.program.of(msgspec.structs.replace(freed, edges=self.graph.edges))
-        dropped = (Link.SYNC, Link.COPY) if Work.SYNC in classes else ()  # as ``free`` does
+        dropped = [Link.SYNC, Link.COPY] if Work.SYNC in classes else []  # as ``free`` does
+        dropped += [Link.LOADER] if Work.INPUT in classes else []
         return max(0.0, 1 - program.run(freed.duration_ns, dropped, self.passes).step_ns / self.base)
 
 

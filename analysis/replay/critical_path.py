@@ -30,6 +30,8 @@ LATENCIES: Final = {
     Link.QUEUE: "the queue of launches is full",
     Link.HANDOFF: "from one CPU thread to another",
     Link.LOCK: "a CPU thread waits for another's call",
+    Link.LOADER: "the DataLoader's workers make the next batch",
+    Link.ORPHAN: "a launch that is not in the trace",
 }
 TAGS: Final = {Tag.INPUT: "loading data", Tag.OPTIMIZER: "Optimizer.step", Tag.STAGING: "staging a copy"}
 

@@ -19,6 +19,8 @@ edge to a device node holds back its start, an edge to a host node its end: a ca
     QUEUE     start of a launch's work → the launch call as many launches later as the queue holds
     HANDOFF   end of a host node → end of another thread's wait for it
     LOCK      end of a call → end of another thread's call that waited for the runtime's lock
+    LOADER    end of a fetch → end of the next, where the DataLoader's workers are behind: batches come at their pace
+    ORPHAN    what the host did → device work after a gap whose launch is not in the trace
     CLOSING   as SYNC, of the profiler's own synchronize: never a cost of the script
 
 ``duration_ns`` is what a node takes by itself: of a waiting call the cost of the call without the wait. Latencies
@@ -81,6 +83,7 @@ class Tag(IntEnum):
     ITEM = 2  # an ``aten::item`` or its like that waits for the device
     OPTIMIZER = 3  # Optimizer.step
     STAGING = 4  # the host copies pageable memory before the device can
+    PROFILER = 5  # the profiler makes room for what it records, and the thread stands still
 
 
 class Link(IntEnum):
@@ -95,6 +98,8 @@ class Link(IntEnum):
     HANDOFF = 6
     LOCK = 7
     CLOSING = 8
+    ORPHAN = 9
+    LOADER = 10
 
 
 class Edges(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +149,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     end_ns: Ints  # (n,) as measured
     duration_ns: Ints  # (n,) by itself
     gap_ns: Ints  # (n,) device nodes: after the end of the one before it on its stream, may be negative
-    release_ns: Ints  # (n,) device nodes launched by nothing recorded: not before; else NEVER
+    release_ns: Ints  # (n,) device nodes that nothing recorded lets start: not before; else NEVER
     carried: Bools  # (n,) launched before the window: no work of its steps
     key: Ints  # (n,) order of evaluation: of device nodes by start, of host nodes by end
     edges: Edges
@@ -237,6 +242,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
         kept = self
         if Work.SYNC in chosen:
             kept = self.without_links(Link.SYNC, Link.COPY)
+        if Work.INPUT in chosen:
+            kept = kept.without_links(Link.LOADER)
         return structs.replace(
             kept,
             duration_ns=np.where(freed, 0, self.duration_ns),

@@ -11,13 +11,16 @@ from stallscope.analysis.replay.graph_edges import (
     Waits,
     blocking_copies,
     copy_waits,
+    edges_of,
     hand_offs,
     joined,
     launch_edges,
+    loader_waits,
     lock_waits,
     queue_waits,
     sync_waits,
     usual_call_ns,
+    waits_for_device,
 )
 from stallscope.analysis.replay.graph_host import Host, Parts, find_host
 from stallscope.analysis.stages.stages import Stages
@@ -32,7 +35,7 @@ def build(stages: Stages) -> Graph | None:
     calls = stages.launches.work_call
     parts = Parts(
         launches=np.unique(calls[calls >= 0]),
-        synchronize=stages.syncs.ledger.rows[stages.syncs.ledger.kind == "synchronize"],
+        synchronize=stages.syncs.ledger.rows[waits_for_device(stages)],
         copies=blocking_copies(stages),
     )
     device = find_device(trace, window, stages.launches, parts.copies)
@@ -48,25 +51,42 @@ def _graph(stages: Stages, host: Host, device: Device, parts: Parts) -> Graph:
         queue_waits(stages, host, device),
         copy_waits(stages, host, device, parts.copies),
         lock_waits(stages, host),
+        loader_waits(stages, host),
     ]
     edges = joined(
         launch_edges(stages, host, device),
         hand_offs(host),
+        _orphans(host, device),
         *(each.edges for each in waits),
     )
     constants = device.constants(waits[0].sync_return_ns, usual_call_ns(stages), stages.queue.full_depth)
     graph = _nodes(stages, host, device, waits, edges, constants)
     forward = graph.in_order()
     graph = replace(graph.keep_edges(forward), contradicted=int((~forward).sum()))
-    return _pinned(graph)
+    return _pinned(graph, device)
 
 
-def _pinned(graph: Graph) -> Graph:
-    """Device work whose launch edge had to go starts as measured."""
+def _pinned(graph: Graph, device: Device) -> Graph:
+    """Device work whose launch edge had to go starts as measured; what follows the host needs no release."""
     launched = np.zeros(len(graph), dtype=np.bool_)
     launched[graph.edges.target[graph.edges.link == Link.LAUNCH]] = True
-    lost = graph.on_device & ~launched
-    return replace(graph, release_ns=np.where(lost, graph.start_ns, graph.release_ns))
+    called = np.zeros(len(graph), dtype=np.bool_)
+    called[len(graph) - len(device) :] = device.call >= 0
+    followed = np.zeros(len(graph), dtype=np.bool_)
+    followed[graph.edges.target[graph.edges.link == Link.ORPHAN]] = True
+    release = np.where(called & ~launched, graph.start_ns, graph.release_ns)
+    return replace(graph, release_ns=np.where(followed, NEVER, release))
+
+
+def _orphans(host: Host, device: Device) -> Edges:
+    """The main thread, as far as it was when it would have launched them → orphans that a gap stood before."""
+    orphans = np.flatnonzero((device.call < 0) & ~device.carried & (device.release > NEVER))
+    mine = np.flatnonzero(host.thread == host.main)
+    begins = host.start[mine] % (host.line.length + 1)
+    asked = device.start[orphans] - device.latency[orphans]
+    node = mine[np.maximum(np.searchsorted(begins, asked, side="right") - 1, 0)]
+    lag = device.start[orphans] - host.start[node] % (host.line.length + 1)
+    return edges_of(node, len(host.start) + orphans, Link.ORPHAN, lag=lag, from_end=False)
 
 
 def _nodes(stages: Stages, host: Host, device: Device, waits: list[Waits], edges: Edges, constants: Constants) -> Graph:
@@ -127,5 +147,6 @@ def _classes(stages: Stages, host: Host) -> Small:
     found[(host.kind == Kind.COPY_CALL) | (host.tag == Tag.STAGING)] = Work.COPY
     found[(host.kind == Kind.SYNC) | (host.tag == Tag.ITEM)] = Work.SYNC
     found[host.tag == Tag.INPUT] = Work.INPUT
+    found[(host.tag == Tag.PROFILER) & (found == Work.HOST)] = Work.NONE
     found[np.isin(host.row, stages.syncs.by_profiler) & (host.row >= 0)] = Work.NONE
     return found

@@ -5,6 +5,10 @@ median over launches onto an idle stream, for kernels, copies and memsets apart.
 work and the start of the next on its stream, the mean over those that were queued for 15 µs or more; work that overlaps
 the one before it on its stream (programmatic dependent launch, ROCm) keeps its own, negative gap.
 
+*Carried* work was launched before the window and runs, or waits in the queue, while it lasts: it starts when its stream
+is free, and as measured only where a gap stood before it. The same holds of *orphans*, work whose launch is not in the
+trace, but that what starts after a gap follows the host, whoever launched it.
+
 Work that starts over 10 µs later than both allow waited for something else: for work on another stream of its device if
 some ended just before (12 µs, 40 µs after waits over 100 µs), else for nothing that was recorded: it is *late*.
 """
@@ -18,6 +22,7 @@ import numpy as np
 
 from stallscope.analysis.columns.rows import grouped, numbered
 from stallscope.analysis.replay.graph import NEVER, Constants, Kind, Small, Work
+from stallscope.analysis.stages.doubts import zero_durations
 from stallscope.analysis.stages.sync import LONG_WAIT_NS
 from stallscope.analysis.stages.where.launches import Launches, stream_numbers
 from stallscope.analysis.stages.where.steps import Window
@@ -48,7 +53,7 @@ class Device(msgspec.Struct, frozen=True):
     classes: Small
     call: Ints  # (k,) event row of the launch call, -1: none in the window
     carried: Bools
-    release: Ints  # (k,) where there is no call: its own start; else NEVER
+    release: Ints  # (k,) its own start where there is no call and a gap before it; else NEVER
     latency: Ints  # (k,) launch latency
     from_end: Bools  # (k,) it counts from the end of the call
     gap: Ints
@@ -90,6 +95,12 @@ class _Rows(msgspec.Struct, frozen=True):
     def launched(self) -> Bools:
         return self.call >= 0
 
+    @property
+    def follows_closely(self) -> Bools:
+        """No gap stood before it on its stream."""
+        closely: Bools = (self.previous > NEVER) & (self.start - self.previous <= LONGEST_GAP_NS)
+        return closely
+
 
 def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints) -> Device:
     """The device work of a window; ``blocking`` are the event rows of copy calls that block."""
@@ -100,7 +111,7 @@ def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints
     _slow_calls(rows, latency, from_end, np.isin(rows.call, blocking))
     gap, gap_ns = _gaps(rows)
     staging = _staging(trace, rows, blocking, latency, from_end)
-    other, late = _waits(trace, rows, latency, from_end, gap, staging)
+    other, behind, late = _waits(trace, rows, latency, from_end, gap, staging)
     return Device(
         work=rows.work,
         stream=rows.stream,
@@ -110,7 +121,7 @@ def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints
         classes=_classes(trace, rows.work, kind),
         call=rows.call,
         carried=carried,
-        release=np.where(rows.launched, NEVER, rows.start),
+        release=np.where((rows.launched | rows.follows_closely) & ~behind, NEVER, rows.start),
         latency=latency,
         from_end=from_end,
         gap=gap,
@@ -124,19 +135,20 @@ def find_device(trace: Trace, window: Window, launches: Launches, blocking: Ints
 
 
 def _rows(trace: Trace, window: Window, launches: Launches) -> tuple[_Rows, Bools]:
-    """What was launched in the window, what else ran in it, and which of that was launched before it."""
+    """What was launched in the window, what else ran until all of that was done, and which of it came before."""
     events, all_calls = trace.events, launches.work_call
     start, end = events.ts_ns[trace.work.row] - window.start, events.end_ns[trace.work.row] - window.start
     inside = (all_calls >= 0) & window.holds(events.ts_ns[all_calls]) if len(trace.work) else all_calls >= 0
     after = (all_calls >= 0) & (events.ts_ns[all_calls] >= window.end) if len(trace.work) else all_calls >= 0
-    runs = (end > 0) & (start < window.length) & ~(after & window.from_steps)
+    done = max(window.length, int(end[inside].max(initial=0)))
+    runs = (end > 0) & (start < done) & ~(after & window.from_steps)
     work = np.flatnonzero(inside | runs)
     _, stream = numbered(stream_numbers(trace)[work])
     order = np.lexsort((end[work], start[work], stream))
     work, stream = work[order], stream[order]
     call = np.where(inside[work], all_calls[work], -1)
     follows = np.concatenate(([False], stream[1:] == stream[:-1]))[: len(work)]
-    start, end = np.maximum(start[work], 0), np.maximum(end[work], 0)
+    start, end = np.maximum(start[work], 0), _with_usual(trace, work, start[work], np.maximum(end[work], 0), stream)
     return _Rows(
         work=work,
         stream=stream,
@@ -147,6 +159,16 @@ def _rows(trace: Trace, window: Window, launches: Launches) -> tuple[_Rows, Bool
         call_end=np.where(call >= 0, events.end_ns[call] - window.start, 0) if len(events) else call,
         previous=np.where(follows, np.concatenate(([NEVER], end[:-1]))[: len(work)], NEVER),
     ), _carried(stream, start, call, all_calls[work])
+
+
+def _with_usual(trace: Trace, work: Ints, start: Ints, end: Ints, stream: Ints) -> Ints:
+    """The ends; work without a duration takes the usual one of its name, as far as its stream is free; by stream."""
+    zero, usual = zero_durations(trace)
+    length = np.zeros(len(trace.work), dtype=np.int64)
+    length[zero] = usual
+    until = np.append(np.where(stream[1:] == stream[:-1], start[1:], -NEVER), -NEVER)[: len(work)]
+    lacks = length[work] > 0
+    return np.where(lacks, np.maximum(end, np.minimum(start + length[work], until)), end)
 
 
 def _carried(stream: Ints, start: Ints, call: Ints, any_call: Ints) -> Bools:
@@ -185,9 +207,11 @@ def _latencies(rows: _Rows, kind: Small) -> tuple[Ints, Bools, tuple[int, bool] 
 def _latency(rows: _Rows, first: Bools, idle: Bools, *, from_start: bool = False) -> tuple[int, bool] | None:
     """(ns, whether from the end of the call) over the launches onto an idle stream; None: nothing tells it.
 
-    ``from_start``: copies, whose call may end with the copy. Without an idle stream the quickest start counts.
+    ``from_start``: copies, whose call may end with the copy. Without an idle stream, or where what ran on one had
+    waited for another, the quickest start counts.
     """
-    if idle.sum() < ENOUGH:
+    waited = idle.any() and np.median((rows.start - rows.call_start)[idle]) >= LONG_WAIT_NS
+    if idle.sum() < ENOUGH or waited:
         quickest = int((rows.start - rows.call_start)[first].min()) if first.any() else LONG_WAIT_NS
         return (quickest, False) if quickest < LONG_WAIT_NS else None
     since_start, since_end = (rows.start - rows.call_start)[idle], (rows.start - rows.call_end)[idle]
@@ -233,9 +257,16 @@ def _staging(trace: Trace, rows: _Rows, blocking: Ints, latency: Ints, from_end:
     return np.where(idle, np.maximum(delay - latency, 0), 0)
 
 
-def _waits(trace: Trace, rows: _Rows, latency: Ints, from_end: Bools, gap: Ints, staging: Ints) -> tuple[Ints, int]:
-    """(for each piece the work on another stream that it waited for, or -1; ns that nothing explains)."""
+def _waits(
+    trace: Trace, rows: _Rows, latency: Ints, from_end: Bools, gap: Ints, staging: Ints
+) -> tuple[Ints, Bools, int]:
+    """What late work waited for.
+
+    (The work on another stream that it waited for, or -1; whether it opens the recording, so that it waited for what
+    came before; ns that nothing explains.)
+    """
     other, late = np.full(len(rows.work), -1, dtype=np.int64), 0
+    behind = np.zeros(len(rows.work), dtype=np.bool_)
     ready = np.maximum(np.where(from_end, rows.call_end, rows.call_start) + latency + staging, rows.previous + gap)
     delay = np.where(rows.launched, rows.start - ready, 0)
     for _, mine in grouped(trace.work.device[rows.work]):
@@ -247,5 +278,6 @@ def _waits(trace: Trace, rows: _Rows, latency: Ints, from_end: Bools, gap: Ints,
         explained = (place >= 0) & (rows.start[waited] - rows.end[found] <= near)
         explained &= (rows.stream[found] != rows.stream[waited]) & (rows.start[found] < rows.start[waited])
         other[waited[explained]] = found[explained]
-        late += int(delay[waited[~explained]].sum())
-    return other, late
+        behind[waited[place < 0]] = True
+        late += int(delay[waited[~explained & (place >= 0)]].sum())
+    return other, behind, late

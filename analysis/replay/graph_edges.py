@@ -8,19 +8,22 @@ import msgspec
 import numpy as np
 
 from stallscope.analysis.columns.rows import grouped
-from stallscope.analysis.replay.graph import Edges, Kind, Link
+from stallscope.analysis.replay.graph import Edges, Kind, Link, Tag
 from stallscope.analysis.replay.graph_device import ASSUMED_GAP_NS, ENOUGH, SLACK_NS, Device
 from stallscope.analysis.replay.graph_host import Host
 from stallscope.analysis.replay.stream_waits import StreamWaits, find_stream_waits
+from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.awaited import ALL, SKEW_NS, scopes
+from stallscope.analysis.stages.memcpy import SHORTEST_UPLOAD_NS
 from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.sync import LONG_WAIT_NS
 from stallscope.analysis.stages.where.launches import stream_numbers
 from stallscope.traces.model.fields import Direction, Memory
 from stallscope.traces.model.trace import Bools, Ints
 
+BEHIND: Final = 0.05  # of a step in the median fetch, from which the workers are behind
 LOCKED: Final = 3
 LOCK_NS: Final = 5_000
-SHORTEST_UPLOAD_NS: Final = 5_000
 ASSUMED_RETURN_NS: Final = 6_000
 
 
@@ -106,10 +109,17 @@ def hand_offs(host: Host) -> Edges:
     return edges_of(host.handed_by[waits], waits, Link.HANDOFF)
 
 
+def waits_for_device(stages: Stages) -> Bools:
+    """Which calls of the ledger are waits: Synchronize calls, and those for memory that waited for the device."""
+    ledger = stages.syncs.ledger
+    waits: Bools = (ledger.kind == "synchronize") | ((ledger.kind == "allocation") & (ledger.waits.work >= 0))
+    return waits
+
+
 def sync_waits(stages: Stages, host: Host, device: Device) -> Waits:
     """Device work → Synchronize calls."""
     trace, ledger, start = stages.trace, stages.syncs.ledger, stages.window.start
-    chosen = np.flatnonzero((ledger.kind == "synchronize") & (host.node_of(ledger.rows) >= 0))
+    chosen = np.flatnonzero(waits_for_device(stages) & (host.node_of(ledger.rows) >= 0))
     rows = ledger.rows[chosen]
     call, work = _last_launched(stages, device, rows)
     ends = trace.events.end_ns[rows] - start
@@ -255,6 +265,31 @@ def lock_waits(stages: Stages, host: Host) -> Waits:
     slow, holder = slow[holder >= 0], holder[holder >= 0]
     edges = edges_of(calls[holder], calls[slow], Link.LOCK, lag=end[slow] - end[holder])
     return Waits(edges, calls[slow], usual[slow], None)
+
+
+def loader_waits(stages: Stages, host: Host) -> Waits:
+    """End of a fetch → end of the next one, where the DataLoader's workers are behind in most steps.
+
+    However fast the training is, the next batch comes when the workers have made it. What a fetch takes by itself is
+    what the quickest takes. Where only some fetches are long (workers that start), nothing holds the others back.
+    """
+    none = np.zeros(0, dtype=np.int64)
+    nothing = Waits(edges_of(none, none, Link.LOADER), none, none, None)
+    nodes = np.flatnonzero((host.tag == Tag.INPUT) & (host.thread == host.main))
+    workers = any("_MultiProcessing" in name and is_dataloader(name) for name in stages.trace.strings)
+    if not workers or not len(nodes):
+        return nothing
+    first = np.flatnonzero(np.concatenate(([True], np.diff(nodes) > 1)))
+    last = np.append(first[1:], len(nodes)) - 1
+    fetch_ns = host.end[nodes[last]] - host.start[nodes[first]]
+    if len(first) < ENOUGH or np.median(fetch_ns) < max(LONG_WAIT_NS, BEHIND * host.line.length / len(first)):
+        return nothing
+    longest = np.array([mine[np.argmax((host.end - host.start)[mine])] for mine in np.split(nodes, first[1:])])
+    waited = fetch_ns - fetch_ns.min()
+    own = np.maximum((host.end - host.start)[longest] - waited, 0)
+    ends = host.end[nodes[last]]
+    edges = edges_of(nodes[last[:-1]], nodes[last[1:]], Link.LOADER, lag=np.diff(ends))
+    return Waits(edges, longest[1:], own[1:], None)
 
 
 def usual_call_ns(stages: Stages) -> int | None:

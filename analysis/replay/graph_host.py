@@ -25,6 +25,7 @@ from stallscope.analysis.columns.rows import grouped, matches, rows_named
 from stallscope.analysis.replay.graph import Kind, Small, Tag
 from stallscope.analysis.replay.graph_device import Device
 from stallscope.analysis.stages.activity import is_dataloader
+from stallscope.analysis.stages.overhead import overhead
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, Category
@@ -174,10 +175,27 @@ def _ranges(trace: Trace, line: Line, parts: Parts) -> dict[Tag, Intervals]:
     at = np.sort(line.place(thread[known], trace.events.ts_ns[waits[known]]))
     holds = np.searchsorted(at, items.ends) > np.searchsorted(at, items.starts)
     return {
+        Tag.PROFILER: _overhead(trace, line),
         Tag.ITEM: Intervals(items.starts[holds], items.ends[holds]),
         Tag.INPUT: line.cover(trace, rows_named(trace, rows, is_dataloader)),
         Tag.OPTIMIZER: line.cover(trace, rows_named(trace, rows, _is_optimizer)),
     }
+
+
+def _overhead(trace: Trace, line: Line) -> Intervals:
+    """The profiler's own work on each thread, where that made no call meanwhile: else it ran on another."""
+    held = overhead(trace)
+    starts, ends = trace.events.ts_ns[held], trace.events.end_ns[held]
+    threads = np.repeat(np.arange(len(line.threads)), len(held))
+    starts, ends = (
+        line.place(threads, np.tile(starts, len(line.threads))),
+        line.place(threads, np.tile(ends, len(line.threads))),
+    )
+    rows = trace.events.rows(Category.CPU_OP, *CALLS)
+    thread, known = line.number(trace, rows)
+    began = np.sort(line.place(thread[known], trace.events.ts_ns[rows[known]]))
+    still = np.searchsorted(began, ends, side="left") == np.searchsorted(began, starts, side="right")
+    return intervals.union(starts[still], ends[still])
 
 
 def _hand_offs(trace: Trace, window: Window, line: Line, calls: Ints, main: int) -> HandOffs:

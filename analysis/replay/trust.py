@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 
-from stallscope.analysis.replay.graph import Graph
+from stallscope.analysis.replay.graph import Graph, Link
 from stallscope.analysis.replay.replay import Times
 from stallscope.analysis.stages.issues import DOUBT, REFUSE
 from stallscope.analysis.stages.stages import Stages
@@ -53,9 +53,11 @@ def find_trust(
 ) -> Trust:
     """Judge a replay by its identity ``times``; ``batched``: a driver that collects launches (Windows' WDDM)."""
     whole = int(graph.measured_completion_ns[-1])
-    orphans = graph.on_device & ~graph.carried & (graph.release_ns > 0)
+    launched = np.zeros(len(graph), dtype=np.bool_)
+    launched[graph.edges.target[graph.edges.link == Link.LAUNCH]] = True
+    orphans = graph.on_device & ~graph.carried & ~launched
     identity = times.span_ns / whole - 1 if whole else 0.0
-    unexplained, late = stages.unexplained_share or 0.0, graph.late_ns / whole if whole else 0.0
+    unexplained, late = stages.unexplained_share or 0.0, graph.late_ns / whole if whole and not batched else 0.0
     work = max(1, int(graph.on_device.sum()))
     share, before = float(orphans.sum() / work), float(graph.carried.sum() / work)
     refusals = [*_unexplained(unexplained, late, REFUSE), *_misses(identity, REFUSE_IDENTITY)]

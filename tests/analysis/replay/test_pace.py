@@ -1,0 +1,70 @@
+"""What keeps its pace whatever the host does: batches of the DataLoader's workers, work that was launched before."""
+
+from __future__ import annotations
+
+import pytest
+
+from stallscope.analysis.replay.counterfactual import Replayed, find_replayed
+from stallscope.analysis.stages.stages import analyse
+from tests.builders import TraceBuilder
+
+WORKERS = "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__"
+MAIN_PROCESS = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
+
+
+def replayed(build: TraceBuilder) -> Replayed:
+    """The replay of a trace that can be replayed."""
+    found = find_replayed(analyse(build.trace()))
+    assert found is not None
+    return found
+
+
+def loading(fetch: str) -> TraceBuilder:
+    """Five steps: a fetch of 4 to 6 ms, then 1 ms of the host's work with one kernel."""
+    build, at = TraceBuilder(), 0.0
+    for duration in (4000.0, 5000.0, 6000.0, 5000.0, 5000.0):
+        build.step(at, duration + 1000).annotation(fetch, at, duration)
+        build.launch(at + duration + 500, 10, kernel=("gemm", at + duration + 520, 50))
+        at += duration + 1000
+    return build
+
+
+def test_batches_come_at_the_pace_of_the_workers():
+    """Workers are behind: a host that costs nothing only waits longer (but for the first fetch of a run)."""
+    savings = replayed(loading(WORKERS)).savings
+    assert savings["host"] == pytest.approx(1 / 30, abs=0.01)
+    assert savings["input"] > 0.7
+
+
+def test_a_training_process_that_loads_by_itself_is_held_by_nobody():
+    """Loading in the training process: its own work, free, saves what it took."""
+    assert replayed(loading(MAIN_PROCESS)).savings["host"] == pytest.approx(1 / 6, abs=0.02)
+
+
+def queued() -> TraceBuilder:
+    """Ten kernels of 400 µs launched before the first of three steps of 1 ms, which launch one of 1 ms each."""
+    build = TraceBuilder()
+    for number in range(10):
+        build.launch(9.0 * number, 5, kernel=("gemm", 100 + 400.0 * number, 400))
+    for number in range(3):
+        start = 1000.0 * (number + 1)
+        build.step(start, 1000).launch(start + 100, 5, kernel=("gemm", 4100 + 1000.0 * number, 1000))
+    return build
+
+
+def test_work_launched_before_the_window_is_a_queue():
+    """Nothing starts late for no reason, the replay takes the time it took, and the GPU's work is what holds it."""
+    found = replayed(queued())
+    assert (found.trust.late_share, found.trust.identity_error) == (0.0, pytest.approx(0.0, abs=0.01))
+    assert found.savings["compute"] >= 0.0
+    assert found.graph.carried.sum() == 8  # two of the ten were done
+
+
+def test_work_without_a_launch_keeps_its_place_on_its_stream():
+    """Every second kernel has no launch and follows the one before it: freeing the GPU's work still saves."""
+    build = TraceBuilder()
+    for number in range(4):
+        start = 2000.0 * number
+        build.step(start, 2000).launch(start + 10, 5, kernel=("gemm", start + 20, 900))
+        build.kernel(("relu", start + 921, 900)).sync(start + 100, 1735)
+    assert replayed(build).savings["compute"] > 0.4
