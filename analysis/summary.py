@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from stallscope.analysis.answer.verdict import judge
+from stallscope.analysis.answer.verdict import find_kind, judge
+from stallscope.analysis.causes.case import Case
 from stallscope.analysis.causes.facts import Facts, find_facts
-from stallscope.analysis.causes.findings import find_findings
-from stallscope.analysis.contract.rows import CostFinding
-from stallscope.analysis.contract.summary import Health, IssueInfo, Summary, Verdict
+from stallscope.analysis.causes.registry import find_causes
+from stallscope.analysis.contract.causes import Cause
+from stallscope.analysis.contract.summary import Health, IssueInfo, Summary, Typical, Verdict
 from stallscope.analysis.fill import ledger, places, run
 from stallscope.analysis.fill import steps as fill_step
 from stallscope.analysis.fill.memory import fill_memory
@@ -56,30 +57,32 @@ class _Found:
     times: StepTimes
     facts: Facts
     verdict: Verdict
-    findings: list[CostFinding]
+    causes: list[Cause]
     forecast: Forecast
 
 
 def _find(stages: Stages, manifest: Manifest | None, asked: Asked) -> _Found:
     issues = find_issues(stages)
-    times = find_step_times(stages.window, stages.trace.path, manifest)
-    facts = find_facts(stages, manifest, refused=grade(issues) == "refused")
+    times = find_step_times(stages.window, stages.completion.step_ns, stages.trace.path, manifest)
+    facts = find_facts(stages.typical, manifest, refused=grade(issues) == "refused")
     replayed = replay_once(stages, facts, times, manifest, asked)
-    verdict = judge(facts, replayed)
+    kind = find_kind(facts, replayed)
+    causes = find_causes(Case(stages=stages.typical, facts=facts, manifest=manifest, replayed=replayed, kind=kind))
+    verdict = judge(facts, replayed, causes)
     return _Found(
         issues=issues,
         times=times,
         facts=facts,
         verdict=verdict,
-        findings=find_findings(stages, facts, verdict.kind),
-        forecast=find_forecast(stages, facts, times, replayed, manifest, asked),
+        causes=causes,
+        forecast=find_forecast(stages, facts, times, replayed, manifest, asked, causes),
     )
 
 
 def _filled(stages: Stages, manifest: Manifest | None, found: _Found) -> Summary:
     """The contract's rows."""
     trace, forecast = stages.trace, found.forecast
-    steps = run.fill_steps(stages.window, found.times, trace.path, manifest)
+    steps = run.fill_steps(stages, found.times, manifest)
     per_step, breakdown = fill_step.fill_per_step(stages, found.facts), fill_step.fill_breakdown(stages)
     idle = ledger.fill_idle(stages)
     return Summary(
@@ -104,11 +107,21 @@ def _filled(stages: Stages, manifest: Manifest | None, found: _Found) -> Summary
         launches=ledger.fill_launches(stages),
         copy_sites=ledger.fill_copy_sites(stages),
         call_sites=places.fill_call_sites(stages),
-        advice_findings=found.findings,
+        causes=found.causes,
         attribution=places.fill_attribution(stages),
         scaled=fill_scaled(steps, per_step, breakdown, idle, forecast.host_factor),
         forecast=forecast.base,
         loader_workers=found.facts.input.workers,
+        typical=None if stages.of_counted is None else _typical(stages.of_counted, found.facts),
+    )
+
+
+def _typical(stages: Stages, facts: Facts) -> Typical:
+    return Typical(
+        count=stages.device_window.count,
+        per_step=fill_step.fill_per_step(stages, facts),
+        breakdown_us=fill_step.fill_breakdown(stages),
+        idle_us=ledger.fill_idle(stages),
     )
 
 

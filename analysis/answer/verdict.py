@@ -27,22 +27,27 @@ Without a replay, or where it misses the measured time, by rule from plain share
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from stallscope.analysis.answer import verdict_text
 from stallscope.analysis.answer.verdict_text import LARGE
 from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.facts import Facts, GpuFacts
+from stallscope.analysis.contract.causes import Cause
 from stallscope.analysis.contract.summary import Savings, Verdict
 from stallscope.analysis.replay.counterfactual import CLEAR, JOINT, PART, Replayed
 from stallscope.analysis.stages.issues import REFUSE
 
+NO_LAUNCHING: Final = (  # causes in the host's own work that are no launches
+    *("python", "recompiling", "gc_pause", "periodic", "graph_capture", "model_on_cpu", "partly_on_cpu"),
+)
 GPU_BOUND: Final = 0.80  # GPU busy share of the step from which the GPU is the limit
 
 
-def judge(facts: Facts, replayed: Replayed | None = None) -> Verdict:
-    """The verdict of one step; ``replayed`` where its trace can be replayed."""
-    kind = _kind(facts, replayed)
+def judge(facts: Facts, replayed: Replayed | None = None, causes: Sequence[Cause] = ()) -> Verdict:
+    """The verdict of one step; ``replayed`` where its trace can be replayed; ``causes``, most saved first."""
+    kind = _settled(find_kind(facts, replayed), causes)
     abstains = kind in ("refused", "unknown")
     return Verdict(
         kind=kind,
@@ -50,8 +55,19 @@ def judge(facts: Facts, replayed: Replayed | None = None) -> Verdict:
         savings=Savings(**replayed.savings) if replayed is not None and not abstains else Savings(),
         text=verdict_text.text(facts, kind, replayed),
         not_the_cause=[] if abstains else advice.not_the_cause(facts, kind, replayed),
-        advice=[] if abstains else advice.what_helps(facts, kind),
+        advice=_advice(causes),
     )
+
+
+def _settled(kind: str, causes: Sequence[Cause]) -> str:
+    """A host that does something else than launching most of the time is not launch-bound."""
+    return "host-bound" if kind == "launch-bound" and causes and causes[0].name in NO_LAUNCHING else kind
+
+
+def _advice(causes: Sequence[Cause]) -> list[str]:
+    """What to do about the causes that save most, where they save anything worth it."""
+    worth = [cause for cause in causes if cause.saves_share is None or cause.saves_share >= advice.WORTH]
+    return list(dict.fromkeys(cause.advice for cause in worth))[: advice.MOST]
 
 
 def _confidence(facts: Facts, kind: str, replayed: Replayed | None) -> str:
@@ -62,17 +78,18 @@ def _confidence(facts: Facts, kind: str, replayed: Replayed | None) -> str:
     return "low confidence" if verdict_text.doubts(facts, replayed) else "ok"
 
 
-def _kind(facts: Facts, replayed: Replayed | None) -> str:
+def find_kind(facts: Facts, replayed: Replayed | None) -> str:
+    """What the step is bound by: the verdict in a word."""
     if facts.recording.refused or facts.recording.unknown_share > REFUSE:
         return "refused"
+    if facts.recording.absent is not None:
+        return "unknown"
     if facts.vendor == "cpu" and facts.has_rows:
         return "unknown" if facts.recording.cut_short else _cpu_kind(facts)
     if not (facts.has_rows and isinstance(facts, GpuFacts)):
         return "unknown"
     if replayed is not None and replayed.savings:
         return _replayed_kind(facts, replayed)
-    if replayed is not None and replayed.trust.too_little_known:
-        return "refused"
     return _gpu_kind(facts) if facts.share(facts.device.busy_ns) >= GPU_BOUND else _idle_kind(facts)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.replay.counterfactual import Replayed
+from stallscope.analysis.stages.absent import ADVICE, TEXTS
 from stallscope.analysis.stages.issues import DOUBT, REFUSE
 from stallscope.analysis.units import count, microseconds, percent
 from stallscope.traces.model.fields import NOT_ANALYSED
@@ -142,6 +143,9 @@ def _refused(facts: Facts, replayed: Replayed | None) -> str:
 
 def _account(facts: Facts, kind: str) -> str:
     """Where the step went."""
+    absent = facts.recording.absent
+    if absent is not None:
+        return f"{TEXTS[absent]} {ADVICE[absent]}"
     if isinstance(facts, GpuFacts) and kind in _OF_A_GPU:
         return _OF_A_GPU[kind](facts)
     return {"unknown": _unknown, "cpu": _cpu, "input-bound": _cpu_input_bound}[kind](facts)
@@ -219,6 +223,11 @@ def _launch_bound(facts: GpuFacts) -> str:
 
 
 def _host_bound(facts: GpuFacts) -> str:
+    if facts.calls.capturing:
+        return (
+            f"A CUDA graph is being captured: of the {facts.step} the GPU works {facts.part(facts.device.busy_ns)}, "
+            "since launches that are captured start nothing. This is set-up, not a step."
+        )
     return (
         f"The CPU is the limit: preparing and starting {_kernels(facts)} takes it "
         f"{facts.time(facts.working_host_ns)} of the {facts.step} of {facts.each}, and the GPU idles "

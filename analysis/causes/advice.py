@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stallscope.analysis.causes import scatter
 from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.causes.waits import MOVES, WAITS, advice_for, spoken
 from stallscope.analysis.replay.counterfactual import Replayed
@@ -106,22 +105,6 @@ def _saves(name: str, ns: float, facts: GpuFacts, replayed: Replayed) -> str:
             name, ": something else takes as long meanwhile"
         )
     return f" If it cost nothing, {percent(saved)} would be saved{moves}."
-
-
-def what_helps(facts: Facts, kind: str) -> list[str]:
-    """At most three pieces of advice, those for the verdict first, then by share; without a GPU by share alone."""
-    if not isinstance(facts, GpuFacts):
-        exchanging = _communication_advice(facts) if facts.communication_ns else []
-        worth = [piece for piece in _input_advice(facts) + exchanging + _cpu_advice(facts) if piece[0] >= ALSO]
-        return [text for _, text in sorted(worth, key=lambda piece: -piece[0])][:MOST]
-    named = sorted(causes(facts, kind), key=lambda name: name in ("host-bound", "launch-bound"))  # hardest to change
-    first = [piece for name in named if name in _FOR_KIND for piece in _FOR_KIND[name](facts)[: MOST - len(named) + 1]]
-    rest: list[Advice] = []
-    for name, ns in (("input-bound", facts.device.input_ns), ("sync-bound", facts.wait_cost_ns)):
-        if name not in named and facts.share(ns) >= (ALSO_BESIDE_GPU if kind in GPU_KINDS else ALSO):
-            rest += _FOR_KIND[name](facts)
-    chosen = [piece for piece in first + sorted(rest, reverse=True) if piece[0] >= WORTH]
-    return list(dict.fromkeys(text for _, text in chosen))[:MOST]
 
 
 def for_kind(kind: str, facts: Facts) -> str:
@@ -284,35 +267,6 @@ def _compute_advice(facts: GpuFacts) -> list[Advice]:
     )
     joined = "model = torch.compile(model) joins element-wise kernels, which saves trips to memory."
     return [(share, mixed), (share, joined)]
-
-
-def _cpu_advice(facts: Facts) -> list[Advice]:
-    """Without a GPU: the operators, and what runs between them."""
-    host = facts.host
-    operators, between = facts.share(min(host.operator_ns, facts.window_ns)), facts.share(facts.rest_ns)
-    found: list[Advice] = []
-    if between >= MOSTLY:
-        python = (
-            "Most of the time is in no recorded operator: look at what Python does between them (data "
-            "preparation, logging), and move it out of the step."
-        )
-        found.append((between, python))
-    mean_us = host.operator_ns / host.operators / 1000 if host.operators else None
-    if mean_us is not None and mean_us < SMALL_OPERATOR_US:
-        return found + [(operators, text) for text in _small_operators(mean_us, host.threads)]
-    if operators >= MOSTLY:
-        found.append((operators, "The time is in the operators themselves: see the table below for the largest."))
-    told = scatter.advice(host.scatter, host.threads)
-    return [*found, (operators, told)] if told else found
-
-
-def _small_operators(mean_us: float, threads: int | None) -> list[str]:
-    small = f"The operators are small ({microseconds(mean_us)} each): a larger batch does more work for the same number"
-    if threads == 1:
-        return [f"{small} of them."]
-    where = "" if threads is None else f" instead of {threads}"
-    one = f"torch.set_num_threads(1){where} may help: sharing out such small work costs more than it saves."
-    return [f"{small} of them.", one]
 
 
 _FOR_KIND: dict[str, Callable[[GpuFacts], list[Advice]]] = {

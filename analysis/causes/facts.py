@@ -1,7 +1,8 @@
 """What the verdict, the advice and the fixes are made of: the window in integer ns, as the stages found it.
 
 A group that is None was not recorded: what rests on it is said to be unknown, never taken for 0. Means over devices are
-floats. ``us``, ``share`` and ``per_step`` turn what the window holds into figures of one step.
+floats. ``us``, ``share`` and ``per_step`` turn what the window holds into figures of one step. Where the host runs
+ahead of the device, the window is the device's, and what the host did in its own is set to as many steps.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from stallscope.analysis.causes.scatter import find_scatter
 from stallscope.analysis.causes.wait_kinds import find_wait_kinds
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
+from stallscope.analysis.stages.absent import Absent, find_absent
 from stallscope.analysis.stages.activity import is_dataloader
+from stallscope.analysis.stages.captures import find_captures
 from stallscope.analysis.stages.memcpy import CopyGroup
 from stallscope.analysis.stages.sites_by_line import SitesOfLine, by_line
 from stallscope.analysis.stages.stages import Stages
@@ -46,6 +49,7 @@ class Recording:
     lost_share: float  # device rows are missing there
     orphan_share: float | None  # of the device rows: those without a launch in the trace; None: there are none
     cut_short: bool  # the file ends before the recording did
+    absent: Absent | None = None  # what the file lacks altogether
 
     @property
     def unknown_share(self) -> float:
@@ -65,6 +69,7 @@ class Host:
     cores: int | None
     threads: int | None  # of PyTorch's operators
     scatter: float | None  # of a CPU run's time in operators: beyond the fastest of the same calls
+    wall_ns: int  # from the first step's start to the last one's end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,7 @@ class Calls:
     waits: tuple[SitesOfLine, ...]  # those of the stall, most time first
     kinds: Mapping[Site, str]  # of their sites, by name in ``WAITS``
     long_calls: LongCalls | None  # few calls in which most of the window passes
+    capturing: bool = False  # most launches only put work into a graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +126,7 @@ class Facts:
 
     vendor: str
     window_ns: int
+    steps: int  # in the window
     recording: Recording
     host: Host
     input: Input
@@ -145,11 +152,11 @@ class Facts:
 
     def us(self, ns: float) -> float:
         """So much of the window as µs of one step."""
-        return ns / (1000 * self.recording.steps)
+        return ns / (1000 * self.steps)
 
     def per_step(self, number: float) -> float:
         """A number in the window as that of one step."""
-        return number / self.recording.steps
+        return number / self.steps
 
     def share(self, ns: float) -> float:
         """Part of the window."""
@@ -199,7 +206,7 @@ class GpuFacts(Facts):
     @property
     def working_host_ns(self) -> int:
         """Host time that is neither a wait nor the DataLoader: it prepares and starts the work."""
-        return max(0, self.window_ns - self.calls.stall_ns - self.input.dataloader_ns)
+        return max(0, self.host.wall_ns - self.calls.stall_ns - self.input.dataloader_ns)
 
     @property
     def host_ns_per_launch(self) -> float | None:
@@ -215,9 +222,9 @@ class GpuFacts(Facts):
 
     @property
     def launches_dominate(self) -> bool:
-        """A mostly idle GPU, and launches of which each does less work on the GPU than it costs the host."""
+        """Launches of which each does less work on the GPU than it costs the host."""
         launches, cost_ns = self.calls.launches, self.host_ns_per_launch
-        if cost_ns is None or self.per_step(launches) < FEW_LAUNCHES or self.share(self.idle_ns) < MOSTLY:
+        if cost_ns is None or self.calls.capturing or self.per_step(launches) < FEW_LAUNCHES:
             return False
         return self.device.kernel_sum_ns / launches < cost_ns <= LAUNCH_COST_NS
 
@@ -228,7 +235,8 @@ def find_facts(stages: Stages, manifest: Manifest | None, *, refused: bool) -> F
     optimizer, optimizer_launches = _optimizer(stages)
     return kind(
         vendor=stages.trace.vendor,
-        window_ns=stages.window.length,
+        window_ns=stages.device_window.length,
+        steps=stages.device_window.count,
         recording=_recording(stages, refused=refused),
         host=_host(stages, manifest, optimizer),
         input=_input(stages),
@@ -248,6 +256,7 @@ def _recording(stages: Stages, *, refused: bool) -> Recording:
         unexplained_share=stages.unexplained_share,
         lost_share=stages.losses.share(window),
         orphan_share=float((stages.launches.work_call < 0).mean()) if len(trace.work) else None,
+        absent=find_absent(trace),
         cut_short=any(issue.name in CUT_SHORT for issue in trace.issues),
     )
 
@@ -255,14 +264,21 @@ def _recording(stages: Stages, *, refused: bool) -> Recording:
 def _host(stages: Stages, manifest: Manifest | None, optimizer: str | None) -> Host:
     operators, operator_ns = _operator_time(stages)
     return Host(
-        operators=operators,
-        operator_ns=operator_ns,
+        operators=_of_host(stages, operators),
+        operator_ns=_of_host(stages, operator_ns),
         optimizer=optimizer,
         trains=optimizer is not None or bool((stages.backward.forward >= 0).any()),
         cores=manifest.machine.cores if manifest else None,
         threads=manifest.machine.threads if manifest else None,
         scatter=find_scatter(stages) if stages.trace.vendor == "cpu" else None,
+        wall_ns=_of_host(stages, stages.window.length),
     )
+
+
+def _of_host(stages: Stages, total: int) -> int:
+    """What the host's window holds, set to the number of steps in the device's."""
+    window, device = stages.window, stages.device_window
+    return total if device.count == window.count else round(total * device.count / window.count)
 
 
 def _input(stages: Stages) -> Input:
@@ -270,8 +286,8 @@ def _input(stages: Stages) -> Input:
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
     loaders = [name for name in trace.strings if is_dataloader(name)]
     return Input(
-        dataloader_ns=stages.activity.dataloader_ns,
-        fetches=int(stages.window.holds(trace.events.ts_ns[fetches]).sum()),
+        dataloader_ns=_of_host(stages, stages.activity.dataloader_ns),
+        fetches=_of_host(stages, int(stages.window.holds(trace.events.ts_ns[fetches]).sum())),
         workers=any("_MultiProcessing" in name for name in loaders) if loaders else None,
     )
 
@@ -294,13 +310,14 @@ def _device(stages: Stages) -> Device:
 def _calls(stages: Stages, optimizer_launches: int) -> Calls:
     launches, syncs = stages.launches, stages.syncs
     return Calls(
-        launches=launches.total,
-        graph_launches=launches.graph_launches,
-        optimizer_launches=optimizer_launches,
-        launch_ns=intervals.total(launches.calls_cover),
-        stall_ns=intervals.total(syncs.stall),
+        launches=_of_host(stages, launches.total),
+        graph_launches=_of_host(stages, launches.graph_launches),
+        optimizer_launches=_of_host(stages, optimizer_launches),
+        launch_ns=_of_host(stages, intervals.total(launches.calls_cover)),
+        stall_ns=_of_host(stages, intervals.total(syncs.stall)),
         waits=tuple(line for line in by_line(syncs.sites) if line.is_stall),
         kinds=find_wait_kinds(stages),
+        capturing=find_captures(stages.trace, stages.window).dominate,
         long_calls=find_long_calls(stages),
     )
 

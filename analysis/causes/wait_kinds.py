@@ -54,10 +54,10 @@ def _kind(site: Site, by_frame: str | None, direction: str | None) -> str:
         ("if_tensor", "if_tensor" in held),
         ("item", "item" in held),
         ("cudnn", any("cudnn" in name for name in chain)),
+        ("synchronize", site.operator is None and site.kind == "synchronize" and by_frame is None),
         ("tensor_to_device", direction == "HtoD" and by_frame == "tensor"),
         ("to_device", direction == "HtoD"),
         ("to_host", direction == "DtoH" or by_frame in ("numpy", "cpu")),
-        ("synchronize", site.operator is None and site.kind == "synchronize"),
     )
     return next((name for name, holds in rules if holds), "other_wait")
 

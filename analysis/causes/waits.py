@@ -93,6 +93,10 @@ WAITS: Final = {
         "It does so once for each new shape: keep shapes the same, DataLoader(..., drop_last=True), and let the first "
         "steps pass before measuring.",
     ),
+    "grad_scaler": Wait(
+        "GradScaler reads whether a gradient overflowed, in each step",
+        "An optimizer with fused=True checks on the GPU: torch.optim.AdamW(..., fused=True); bfloat16 needs no scaler.",
+    ),
     "other_wait": Wait("waiting for the GPU", "Ask for its result less often, or later in the step."),
 }
 MOVES: Final = " The wait may only move to the next place that waits."

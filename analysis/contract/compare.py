@@ -1,6 +1,6 @@
 """The JSON contract ``stallscope.compare/1`` as types.
 
-Its paths are those of ``stallscope.summary/1``, with a ``Change`` where the summary has a number. Times are µs.
+Its paths are those of ``stallscope.summary/2``, with a ``Change`` where the summary has a number. Times are µs.
 ``None`` (JSON ``null``) is unknown: a figure unknown on either side has an unknown difference.
 """
 

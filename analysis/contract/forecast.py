@@ -1,4 +1,4 @@
-"""Forecasts in the contract ``stallscope.summary/1``: what a step would take after each fix. Times are µs."""
+"""Forecasts in the contract ``stallscope.summary/2``: what a step would take after each fix. Times are µs."""
 
 from __future__ import annotations
 

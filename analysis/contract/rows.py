@@ -64,17 +64,6 @@ class CallSiteRow(msgspec.Struct, frozen=True, kw_only=True):
     callers: list[str] = msgspec.field(default_factory=list)  # lines that called the function of the place
 
 
-class CostFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that costs time, by name. The cost is what it takes now, not what removing it would save."""
-
-    name: str  # "wait_item", "wait_boolean_mask", "input", "optimizer", "launching" …
-    title: str  # in words
-    cost_us_per_step: float
-    share: float  # of the step, 0..1; at least 0.01
-    evidence: str  # the figures it stands on
-    advice: str  # one thing to do, with code
-
-
 class RankRow(msgspec.Struct, frozen=True, kw_only=True):
     """One rank of the run, as a row of the table of all. What its trace would say is read with ``--rank``."""
 

@@ -1,4 +1,4 @@
-"""The JSON contract ``stallscope.summary/1`` as types. Checks outside this repository read it: names are stable.
+"""The JSON contract ``stallscope.summary/2`` as types. Checks outside this repository read it: names are stable.
 
 Times are µs as floats, exact to the ns. ``None`` (JSON ``null``) is unknown or withheld; ``0`` is a measured zero.
 Per-step figures are window totals ÷ number of steps. Definitions: docs/reference.md, "The words".
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from stallscope.analysis.contract.causes import Cause
 from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
 from stallscope.analysis.contract.idle import Idle
 from stallscope.analysis.contract.rows import (
     CallSiteRow,
-    CostFinding,
     KernelRow,
     LaunchStats,
     ModuleRow,
@@ -22,7 +22,7 @@ from stallscope.analysis.contract.rows import (
 )
 from stallscope.analysis.contract.run import Attribution, PeriodicWork
 
-SUMMARY_SCHEMA = "stallscope.summary/1"
+SUMMARY_SCHEMA = "stallscope.summary/2"
 WOULD_SYNCHRONIZE = "would synchronize on a GPU"
 WOULD_IF_COPIED = f"{WOULD_SYNCHRONIZE} if it copies to or from it"  # which a CPU run cannot tell
 
@@ -101,14 +101,30 @@ class UnprofiledTimes(msgspec.Struct, frozen=True, kw_only=True):
 class Steps(msgspec.Struct, frozen=True, kw_only=True):
     """The steps of the window."""
 
-    source: str  # "profiler_step" | "whole_trace"
+    source: str  # "profiler_step" | "optimizer" | "dataloader" | "annotation" | "whole_trace": what marks the steps
     count: int
-    window_us: float
-    wall_us: WallTimes
+    step_us: float | None = None  # the step: its share of all that comes back, by host, or by device; None: not known
+    run_ahead: bool = False  # the host's steps end long before their work does
+    counted: int | None = None  # steps that ``step_us`` is the mean of: not cut, not cold, no outliers
+    recurring: int = 0  # of these: long ones that come back
+    window_us: float  # of the host
+    window_start_ns: int | None = None  # on the trace's own clock
+    window_end_ns: int | None = None
+    device_window_us: float | None = None  # over which figures of the device are; None: the host's window
+    device_window_start_ns: int | None = None
+    device_window_end_ns: int | None = None
+    startup_us: float = 0.0  # of activity before the first step
+    shutdown_us: float = 0.0  # and after the last
+    wall_us: WallTimes  # the host's time
     unprofiled_us: UnprofiledTimes | None
     inflation: float | None  # profiled mean step ÷ unprofiled mean step
     periodic: list[PeriodicWork] = msgspec.field(default_factory=list)  # most of the time first
     left_out: int = 0  # of ``count``: they held an evaluation, and are not in ``wall_us``
+
+    @property
+    def time_us(self) -> float:
+        """The one time of a step that every text uses; of an older file the median of the host's."""
+        return self.wall_us.median if self.step_us is None else self.step_us
 
 
 class QueueDelay(msgspec.Struct, frozen=True, kw_only=True):
@@ -304,6 +320,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Typical(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the steps that count alone: an answer is made of these, totals hold all steps."""
+
+    count: int
+    per_step: PerStep
+    breakdown_us: Breakdown
+    idle_us: Idle
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Everything `stallscope summary TRACE --format json` prints."""
 
@@ -328,11 +353,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     launches: LaunchStats | None = None  # None: no known call was recorded
     copy_sites: list[CopySite] | None = None
-    advice_findings: list[CostFinding] = msgspec.field(default_factory=list)  # most cost first
+    causes: list[Cause] = msgspec.field(default_factory=list)  # most saved first, then most cost
     call_sites: list[CallSiteRow] | None = None  # None: the trace holds neither call stacks nor Python frames
     peers: list[PeerRow] | None = None  # with ``--peers`` only
     scaled: Scaled | None = None  # None: the unprofiled step is not known, or tells nothing of the host's part
     attribution: Attribution | None = None  # None: no attribution trace was joined
     ranks: list[RankRow] = msgspec.field(default_factory=list)  # all of the run, by rank; empty where it has but one
     forecast: ForecastBase | None = None  # None: no forecast was tried
+    typical: Typical | None = None  # None: every step counts
     loader_workers: bool | None = None  # the DataLoader has worker processes; None: no DataLoader was seen

@@ -143,7 +143,7 @@ def fill_health(trace: Trace, summary: Summary, details: Details) -> HealthRepor
 
 
 def _coverage(trace: Trace, summary: Summary) -> Coverage:
-    marked = summary.steps.source == "profiler_step"
+    marked = summary.steps.source != "whole_trace"
     known = [_cover(trace, category) for category in Category]
     unknown = [
         CategoryCover(name=name, known=False, count=count, first_us=None, last_us=None)

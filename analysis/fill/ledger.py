@@ -20,7 +20,7 @@ def fill_idle(stages: Stages) -> Idle:
     if not stages.measured:
         return Idle()
     totals = {cause.name: sum(device.ns(cause.name) for device in stages.idle) for cause in IDLE_CAUSES}
-    return Idle(**{name: stages.us(ns / len(stages.idle)) for name, ns in totals.items()})
+    return Idle(**{name: stages.device_us(ns / len(stages.idle)) for name, ns in totals.items()})
 
 
 def fill_memcpy(stages: Stages) -> list[contract.MemcpyRow] | None:
@@ -36,13 +36,13 @@ def _memcpy_row(stages: Stages, group: CopyGroup) -> contract.MemcpyRow:
     return contract.MemcpyRow(
         direction=group.direction,
         memory=group.memory,
-        count_per_step=stages.per_step(group.count),
-        bytes_per_step=None if group.bytes is None else stages.per_step(group.bytes),
-        us_per_step=stages.us(group.ns),
+        count_per_step=stages.per_device_step(group.count),
+        bytes_per_step=None if group.bytes is None else stages.per_device_step(group.bytes),
+        us_per_step=stages.device_us(group.ns),
         gb_per_s=group.timed_bytes / group.timed_ns if group.timed_ns else None,
         blocking=group.blocking,
         overlap_share=sum(site.overlap_ns for site in sites) / group.ns if group.ns else None,
-        non_blocking_trap_per_step=stages.per_step(sum(s.count for s in sites if s.is_trap)) if told else None,
+        non_blocking_trap_per_step=stages.per_device_step(sum(s.count for s in sites if s.is_trap)) if told else None,
     )
 
 
@@ -62,9 +62,9 @@ def _copy_site(stages: Stages, site: CopySite) -> contract.CopySite:
         module=place.module,
         function=place.function,
         non_blocking=site.non_blocking,
-        count_per_step=stages.per_step(site.count),
-        bytes_per_step=None if site.bytes is None else stages.per_step(site.bytes),
-        us_per_step=stages.us(site.ns),
+        count_per_step=stages.per_device_step(site.count),
+        bytes_per_step=None if site.bytes is None else stages.per_device_step(site.bytes),
+        us_per_step=stages.device_us(site.ns),
         gb_per_s=site.timed_bytes / site.timed_ns if site.timed_ns else None,
         overlap_share=site.overlap_ns / site.ns if site.ns else None,
         blocked_us_per_step=stages.us(site.blocked_ns),

@@ -38,8 +38,8 @@ def fill_kernels(stages: Stages) -> list[contract_rows.KernelRow] | None:
     return [
         contract_rows.KernelRow(
             name=each.name,
-            count_per_step=stages.per_step(each.count),
-            us_per_step=stages.us(each.ns),
+            count_per_step=stages.per_device_step(each.count),
+            us_per_step=stages.device_us(each.ns),
             mean_us=each.mean_ns / 1000,
             short_name=short_name(each.name),
             family=kernel_kind(each.name).family,

@@ -43,7 +43,7 @@ def row_of_summary(summary: Summary, worker: str) -> RankRow:
         worker=worker,
         steps=None,
         unprofiled_us=None if unprofiled is None else unprofiled.mean,
-        step_us=summary.steps.wall_us.mean if summary.steps.count else None,
+        step_us=summary.steps.time_us if summary.steps.count else None,
         complete=None,
     )
 

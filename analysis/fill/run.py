@@ -9,8 +9,8 @@ import numpy as np
 from stallscope.analysis.contract import run as contract_run
 from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.stages.periodic import find_periodic
+from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.step_times import StepTimes, Unprofiled, longest_unprofiled
-from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Trace
 
@@ -76,12 +76,25 @@ def fill_run_findings(manifest: Manifest | None) -> list[contract.Finding]:
     return [contract.Finding(name=name, text=text) for name, text in found.items()]
 
 
-def fill_steps(window: Window, times: StepTimes, path: str, manifest: Manifest | None) -> contract.Steps:
+def fill_steps(stages: Stages, times: StepTimes, manifest: Manifest | None) -> contract.Steps:
     """The steps of the window, and beside them those that were timed without the profiler."""
+    window, completion, path = stages.window, stages.completion, stages.trace.path
+    device = completion.window if completion.ahead else None
     return contract.Steps(
-        source="profiler_step" if window.from_steps else "whole_trace",
+        source=window.source,
         count=window.count,
+        step_us=completion.step_ns / 1000,
+        run_ahead=completion.ahead,
+        counted=int(completion.counts.sum()),
+        recurring=completion.recurring,
         window_us=window.length / 1000,
+        window_start_ns=window.start,
+        window_end_ns=window.end,
+        device_window_us=None if device is None else device.length / 1000,
+        device_window_start_ns=None if device is None else device.start,
+        device_window_end_ns=None if device is None else device.end,
+        startup_us=window.startup / 1000,
+        shutdown_us=window.shutdown / 1000,
         wall_us=_wall_times(times.samples_ns),
         unprofiled_us=None if times.unprofiled is None else _unprofiled(times.unprofiled),
         inflation=times.inflation,

@@ -22,7 +22,7 @@ def fill_per_step(stages: Stages, facts: Facts) -> contract.PerStep:
         if not stages.measured:
             return None
         mean = sum(values) / len(values) if values else 0
-        return stages.us(mean) if attribute.endswith("_ns") else mean / stages.window.count
+        return stages.device_us(mean) if attribute.endswith("_ns") else stages.per_device_step(mean)
 
     def calls(figure: float) -> float | None:
         return figure if launches.known else None
@@ -53,8 +53,9 @@ def fill_per_step(stages: Stages, facts: Facts) -> contract.PerStep:
 
 def _idle(stages: Stages) -> float:
     """Window less busy time, mean over the devices that did work."""
-    idle = [stages.window.length - device.busy_ns for device in stages.activity.devices] or [stages.window.length]
-    return stages.us(sum(idle) / len(idle))
+    length = stages.device_window.length
+    idle = [length - device.busy_ns for device in stages.activity.devices] or [length]
+    return stages.device_us(sum(idle) / len(idle))
 
 
 def _queue_delay(stages: Stages) -> contract.QueueDelay | None:
@@ -73,16 +74,18 @@ def fill_devices(stages: Stages) -> list[contract.DeviceFigures]:
 def _device(stages: Stages, times: DeviceTimes) -> contract.DeviceFigures:
     return contract.DeviceFigures(
         device=times.device,
-        kernels=stages.per_step(times.kernels),
-        memcpys=stages.per_step(times.memcpys),
-        memsets=stages.per_step(times.memsets),
-        gpu_busy_us=stages.us(times.busy_ns),
-        gpu_idle_us=None if stages.losses.share(stages.window) else stages.us(stages.window.length - times.busy_ns),
-        kernel_us=stages.us(times.kernel_ns),
-        kernel_sum_us=stages.us(times.kernel_sum_ns),
-        memcpy_us=stages.us(times.memcpy_ns),
-        memset_us=stages.us(times.memset_ns),
-        communication_us=stages.us(times.communication_ns),
+        kernels=stages.per_device_step(times.kernels),
+        memcpys=stages.per_device_step(times.memcpys),
+        memsets=stages.per_device_step(times.memsets),
+        gpu_busy_us=stages.device_us(times.busy_ns),
+        gpu_idle_us=None
+        if stages.losses.share(stages.window)
+        else stages.device_us(stages.device_window.length - times.busy_ns),
+        kernel_us=stages.device_us(times.kernel_ns),
+        kernel_sum_us=stages.device_us(times.kernel_sum_ns),
+        memcpy_us=stages.device_us(times.memcpy_ns),
+        memset_us=stages.device_us(times.memset_ns),
+        communication_us=stages.device_us(times.communication_ns),
     )
 
 
@@ -90,7 +93,7 @@ def fill_utilization(stages: Stages) -> contract.Utilization:
     """How far kernels fill the device."""
     if not stages.measured:
         return contract.Utilization(est_sm_efficiency=None, est_occupancy=None, blocks_per_kernel=None)
-    filling = find_filling(stages.trace, stages.window)
+    filling = find_filling(stages.trace, stages.device_window)
     return contract.Utilization(
         est_sm_efficiency=filling.sm_efficiency,
         est_occupancy=filling.occupancy_percent,
@@ -103,12 +106,12 @@ def fill_breakdown(stages: Stages) -> contract.Breakdown:
     shares, measured = stages.activity.shares, stages.measured
     told = measured or stages.activity.has_collectives
     return contract.Breakdown(
-        kernel=stages.us(shares.kernel) if measured else None,
-        memcpy=stages.us(shares.memcpy) if measured else None,
-        memset=stages.us(shares.memset) if measured else None,
-        communication=stages.us(shares.communication) if told else None,
-        runtime=stages.us(shares.runtime),
-        dataloader=stages.us(shares.dataloader),
-        cpu_op=stages.us(shares.cpu_op),
-        other=stages.us(shares.other),
+        kernel=stages.device_us(shares.kernel) if measured else None,
+        memcpy=stages.device_us(shares.memcpy) if measured else None,
+        memset=stages.device_us(shares.memset) if measured else None,
+        communication=stages.device_us(shares.communication) if told else None,
+        runtime=stages.device_us(shares.runtime),
+        dataloader=stages.device_us(shares.dataloader),
+        cpu_op=stages.device_us(shares.cpu_op),
+        other=stages.device_us(shares.other),
     )

@@ -25,7 +25,7 @@ def cuda_graph(subject: Subject, wanted: Wanted) -> Fix:
     why = _why_not(subject)
     if why:
         return cannot(wanted, why)
-    kept = subject.input | subject.reads | _upload_calls(subject) | _loop_itself(subject)
+    kept = subject.input | subject.reads | subject.python | _upload_calls(subject) | _loop_itself(subject)
     gone = subject.host & ~kept
     kernels = subject.kernels & ~subject.reads
     number, inputs = subject.per_step(kernels), subject.per_step(subject.uploads)
@@ -55,10 +55,10 @@ def compile_reduce_overhead(subject: Subject, wanted: Wanted) -> Fix:
     why = _why_not(subject)
     if why:
         return cannot(wanted, why)
-    kept = subject.input | subject.reads | subject.optimizer | _upload_calls(subject)
+    kept = subject.input | subject.reads | subject.python | subject.optimizer | _upload_calls(subject)
     gone = subject.host & ~kept
     kernels = subject.kernels & ~subject.reads & ~subject.optimizer
-    pointwise = kernels & ~subject.products
+    pointwise = kernels & subject.mergeable
     nth = np.cumsum(pointwise)
 
     def change(graph: Graph, bound: Bound) -> Graph:

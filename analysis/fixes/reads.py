@@ -87,8 +87,10 @@ def _told(subject: Subject, reads: float) -> str:
 def _drained(subject: Subject) -> str:
     """Whether the wait is the queue's, which must be waited for somewhere, or an empty queue's."""
     waits = [line.most for line in subject.facts.calls.waits]
-    shares = [wait.drained_share for wait in waits if wait.drained_share is not None and _is_read(wait.place.chain)]
-    if shares and min(shares) > 0.5:  # noqa: PLR2004 - most
+    reads = [wait for wait in waits if _is_read(wait.place.chain)]
+    shares = [wait.drained_share for wait in reads if wait.drained_share is not None]
+    long = sum(wait.waited_ns for wait in reads) > sum(wait.blocked_ns for wait in reads) / 2
+    if not long and shares and min(shares) > 0.5:  # noqa: PLR2004 - most
         return "the GPU had no work left when they came, so little more than their own cost is saved"
     return "where the GPU is the limit, the wait moves to the next place that waits"
 

@@ -7,16 +7,21 @@ several can be made one after another.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from stallscope.analysis.causes.facts import GpuFacts
+from stallscope.analysis.causes.python_time import python_nodes
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Tag, Work
 from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.model.fields import Category, Direction, KernelFamily, Memory
 from stallscope.traces.model.manifest import CpuRun
 from stallscope.traces.model.trace import Bools, Ints
+from stallscope.traces.vendors.kernels import kernel_kind
+
+MERGED: Final = ("pointwise", "reduction", "normalisation")
 
 
 class Subject(msgspec.Struct, frozen=True, dict=True):
@@ -30,7 +35,7 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
     @property
     def passes(self) -> int:
         """Passes over the window that time a step: two where it has steps, so that the second is in a steady state."""
-        return 2 if self.stages.window.from_steps else 1
+        return 1 if self.stages.window.source == "whole_trace" else 2
 
     @cached_property
     def launcher(self) -> Ints:
@@ -93,6 +98,19 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
     def kernels(self) -> Bools:
         """Device nodes: kernels launched in the window's steps."""
         found: Bools = (self.graph.kind == Kind.KERNEL) & ~self.graph.carried
+        return found
+
+    @cached_property
+    def python(self) -> Bools:
+        """Host nodes in the script's own Python: no compiler and no graph makes it faster."""
+        return python_nodes(self.stages, self.graph)
+
+    @cached_property
+    def mergeable(self) -> Bools:
+        """Kernels that a compiler merges with their neighbours: pointwise ones, reductions, normalisations."""
+        trace = self.stages.trace
+        merged = [name for name, text in enumerate(trace.strings) if kernel_kind(text).family in MERGED]
+        found: Bools = self.kernels & np.isin(trace.events.name[self.graph.row], merged)
         return found
 
     @cached_property

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from stallscope.analysis.causes.facts import Facts, GpuFacts
+from stallscope.analysis.contract.causes import Cause
 from stallscope.analysis.fixes.subject import Subject
 from stallscope.analysis.forecast.asked import Asked
 from stallscope.analysis.forecast.calibration import cpu_host_factor
 from stallscope.analysis.forecast.whatif import Forecast, forecast, refusal
-from stallscope.analysis.replay.counterfactual import Replayed, find_replayed
+from stallscope.analysis.replay.counterfactual import PART, Replayed, find_replayed
+from stallscope.analysis.stages.batches import held_ns
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.step_times import StepTimes
 from stallscope.traces.model.manifest import Manifest
@@ -32,6 +35,7 @@ def replay_once(
     if facts.recording.refused or (asked.bounded and is_large(stages.trace, manifest, MOST_REPLAYED)):
         return None
     batched = manifest is not None and any(gpu.driver_model == "WDDM" for gpu in manifest.machine.gpus)
+    batched |= held_ns(stages.trace) is not None
     return find_replayed(stages, inflation=times.inflation, batched=batched)
 
 
@@ -42,11 +46,15 @@ def find_forecast(
     replayed: Replayed | None,
     manifest: Manifest | None,
     asked: Asked,
+    causes: Sequence[Cause] = (),
 ) -> Forecast:
-    """The forecasts and what they start from; where the trace carries none, the reason."""
+    """The forecasts and what they start from; where the trace carries none, the reason.
+
+    A fix that one of the ``causes`` bars is not forecast: it would promise what that cause does not let it keep.
+    """
     if asked.bounded and is_large(stages.trace, manifest, MOST_FORECAST):
         return refusal([LARGE])
-    if facts.vendor == "cpu":
+    if facts.vendor == "cpu" and facts.recording.absent is None:
         return refusal(["this run used no GPU"], cpu_host_factor(stages, times))
     if facts.recording.refused:
         return refusal(["the trace is too damaged"])
@@ -54,5 +62,11 @@ def find_forecast(
         return refusal(["the GPU's work, or the calls that started it, were not recorded"])
     if replayed.trust.level == "refused":
         return refusal(replayed.trust.reasons)
-    subject = Subject(stages, facts, replayed.graph, manifest.cpu_run if manifest else None)
-    return forecast(subject, times, replayed.trust, asked.fixes)
+    subject = Subject(replayed.part, facts, replayed.graph, manifest.cpu_run if manifest else None)
+    return forecast(subject, times, replayed.trust, asked.fixes, barred(causes))
+
+
+def barred(causes: Sequence[Cause]) -> dict[str, str]:
+    """The fixes that causes worth a word bar, each with the reason."""
+    worth = [cause for cause in causes if max(cause.saves_share or 0.0, cause.share or 0.0) >= PART]
+    return {fix: f"first the other thing: {cause.title}" for cause in reversed(worth) for fix in cause.bars}

@@ -21,9 +21,10 @@ Fixes are then added up in the order of their savings, each on top of those befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -31,7 +32,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
-from stallscope.analysis.fixes.fix import EIGHTY, Bound, Fix
+from stallscope.analysis.fixes.fix import EIGHTY, Bound, Fix, cannot
 from stallscope.analysis.fixes.graphs import compile_reduce_overhead, cuda_graph
 from stallscope.analysis.fixes.input import dataloader_workers, pinned_memory
 from stallscope.analysis.fixes.names import STANDARD, Wanted
@@ -59,6 +60,7 @@ FIXES: Final[dict[str, Callable[[Subject, Wanted], Fix]]] = {
     "cpu": cpu,
     "fewer_launches": fewer_launches,
 }
+NOTHING_BARRED: Final[Mapping[str, str]] = MappingProxyType({})
 QUARTILES: Final = 1.349  # standard deviations between the quartiles of a normal distribution
 NARROWER: Final = 1.282 / 1.960  # from bounds that hold 95 % to such as hold 80 %
 
@@ -72,9 +74,15 @@ class Forecast:
     host_factor: float | None  # the host's time without the profiler ÷ under it; None: cannot be told
 
 
-def forecast(subject: Subject, times: StepTimes, trust: Trust, fixes: Sequence[Wanted] = STANDARD) -> Forecast:
-    """The forecasts of one trace, best first, and what they start from."""
-    return _Forecaster(subject, times, trust).made(fixes)
+def forecast(
+    subject: Subject,
+    times: StepTimes,
+    trust: Trust,
+    fixes: Sequence[Wanted] = STANDARD,
+    barred: Mapping[str, str] = NOTHING_BARRED,
+) -> Forecast:
+    """The forecasts of one trace, best first, and what they start from; ``barred``: fixes not made, and why."""
+    return _Forecaster(subject, times, trust).made(fixes, barred)
 
 
 def refusal(reasons: Sequence[str], host_factor: float | None = None) -> Forecast:
@@ -95,7 +103,7 @@ class _Forecaster:
 
         self._calibration = calibrate(subject, step_of, times.unprofiled)
         self._step_of = step_of
-        self._step_us = times.median_us if times.unprofiled is None else times.unprofiled.mean_us
+        self._step_us = times.step_us if times.unprofiled is None else times.unprofiled.mean_us
         self._programs: dict[tuple[bytes, ...], Program] = {}
         self._done: dict[tuple[str, float, Bound], float] = {}
         self._at = {x: self._graph_at(x) for x in dict.fromkeys(self._xs(self._calibration))}
@@ -109,9 +117,12 @@ class _Forecaster:
         durations = self._calibration.recording.without(x)
         return replace(self._subject.graph, duration_ns=durations), self._step_of(durations)
 
-    def made(self, fixes: Sequence[Wanted]) -> Forecast:
+    def made(self, fixes: Sequence[Wanted], barred: Mapping[str, str]) -> Forecast:
         """Everything."""
-        models = [FIXES[wanted.fix](self._subject, wanted) for wanted in fixes]
+        models = [
+            cannot(wanted, barred[wanted.fix]) if wanted.fix in barred else FIXES[wanted.fix](self._subject, wanted)
+            for wanted in fixes
+        ]
         rows = [(fix, self._row(fix)) for fix in models]
         applying = sorted((row for row in rows if row[0].applies), key=lambda row: -(row[1].saving_share or 0.0))
         what_if = self._added_up(applying) + [row for fix, row in rows if not fix.applies]
@@ -169,7 +180,7 @@ class _Forecaster:
 
     def _relative(self, fix: Fix) -> float:
         """``r``: spread of the steps, the replay's own error, and the fix's prior."""
-        samples, median = self._times.samples_us, self._times.median_us
+        samples, median = self._times.samples_us, self._times.step_us
         spread = 0.0
         if len(samples) > 1 and median:
             low, high = np.percentile(samples, (25, 75))

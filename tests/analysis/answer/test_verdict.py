@@ -43,6 +43,7 @@ def facts(**changes) -> Facts:
     return (GpuFacts if step["measured"] and step["launches_known"] else Facts)(
         vendor=step["vendor"],
         window_ns=ns["step"],
+        steps=step["steps"],
         recording=Recording(
             refused=step["refused"], steps=step["steps"], cut_steps=step["cut_steps"], from_steps=step["from_steps"],
             unexplained_share=step["unexplained_share"], lost_share=0.0, orphan_share=step["orphan_share"],
@@ -51,6 +52,7 @@ def facts(**changes) -> Facts:
         host=Host(
             operators=step["operators"], operator_ns=ns["operator"], optimizer=step["optimizer"],
             trains=step["trains"], cores=step["cores"], threads=step["threads"], scatter=step["scatter"],
+            wall_ns=ns["step"],
         ),
         input=Input(dataloader_ns=ns["dataloader"], fetches=step["fetches"], workers=step["loader_workers"]),
         communication_ns=ns["communication"],

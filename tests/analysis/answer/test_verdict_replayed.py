@@ -27,12 +27,20 @@ OK = Trust(level="ok", reasons=(), identity_error=0.0, unexplained_share=0.0, la
 def replayed(*, joint: float = 0.0, second: str = "sync", trust: Trust = OK, **savings: float) -> Replayed:
     """A replay of a step of 560 µs in which each class saves what is said, the others nothing."""
     shares = {name: savings.get(name, 0.0) for name in NAMES.values()}
-    return Replayed(graph=graph_of(loop())[0], trust=trust, step_us=560.0, savings=shares, second=second, joint=joint)
+    return _replayed(trust, shares, second, joint)
 
 
 def not_replayed(trust: Trust) -> Replayed:
     """A replay that was given up."""
-    return Replayed(graph=graph_of(loop())[0], trust=trust, step_us=560.0, savings={}, second="", joint=0.0)
+    return _replayed(trust, {}, "", 0.0)
+
+
+def _replayed(trust: Trust, savings: dict[str, float], second: str, joint: float) -> Replayed:
+    stages = analyse(loop().trace())
+    return Replayed(
+        graph=graph_of(loop())[0], part=stages, passes=2, trust=trust, step_us=560.0, savings=savings, second=second,
+        joint=joint,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

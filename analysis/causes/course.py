@@ -1,0 +1,123 @@
+"""What changes from step to step: work that comes back every so many steps, work that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.columns import intervals
+from stallscope.analysis.columns.rows import rows_named
+from stallscope.analysis.stages.completion import LONG
+from stallscope.analysis.stages.where.iterations import is_fetch
+from stallscope.analysis.units import count, microseconds, percent
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Bools, Ints
+
+FEWEST: Final = 5  # steps, from which a course can be seen
+MOST: Final = 0.5
+GROWS: Final = 0.02  # of the operators, over the window
+STEADILY: Final = 0.8  # of the differences from step to step that are not negative
+
+
+def find(case: Case) -> Iterator[Claim]:
+    """Periodic work and growth."""
+    if not case.stages.window.from_steps or case.stages.window.count < FEWEST:
+        return
+    gc = list(_gc_pause(case))
+    yield from gc
+    yield from () if gc else _periodic(case)
+    yield from _growth(case)
+
+
+def _gc_pause(case: Case) -> Iterator[Claim]:
+    """Python's collector of garbage, where the trace holds its rows (with stacks only)."""
+    trace, window = case.trace, case.stages.window
+    rows = rows_named(trace, trace.events.rows(Category.PYTHON), lambda name: name.startswith("Python GC"))
+    rows = rows[window.holds(trace.events.ts_ns[rows])]
+    if not len(rows):
+        return
+    times = window.cover(trace, rows)
+    us = case.stages.us(intervals.total(times))
+    yield case.claim(
+        "gc_pause",
+        "Python collects garbage in the middle of the loop",
+        nodes=case.nodes_inside(times),
+        cost_us=us,
+        evidence=f"{len(rows)} collections in {window.count} steps, {microseconds(us)} a step.",
+        advice="gc.collect(); gc.freeze() after set-up takes what is old out of it; or gc.disable() and gc.collect() "
+        "every 100 steps.",
+    )
+
+
+def _periodic(case: Case) -> Iterator[Claim]:
+    """Long steps that come back, but for those in which workers start."""
+    completion, window = case.stages.completion, case.stages.window
+    lengths = completion.lengths[completion.counts]
+    usual = float(np.median(lengths))
+    long = lengths > LONG * usual
+    if not completion.recurring or not long.any():
+        return
+    more = float((lengths[long] - usual).sum())
+    at = np.flatnonzero(completion.counted(window))[-len(lengths) :]
+    names, loading = _only_there(case, at[long])
+    if loading >= MOST * more:
+        return
+    us = more / len(lengths) / 1000
+    distance = int(np.median(np.diff(np.flatnonzero(long)))) if long.sum() > 1 else len(lengths)
+    yield case.claim(
+        "periodic",
+        f"every {distance}th step takes longer",
+        cost_us=us,
+        saves_us=us,
+        evidence=f"{int(long.sum())} of {len(lengths)} steps take {microseconds(float(lengths[long].mean()) / 1000)} "
+        f"instead of {microseconds(usual / 1000)}: {percent(us / case.step_us)} of all time."
+        + (f" Only they hold {', '.join(names)}." if names else ""),
+        advice="See what the script does every so many steps (evaluation, a tracker that reads weights, a checkpoint): "
+        "do it less often, or on fewer values.",
+    )
+
+
+def _only_there(case: Case, long: Ints) -> tuple[list[str], float]:
+    """(operators that mostly run in the long steps, most time first; ns of loading in them)."""
+    trace, window = case.trace, case.stages.window
+    operators = case.stages.operators
+    step = np.searchsorted(window.step_starts, trace.events.ts_ns[operators.rows], side="right") - 1
+    inside = np.isin(step, long) & window.holds(trace.events.ts_ns[operators.rows])
+    names = trace.events.name[operators.rows]
+    size = len(trace.strings)
+    there = np.bincount(names[inside], weights=operators.self_ns[inside], minlength=size)
+    everywhere = np.bincount(names, weights=operators.self_ns, minlength=size)
+    mostly = np.flatnonzero((there > 0) & (there >= 0.9 * everywhere))
+    best = mostly[np.argsort(-there[mostly])][:3]
+    fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_fetch)
+    at = np.searchsorted(window.step_starts, trace.events.ts_ns[fetches], side="right") - 1
+    loading = float(trace.events.dur_ns[fetches[np.isin(at, long)]].sum())
+    return [trace.strings[name] for name in best.tolist()], loading
+
+
+def _growth(case: Case) -> Iterator[Claim]:
+    """More operators, or more launches, in each step than in the one before."""
+    trace, window, stages = case.trace, case.stages.window, case.stages
+    for what, rows in (("operators", stages.operators.rows), ("launches", stages.launches.calls)):
+        inside = rows[window.holds(trace.events.ts_ns[rows])]
+        step = np.searchsorted(window.step_starts, trace.events.ts_ns[inside], side="right") - 1
+        held = np.bincount(step, minlength=window.count).astype(np.int64)
+        if _grows(held):
+            yield case.claim(
+                "growth",
+                "each step does a little more than the one before",
+                evidence=f"{count(float(held[0]))} {what} in the first of {window.count} recorded steps, "
+                f"{count(float(held[-1]))} in the last.",
+                advice="Something is kept and gone through again: a list of losses with their graphs (append "
+                "loss.item() or loss.detach()), hooks registered in the loop, a graph that is never let go.",
+            )
+            return
+
+
+def _grows(held: Ints) -> bool:
+    more: Bools = np.diff(held) >= 0
+    rise = int(held[-1] - held[0])
+    return bool(more.mean() >= STEADILY and rise >= max(len(held) // 2, GROWS * held[0]) and held[0] > 0)

@@ -1,0 +1,103 @@
+"""The general family, what no specific cause explains: launching, Python, operators, kernels, copies, exchanges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.causes.facts import GpuFacts
+from stallscope.analysis.causes.python_time import python_nodes
+from stallscope.analysis.replay.graph import Graph, Work
+from stallscope.analysis.units import count, microseconds, percent
+from stallscope.traces.model.trace import Bools
+
+
+def find(case: Case) -> Iterator[Claim]:
+    """What is left of each class of work."""
+    graph = case.graph
+    if graph is None or not isinstance(case.facts, GpuFacts):
+        return
+    claimed = case.none() if case.claimed is None else case.claimed
+    left = ~claimed
+    host = left & ~graph.on_device & (graph.work == Work.HOST)
+    python = host & (python_nodes(case.replayed.part, graph) if case.replayed is not None else False)
+    yield _python(case, graph, python)
+    yield _host(case, case.facts, host & ~python)
+    yield _communication(case, left & (graph.work == Work.COMMUNICATION))
+    yield _copies(case, left & (graph.work == Work.COPY))
+
+
+def _cost(graph: Graph, nodes: Bools) -> float:
+    """Time of the nodes a step, µs."""
+    return float(graph.duration_ns[nodes].sum()) / (1000 * graph.steps)
+
+
+def _python(case: Case, graph: Graph, nodes: Bools) -> Claim:
+    cost = _cost(graph, nodes)
+    longest = float(graph.duration_ns[nodes].max(initial=0)) / 1000
+    return case.claim(
+        "python",
+        "Python between the operators: nothing is asked of the GPU meanwhile",
+        nodes=nodes,
+        cost_us=cost,
+        evidence=f"{microseconds(cost)} a step of the main thread in no operator and no call, at most "
+        f"{microseconds(longest)} at a time.",
+        advice="Look at what the script does there (metrics, logging, preparing data): move it out of the loop, do it "
+        "every 100 steps, or in another process. Neither torch.compile nor a CUDA graph makes it faster.",
+    )
+
+
+def _host(case: Case, facts: GpuFacts, nodes: Bools) -> Claim:
+    launches = facts.per_step(facts.calls.launches)
+    each = facts.host_ns_per_launch
+    evidence = (
+        f"{count(launches)} launches a step; the CPU works {microseconds((each or 0.0) / 1000)} for each, and the GPU "
+        f"is busy {percent(facts.share(facts.device.busy_ns))} of the time."
+    )
+    cost = facts.us(facts.host_ns)
+    if facts.launches_dominate:
+        return case.claim(
+            "launching",
+            "starting many small kernels",
+            nodes=nodes,
+            cost_us=cost,
+            evidence=evidence,
+            advice="Start fewer, larger pieces of work. Least effort: model = torch.compile(model, "
+            'mode="reduce-overhead") replays the kernels as one CUDA graph. Or use a larger batch: as many launches '
+            "then do more work.",
+            fix="cuda_graph",
+        )
+    return case.claim(
+        "operators",
+        "the CPU's work in operators and calls",
+        nodes=nodes,
+        cost_us=cost,
+        evidence=evidence,
+        advice="Look at what runs on the CPU between the launches (the operators below, data preparation) and move it "
+        "out of the step: to DataLoader workers, or to the GPU.",
+    )
+
+
+def _communication(case: Case, nodes: Bools) -> Claim:
+    cost = case.facts.us(case.facts.communication_ns)
+    return case.claim(
+        "communication",
+        "exchanging data between GPUs",
+        nodes=nodes,
+        cost_us=cost,
+        evidence=f"{microseconds(cost)} a step in collectives while nothing else runs on the GPU.",
+        advice="Let it overlap with the backward pass, or exchange less: larger buckets, gradients in bfloat16.",
+    )
+
+
+def _copies(case: Case, nodes: Bools) -> Claim:
+    device = case.facts.device
+    cost = 0.0 if device is None else case.facts.us(device.copy_ns)
+    return case.claim(
+        "copy",
+        "copies between CPU and GPU",
+        nodes=nodes,
+        cost_us=cost,
+        evidence=f"{microseconds(cost)} a step of copies and memory fills while no kernel runs.",
+        advice="Keep data on the GPU between steps, and copy each batch once, in the smallest type that works.",
+    )

@@ -1,0 +1,113 @@
+"""Loading data: the training process in its DataLoader while it could do something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from stallscope.analysis.causes import advice
+from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.columns import intervals
+from stallscope.analysis.columns.rows import matches, rows_named
+from stallscope.analysis.replay.graph import Tag
+from stallscope.analysis.stages.where.iterations import is_fetch
+from stallscope.analysis.units import count, microseconds, percent
+from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Ints
+
+LONG: Final = 3.0  # times the median fetch, from which one is a start of workers
+MOST: Final = 0.5
+ROWS: Final = 8  # samples picked one by one in a fetch
+GRAPHS: Final = ("cuda_graph", "compile_reduce_overhead")
+
+_is_pick: Final = matches(re.compile(r"aten::(select|index|slice|__getitem__)$"))
+
+
+def find(case: Case) -> Iterator[Claim]:
+    """The DataLoader, by what its fetches look like."""
+    trace, facts = case.trace, case.facts
+    fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_fetch)
+    fetches = fetches[case.stages.window.holds(trace.events.ts_ns[fetches])]
+    if not facts.input.dataloader_ns or not len(fetches):
+        return
+    graph = case.graph
+    nodes = None if graph is None else ~graph.on_device & (graph.tag == Tag.INPUT)
+    lengths = trace.events.dur_ns[fetches]
+    usual = float(np.median(lengths))
+    long = lengths > max(LONG * usual, 1)
+    spent = float(lengths[long].sum()) / max(1, int(lengths.sum()))
+    cost = facts.us(facts.input.dataloader_ns)
+    fetch = f"{microseconds(cost)} a step in the DataLoader, {microseconds(facts.input.fetch_us)} a fetch"
+    picks = _picks(case, fetches)
+    if picks >= ROWS and not facts.input.workers and _launches(case, fetches):
+        yield case.claim(
+            "loader_row_by_row",
+            "samples are picked one by one from data that is on the GPU already",
+            nodes=None if nodes is None else case.with_launched(nodes),
+            cost_us=cost,
+            evidence=f"{fetch}; it picks {count(picks)} samples one by one, with kernels for each.",
+            advice="Take whole batches by index, without a DataLoader: idx = torch.randperm(n, device=x.device); "
+            "x[idx[i : i + b]].",
+            bars=("dataloader_workers", "pinned_memory"),
+        )
+    elif facts.input.workers and long.any() and spent >= MOST and int(long.sum()) > 1:
+        yield case.claim(
+            "loader_restart",
+            "the DataLoader's workers are started anew each epoch",
+            nodes=nodes,
+            cost_us=cost,
+            evidence=f"{int(long.sum())} of {len(fetches)} fetches take {_us(lengths[long].mean())} each, "
+            f"{percent(spent)} of all loading; the others take {_us(usual)}.",
+            advice="DataLoader(..., persistent_workers=True) keeps them from epoch to epoch.",
+            bars=GRAPHS,
+        )
+    elif facts.input.workers and long.any() and spent >= MOST and bool(long[0]):
+        yield case.claim(
+            "loader_first_fetch",
+            "the first fetch starts the DataLoader's workers",
+            nodes=nodes,
+            cost_us=cost,
+            evidence=f"The first of {len(fetches)} fetches takes {_us(lengths[0])}, the others {_us(usual)}.",
+            advice="A longer recording, begun later, shows the steady state.",
+            confidence="low",
+        )
+    else:
+        yield _plain(case, cost, fetch)
+
+
+def _plain(case: Case, cost: float, fetch: str) -> Claim:
+    graph = case.graph
+    slow = case.facts.input.workers is True
+    return case.claim(
+        "loader_workers_slow" if slow else "loader_main_process",
+        "waiting for the DataLoader's workers" if slow else "loading data in the training process",
+        nodes=None if graph is None else ~graph.on_device & (graph.tag == Tag.INPUT),
+        cost_us=cost,
+        evidence=f"{fetch}.",
+        advice=advice.for_kind("input-bound", case.facts),
+        fix="dataloader_workers",
+        bars=GRAPHS if slow else (),
+    )
+
+
+def _us(ns: float) -> str:
+    return microseconds(float(ns) / 1000)
+
+
+def _picks(case: Case, fetches: Ints) -> float:
+    """Samples picked in a fetch by operators of the training process."""
+    trace = case.trace
+    rows = rows_named(trace, trace.events.rows(Category.CPU_OP), _is_pick)
+    rows = rows[np.isin(case.stages.operators.parent[rows], [-1, *fetches.tolist()])]
+    inside = intervals.covers(case.stages.window.cover(trace, fetches), trace.events.ts_ns[rows])
+    return float(inside.sum()) / len(fetches)
+
+
+def _launches(case: Case, fetches: Ints) -> bool:
+    """Whether most fetches launch kernels."""
+    trace = case.trace
+    inside = intervals.covers(case.stages.window.cover(trace, fetches), trace.events.ts_ns[case.stages.launches.calls])
+    return bool(inside.sum() >= len(fetches))

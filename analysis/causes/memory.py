@@ -1,0 +1,139 @@
+"""The GPU's memory: calls that allocate and free it inside the loop, and what makes the script do so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.columns.rows import grouped
+from stallscope.analysis.units import count, microseconds, percent
+from stallscope.traces.model.fields import CallKind
+from stallscope.traces.model.trace import Bools, Ints
+
+BURST: Final = 3  # frees in a step outside any operator, from which they are a call to empty the cache
+MOST: Final = 0.5
+MANY: Final = 10  # allocations a step
+PINNED_WORTH: Final = 0.02
+
+
+def find(case: Case) -> Iterator[Claim]:
+    """Allocations in steady steps, by what shows in them."""
+    events, window = case.trace.events, case.stages.window
+    rows = events.calls(CallKind.DEVICE_ALLOCATION, CallKind.DEVICE_FREE)
+    rows = rows[window.holds(events.ts_ns[rows])]
+    if not len(rows):
+        yield from _pinned(case)
+        return
+    allocates = events.is_call(rows, CallKind.DEVICE_ALLOCATION)
+    parent = case.stages.operators.parent[rows]
+    loose = rows[~allocates & (parent < 0)]
+    retried = _retries(case, rows, allocates, parent)
+    asked = case.stages.per_step(int(allocates.sum()))
+    wanted = case.stages.per_step(_tensors(case))
+    if asked >= MANY and asked >= MOST * wanted and len(rows) - allocates.sum() >= MOST * allocates.sum():
+        yield _no_caching(case, rows, asked, wanted)
+    elif len(retried):
+        yield _retry(case, rows, len(retried))
+    elif len(loose) >= BURST * max(1, window.count // 2):
+        yield _emptied(case, rows, loose)
+    else:
+        yield _allocations(case, rows)
+    yield from _pinned(case)
+
+
+def _retries(case: Case, rows: Ints, allocates: Bools, parent: Ints) -> list[int]:
+    """Operators in which memory was asked for, freed, and asked for again."""
+    found = []
+    for operator, mine in grouped(parent):
+        kinds = allocates[mine[np.argsort(case.trace.events.ts_ns[rows[mine]], kind="stable")]]
+        if operator >= 0 and kinds.any() and not kinds.all() and kinds[0] and kinds[-1]:
+            found.append(int(operator))
+    return found
+
+
+def _tensors(case: Case) -> int:
+    """Operators of the window that make a tensor."""
+    wanted = [total.calls for total in case.stages.operators.totals if total.name.startswith("aten::empty")]
+    return sum(wanted)
+
+
+def _cost_us(case: Case, rows: Ints) -> float:
+    return case.stages.us(int(case.stages.window.durations(case.trace, rows).sum()))
+
+
+def _no_caching(case: Case, rows: Ints, asked: float, wanted: float) -> Claim:
+    return case.claim(
+        "no_caching_allocator",
+        "PyTorch's memory cache is off",
+        nodes=case.nodes_of(rows),
+        cost_us=_cost_us(case, rows),
+        evidence=f"{count(asked)} allocations of the GPU's memory a step, as many as tensors are made "
+        f"({count(wanted)}), and as many frees: {microseconds(_cost_us(case, rows))}.",
+        advice="Unset PYTORCH_NO_CUDA_MEMORY_CACHING: it is meant for finding errors.",
+        bars=("compile_reduce_overhead", "cuda_graph"),
+    )
+
+
+def _retry(case: Case, rows: Ints, times: int) -> Claim:
+    return case.claim(
+        "allocation_retries",
+        "the GPU's memory is full: PyTorch gives its cache back and asks again",
+        nodes=case.nodes_of(rows),
+        cost_us=_cost_us(case, rows),
+        evidence=f"{times} times an operator asked for memory, got none, freed the cache and asked again: "
+        f"{microseconds(_cost_us(case, rows))} a step.",
+        advice="Use a smaller batch, or less waste: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.",
+        bars=("larger_batch", "compile_reduce_overhead", "cuda_graph"),
+    )
+
+
+def _emptied(case: Case, rows: Ints, loose: Ints) -> Claim:
+    places = case.stages.places.of(loose)
+    where = [place.call_site or place.function for place in places]
+    return case.claim(
+        "empty_cache",
+        "torch.cuda.empty_cache() in the loop",
+        nodes=case.nodes_of(rows),
+        cost_us=_cost_us(case, rows),
+        evidence=f"{count(case.stages.per_step(len(loose)))} frees a step outside any operator, and what they freed is "
+        f"asked for again: {microseconds(_cost_us(case, rows))}.",
+        where=[told for told in dict.fromkeys(where) if told],
+        advice="Remove the call: PyTorch keeps freed memory to use it again, and gives it back by itself when it must.",
+        bars=("compile_reduce_overhead", "cuda_graph"),
+    )
+
+
+def _allocations(case: Case, rows: Ints) -> Claim:
+    number = case.stages.per_step(len(rows))
+    calls = f"{count(number)} call" if number == 1 else f"{count(number)} calls"
+    return case.claim(
+        "allocations",
+        "allocating GPU memory in the loop",
+        nodes=case.nodes_of(rows),
+        cost_us=_cost_us(case, rows),
+        evidence=f"{calls} a step that allocate or free GPU memory, {microseconds(_cost_us(case, rows))}; PyTorch's "
+        "cache should hold the memory after the first steps.",
+        advice="Keep shapes the same from step to step, or set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.",
+    )
+
+
+def _pinned(case: Case) -> Iterator[Claim]:
+    """Pinned memory that is made in steady steps."""
+    events, window = case.trace.events, case.stages.window
+    rows = events.calls(CallKind.PINNED_ALLOCATION, CallKind.PINNED_FREE)
+    rows = rows[window.holds(events.ts_ns[rows])]
+    us = _cost_us(case, rows)
+    if not window.from_steps or us < PINNED_WORTH * case.step_us or len(rows) < window.count / 2:
+        return
+    yield case.claim(
+        "pinned_allocation",
+        "pinned memory is made anew in each step",
+        nodes=case.nodes_of(rows),
+        cost_us=us,
+        evidence=f"{count(case.stages.per_step(len(rows)))} calls a step, {microseconds(us)} "
+        f"({percent(us / case.step_us)}).",
+        advice="Make the pinned buffer once and copy into it, or let the DataLoader pin: pin_memory=True.",
+    )

@@ -1,0 +1,69 @@
+"""The catalogue of causes: one registry, a family a module. What costs time, most saved first.
+
+A new cause is a function in the family it belongs to; a new family a module and one line here. Families come in the
+order of the list: each sees what those before it have claimed, the general one last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from stallscope.analysis.causes import (
+    copies,
+    course,
+    cpu,
+    general,
+    kernels,
+    loading,
+    memory,
+    modes,
+    optimizers,
+    waiting,
+)
+from stallscope.analysis.causes.case import WORTH, Case, Claim
+from stallscope.analysis.contract.causes import Cause
+from stallscope.traces.model.trace import Bools
+
+GENERAL_WORTH: Final = 0.05  # of the step: below it what no specific cause explains is no news
+Family = Callable[[Case], Iterator[Claim]]
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    modes.find,
+    memory.find,
+    loading.find,
+    copies.find,
+    kernels.find,
+    optimizers.find,
+    course.find,
+    waiting.find,
+    cpu.find,
+    general.find,
+)
+
+
+def find_causes(case: Case) -> list[Cause]:
+    """The causes by what they save, then by what they cost; below 1 % of the step nothing is one."""
+    claims: list[Claim] = []
+    for family in FAMILIES:
+        seen = replace(case, claimed=_claimed(case, claims))
+        least = GENERAL_WORTH if family is general.find else WORTH
+        claims += [claim for claim in family(seen) if _is_worth(claim.cause, least)]
+    causes = [claim.cause for claim in claims]
+    return sorted(causes, key=lambda cause: (-(cause.saves_us or 0.0), -(cause.cost_us or 0.0), cause.name))
+
+
+def _is_worth(cause: Cause, least: float) -> bool:
+    """Whether it costs or saves at least that; of a general cause what it saves alone decides."""
+    shares = [share for share in (cause.saves_share, cause.share) if share is not None]
+    told = [cause.saves_share] if least == GENERAL_WORTH and cause.saves_share is not None else shares
+    return not told or max(told) >= least
+
+
+def _claimed(case: Case, claims: list[Claim]) -> Bools:
+    claimed = case.none()
+    for claim in claims:
+        if claim.nodes is not None:
+            claimed |= claim.nodes
+    return claimed

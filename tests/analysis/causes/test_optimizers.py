@@ -1,0 +1,32 @@
+"""The optimizer and zero_grad: named where they launch many kernels, and not where they are fused."""
+
+from stallscope.analysis.summary import summarize
+from tests.builders import TraceBuilder
+
+
+def causes(builder):
+    """Causes by name."""
+    return {cause.name: cause for cause in summarize(builder.trace()).causes}
+
+
+def launching(optimizer, zero_grad):
+    """A step of 1 ms: Adam starts kernels of 1 µs in 200 µs, zero_grad in 100 µs, at the times given."""
+    builder = TraceBuilder().step(0, 1000).annotation("Optimizer.step#Adam.step", 100, 200)
+    builder.annotation("Optimizer.zero_grad#Adam.zero_grad", 400, 100)
+    for start in (*optimizer, *zero_grad):
+        builder.launch(start, 2, kernel=("k", start + 5, 1))
+    return builder
+
+
+def test_optimizer_and_zero_grad_by_the_idle_time_in_them():
+    """Four of six kernels are Adam's, two zero_grad's: the GPU idles 196 and 98 µs meanwhile."""
+    found = causes(launching((110, 130, 150, 170), (410, 430)))
+    assert (found["optimizer"].cost_us, found["zero_grad"].cost_us) == (196.0, 98.0)
+    assert found["optimizer"].advice == "torch.optim.Adam(model.parameters(), ..., fused=True) needs one or two."
+    assert found["optimizer"].fix == "fused_optimizer"
+    assert "set_to_none=True" in found["zero_grad"].advice
+
+
+def test_a_fused_optimizer_and_an_empty_zero_grad_are_no_causes():
+    """Two launches are what a fused optimizer needs; a zero_grad that launches nothing fills nothing."""
+    assert not {"optimizer", "zero_grad"} & set(causes(launching((110, 130), ())))
