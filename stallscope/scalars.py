@@ -61,7 +61,7 @@ def figures(summary: Summary) -> Iterator[tuple[str, float]]:
         "sync_calls_per_step": per_step.sync_calls,
         "copies_per_step": per_step.memcpys,
         "gpu_idle_share": idle / (idle + busy) if idle is not None and busy is not None and idle + busy else None,
-        "step_ms": steps.wall_us.median / 1000 if steps.count else None,
+        "step_ms": steps.time_us / 1000 if steps.count else None,
         "step_unprofiled_ms": steps.unprofiled_us.mean / 1000 if steps.unprofiled_us else None,
     }
     yield from ((f"{TAGS}{name}", float(value)) for name, value in told.items() if value is not None)

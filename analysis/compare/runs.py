@@ -89,8 +89,8 @@ def unprofiled_mean(summary: Summary) -> float | None:
 
 
 def profiled_median(summary: Summary) -> float | None:
-    """Median step time under the profiler, µs; None without steps."""
-    return summary.steps.wall_us.median if summary.steps.count else None
+    """The step under the profiler, µs; None without steps."""
+    return summary.steps.time_us if summary.steps.count else None
 
 
 def drift(run: Run) -> tuple[float | None, str]:

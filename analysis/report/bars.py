@@ -13,6 +13,7 @@ WAITS: Final = "waiting for GPU"
 LOADS: Final = "loading data"
 EXCHANGES: Final = "exchanging data"
 REST: Final = "the rest: operators, Python"
+AHEAD: Final = "done, ahead of the GPU"
 REST_OF_CPU_RUN: Final = "the rest: Python etc."  # operators have a bar of their own there
 
 
@@ -33,4 +34,6 @@ def cpu_parts(summary: Summary) -> list[tuple[str, float]]:
     parts += [(LAUNCHES, each.launch_call_us), (WAITS, each.sync_stall_us or 0.0)]
     if each.dataloader_us:
         parts.append((LOADS, each.dataloader_us))
-    return [*parts, (REST, max(0.0, whole - sum(us for _, us in parts)))]
+    busy = summary.steps.wall_us.mean if summary.steps.run_ahead else whole
+    parts.append((REST, max(0.0, busy - sum(us for _, us in parts))))
+    return [*parts, (AHEAD, max(0.0, whole - busy))] if summary.steps.run_ahead else parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from stallscope.analysis.contract.summary import GpuInfo, IssueInfo, Summary
 from stallscope.analysis.fill.ranks import rank_spread
 from stallscope.analysis.units import microseconds, percent, quantity
@@ -21,7 +23,12 @@ UNSEEN = 0.97  # a factor above this may come from the drift between two windows
 MOST_INFLATION = 4.0  # by which a step was ever made longer by recording alone
 USUAL_INFLATION = 2.0  # stacks and shapes included; beyond it steps of widely differing lengths were disturbed
 SCATTER = 3.0  # the slowest tenth of the steps ÷ the quickest
-SKEWED = 0.02  # mean and median differ by more: the figures below are of the mean step
+SKEWED: Final = 0.02  # of the step, by which others change the mean, and from which that is worth a word
+_SOURCES: Final = {
+    "optimizer": ", told by the optimizer",
+    "dataloader": ", told by what the DataLoader fetches",
+    "annotation": ", told by a range that comes back",
+}
 
 _KINDS = {
     "launch-bound": "starting the work takes longer than doing it",
@@ -221,13 +228,29 @@ def _steps(summary: Summary) -> str:
     steps, wall = summary.steps, summary.steps.wall_us
     if steps.source == "whole_trace":
         return f"none marked: the whole trace, {microseconds(steps.window_us)}, counts as one"
+    marked = _SOURCES.get(steps.source, "")
+    if steps.run_ahead:
+        return (
+            f"{_some(steps.count, 'step')} of {microseconds(steps.time_us)}{marked}: the CPU is through with one after "
+            f"{microseconds(wall.median)} and runs ahead, the GPU's work for it takes longer"
+        )
     if steps.count == 1:
-        return f"1 step of {microseconds(wall.median)}"
+        return f"1 step of {microseconds(steps.time_us)}{marked}"
     spread = f"middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
-    each = steps.window_us / steps.count
-    mean = f" of {microseconds(each)} on average" if abs(each - wall.median) > SKEWED * wall.median else ""
     of_these = f" (without {steps.left_out} that held an evaluation)" if steps.left_out else ""
-    return f"{steps.count} steps{mean}, median {microseconds(wall.median)}, {spread}{of_these}"
+    return f"{steps.count} steps of {microseconds(steps.time_us)}{marked}, {spread}{of_these}{_others(summary)}"
+
+
+def _others(summary: Summary) -> str:
+    """What the steps that do not count cost, where they cost anything worth a word."""
+    steps = summary.steps
+    left = 0 if steps.counted is None else steps.count - steps.counted - steps.left_out
+    if left <= 0:
+        return ""
+    mean = steps.window_us / steps.count
+    more = f"; with them a step takes {microseconds(mean)} on average" if mean > (1 + SKEWED) * steps.time_us else ""
+    are = "is not like the others and does" if left == 1 else "are not like the others and do"
+    return f"; {left} of them {are} not count{more}"
 
 
 def _inflation(summary: Summary) -> str:

@@ -168,7 +168,7 @@ def headline(summary: Summary) -> str:
     if not waits or not step or waits[0].blocked_us_per_step < WORTH * step:
         return ""
     site = waits[0]
-    whose = "your" if summary.steps.source == "profiler_step" else "the"
+    whose = "the" if summary.steps.source == "whole_trace" else "your"
     unit = "step" if whose == "your" else "recorded"
     blocked = microseconds(site.blocked_us_per_step)
     text = f"{_spoken(site)} blocks the CPU {blocked} of {whose} {microseconds(step)} {unit}"
@@ -284,6 +284,7 @@ def _when_it_came(site: SyncSite) -> str:
     """Whether there was anything to wait for."""
     if site.drained_share is None:
         return ""
-    if site.drained_share > MOSTLY:
+    waited = site.waited_us_per_step is not None and site.waited_us_per_step > MOSTLY * site.blocked_us_per_step
+    if site.drained_share > MOSTLY and not waited:  # few waits that are long count more than many that are none
         return " Mostly the GPU had no work left when it came: it costs little more than the call itself."
     return f" It waits for work that the GPU still has before it, {microseconds(site.lag_us)} of it (median)."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.units import percent
 
@@ -26,12 +28,22 @@ class Table:
 
 def scope(summary: Summary) -> str:
     """What the figures are about: ``per step``, or ``in the trace`` where it has no steps."""
-    return "per step" if summary.steps.source == "profiler_step" else "in the trace"
+    return "in the trace" if summary.steps.source == "whole_trace" else "per step"
 
 
 def step_us(summary: Summary) -> float:
-    """Length of the window per step, which the breakdown sums to."""
-    return summary.steps.window_us / summary.steps.count
+    """The step, which the breakdown of the steps that count sums to."""
+    return summary.steps.time_us
+
+
+def of_counted(summary: Summary) -> Summary:
+    """The summary with the figures of a step over the steps that count, in place of totals ÷ steps."""
+    counted = summary.typical
+    if counted is None:
+        return summary
+    return replace(
+        summary, per_step=counted.per_step, breakdown_us=counted.breakdown_us, idle_us=counted.idle_us, typical=None
+    )
 
 
 def share(summary: Summary, us: float | None) -> str:

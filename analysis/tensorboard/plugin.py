@@ -3,7 +3,7 @@
 ``/runs``              the runs below the log folder, their workers and spans, as JSON
 ``/state?span=ID``     how far the page of a span is: ``{"state", "text", "doing", "share", "seconds", "number"}``
 ``/page?span=ID``      the page itself, once its state is ``ready``
-``/figures?span=ID``   its figures as JSON (contract ``stallscope.summary/1``), once its state is ``ready``
+``/figures?span=ID``   its figures as JSON (contract ``stallscope.summary/2``), once its state is ``ready``
                        (all three with ``&with=ID``: the span, after, compared with another one, before; the figures
                        are then those of ``stallscope.compare/1``)
 ``/index.js``          the tab

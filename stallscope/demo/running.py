@@ -225,7 +225,7 @@ def figures_of(summary: Summary, manifest: Manifest | None) -> Recorded:
         item_us=0.0 if items is None else items.host_us_per_step,
         verdict=summary.verdict.kind,
         findings=[finding.name for finding in summary.findings],
-        wall_us=summary.steps.wall_us.mean,
+        wall_us=summary.steps.time_us,
         operator_us=step.operator_us,
         unexplained_share=summary.health.unexplained_share,
         busy_us=step.gpu_busy_us if gpu else None,

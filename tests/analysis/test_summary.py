@@ -76,7 +76,7 @@ def test_what_later_stages_compute_is_null_and_every_key_is_there():
     summary = plain(summarize(three_steps().trace()))
     assert set(summary["verdict"]["savings"].values()) == {None}
     assert (summary["modules"], summary["forecast"]["basis"]) == (None, "profiled time")
-    assert (summary["schema"], summary["verdict"]["confidence"]) == ("stallscope.summary/1", "rule")
+    assert (summary["schema"], summary["verdict"]["confidence"]) == ("stallscope.summary/2", "rule")
 
 
 def test_a_cpu_run_has_no_gpu_figures():

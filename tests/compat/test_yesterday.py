@@ -50,6 +50,12 @@ def printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+def of_today(old: dict[str, Any]) -> dict[str, Any]:
+    """Old JSON without what ``stallscope.summary/2`` gave up: ``causes`` took the place of ``advice_findings``."""
+    renamed = {"schema": "stallscope.summary/2"} if old["schema"] == "stallscope.summary/1" else {}
+    return {key: value for key, value in old.items() if key != "advice_findings"} | renamed
+
+
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
     """Where ``new`` lacks or changes something of ``old``; sentences may be worded anew, fields may be added."""
     if isinstance(old, dict) and isinstance(new, dict):
@@ -70,16 +76,17 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
 def test_the_figures_are_those_of_then(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of the old traces and manifests today's code makes each field and figure that the earlier version made."""
     today = json.loads(printed([*COMMANDS[name], "--format", "json"], capsys))
-    assert differences(old_json(name), today) == []
+    assert differences(of_today(old_json(name)), today) == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_json_of_then_is_decoded(name: str) -> None:
-    """Today's type takes the old JSON, loses no field of it, and lets a field pass that it does not know."""
+    """Today's type takes the old JSON, loses no field that still is one, and lets pass what it does not know."""
     old = old_json(name)
+    kept = {key: value for key, value in old.items() if key != "advice_findings"}
     kind = TYPES[name.rpartition(".")[2]]
     decoded = msgspec.to_builtins(msgspec.convert({**old, "of_a_later_version": 1}, kind))
-    assert differences(old, decoded) == []
+    assert differences(kept, decoded) == []
 
 
 @pytest.mark.parametrize("run", ["before", "after"])
@@ -125,7 +132,7 @@ def test_several_summaries_keep_their_schema(capsys: pytest.CaptureFixture[str])
     """The document around two summaries is named as it was."""
     document = json.loads(printed(["summary", "before", "gpu", "--format", "json"], capsys))
     assert document["schema"] == "stallscope.summaries/1"
-    assert differences(old_json("before.summary"), document["summaries"][0]) == []
+    assert differences(of_today(old_json("before.summary")), document["summaries"][0]) == []
 
 
 def test_a_change_is_seen() -> None:

@@ -328,7 +328,7 @@ def cases() -> list[Case]:
             each("cuda_runtime", args(**{"External id": 3})),
             unchanged=ALL,
         ),
-        case("C15", "kernels 200 us before their launch", "degraded", shifted(-200.0), "clock_skew", unchanged=HOST),
+        case("C15", "kernels 200 us before their launch", "degraded", shifted(-200.0), "clock_offset", unchanged=HOST),
         case("C15", "kernels 5 us before their launch", "ok", shifted(-15.0), unchanged=HOST),
         case(
             "C16",

@@ -124,7 +124,7 @@ def test_an_existing_output_file_is_kept(tmp_path: Path, trace: Path, capsys: py
     assert target.read_text() == "mine"
     code, _, _ = run(capsys, "summary", trace, "--format", "json", "-o", target, "--force")
     assert code == 0
-    assert json.loads(target.read_text())["schema"] == "stallscope.summary/1"
+    assert json.loads(target.read_text())["schema"] == "stallscope.summary/2"
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 

@@ -8,6 +8,7 @@ from stallscope.analysis.contract.forecast import StepRange, WhatIf
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report.bars import (
+    AHEAD,
     EXCHANGES,
     LAUNCHES,
     LOADS,
@@ -42,6 +43,7 @@ CPU_KINDS = {
     OPERATORS: "operator",
     EXCHANGES: "communication",
     REST: "rest",
+    AHEAD: "rest",
     REST_OF_CPU_RUN: "rest",
 }
 

@@ -20,6 +20,7 @@ from stallscope.analysis.report.html.modules import module_tree
 from stallscope.analysis.report.html.page import escape, items, page, section, table
 from stallscope.analysis.report.html.series import Series, placed, step_series
 from stallscope.analysis.report.style import safe
+from stallscope.analysis.report.table import of_counted
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
 from stallscope.analysis.stages.memory import MemoryOverTime, find_memory_over_time
@@ -54,6 +55,7 @@ def page_of(summary: Summary, stages: Stages) -> str:
 
 def render(summary: Summary, timelines: Sequence[Timeline], charts: Charts = NO_CHARTS) -> str:
     """The page."""
+    summary = of_counted(summary)
     series = [*step_series(summary, charts.times), *memory_series(charts.memory)]
     body = "\n".join(each for each in _sections(summary, timelines, charts, series) if each)
     return page(f"Stallscope: {answer(summary)}", body, _data(timelines), [each.data for each in series])
@@ -68,7 +70,7 @@ def _sections(
     found = how(summary)
     yield f'<p class="note">{escape(found)}</p>' if found else ""
     yield _facts(summary)
-    yield section("One step" if summary.steps.source == "profiler_step" else "The whole trace", step_bars(summary))
+    yield section("The whole trace" if summary.steps.source == "whole_trace" else "One step", step_bars(summary))
     yield '<div class="columns">'
     yield items("What would help", verdict.advice, "ol")
     yield items("What is not the cause", verdict.not_the_cause)

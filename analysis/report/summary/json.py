@@ -1,4 +1,4 @@
-"""Summaries as JSON: the contract ``stallscope.summary/1``; several as ``stallscope.summaries/1``."""
+"""Summaries as JSON: the contract ``stallscope.summary/2``; several as ``stallscope.summaries/1``."""
 
 from __future__ import annotations
 

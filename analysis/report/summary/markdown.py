@@ -9,7 +9,7 @@ from stallscope.analysis.report import findings_text, ledger_tables, peers_text
 from stallscope.analysis.report.header import answer, extent, extras, header, how
 from stallscope.analysis.report.markup import bullets, escape, table_lines
 from stallscope.analysis.report.style import PLAIN, Style
-from stallscope.analysis.report.table import step_us
+from stallscope.analysis.report.table import of_counted, step_us
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
 from stallscope.analysis.units import microseconds, percent
@@ -22,6 +22,7 @@ def render(summaries: Sequence[Summary], _style: Style = PLAIN) -> str:
 
 def page(summary: Summary) -> str:
     """The report of one summary, ending in a newline."""
+    summary = of_counted(summary)
     verdict, health = summary.verdict, summary.health
     sections = [
         [f"## Stallscope: {escape(answer(summary))}"],

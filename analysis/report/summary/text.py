@@ -11,6 +11,7 @@ from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.forecast.forecasting import LARGE
 from stallscope.analysis.report import findings_text, ledger_tables, peers_text
 from stallscope.analysis.report.bars import (
+    AHEAD,
     EXCHANGES,
     LAUNCHES,
     LOADS,
@@ -24,7 +25,7 @@ from stallscope.analysis.report.header import answer, extent, extras, header, ho
 from stallscope.analysis.report.ledger_tables import WOULD_WAIT
 from stallscope.analysis.report.lines import indented, table_lines
 from stallscope.analysis.report.style import Colour, Style, pad, shorten, wrap
-from stallscope.analysis.report.table import step_us
+from stallscope.analysis.report.table import of_counted, step_us
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
 from stallscope.analysis.units import microseconds, percent
@@ -49,6 +50,7 @@ _COLOURS: dict[str, Colour] = {
     LOADS: "bad",
     EXCHANGES: "bad",
     REST: "dim",
+    AHEAD: "dim",
     REST_OF_CPU_RUN: "dim",
 }
 
@@ -64,6 +66,7 @@ def render(summaries: Sequence[Summary], style: Style) -> str:
 
 def page(summary: Summary, style: Style) -> str:
     """The report of one summary, ending in a newline."""
+    summary = of_counted(summary)
     sections = [
         _title(summary, style),
         _answer(summary, style),
@@ -113,7 +116,7 @@ def _bars(summary: Summary, style: Style) -> list[str]:
     bars = _cpu_bars(summary) + _gpu_bars(summary, whole)
     if not whole or not bars:
         return []
-    subject = "One step" if summary.steps.source == "profiler_step" else "The whole trace"
+    subject = "The whole trace" if summary.steps.source == "whole_trace" else "One step"
     heading = f"{subject}, {microseconds(whole)}"
     name = min(max(len(what) for _, what, _, _ in bars), max(4, style.width - WHOSE - FIGURES))
     room = style.width - WHOSE - name - FIGURES - 1

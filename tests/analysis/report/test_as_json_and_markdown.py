@@ -29,7 +29,7 @@ def test_several_summaries_are_listed():
     summary = summarize(three_steps().trace())
     document = json.loads(as_json.render([summary, summary]))
     assert document["schema"] == "stallscope.summaries/1"
-    assert [each["schema"] for each in document["summaries"]] == ["stallscope.summary/1"] * 2
+    assert [each["schema"] for each in document["summaries"]] == ["stallscope.summary/2"] * 2
 
 
 def _refuse(constant):
@@ -41,7 +41,7 @@ def test_json_of_real_traces_is_strict(path):
     """No NaN, no Infinity, valid UTF-8; the same trace gives the same bytes."""
     summary = real(path).summary
     data = as_json.render([summary])
-    assert json.loads(data, parse_constant=_refuse)["schema"] == "stallscope.summary/1"
+    assert json.loads(data, parse_constant=_refuse)["schema"] == "stallscope.summary/2"
     assert data == as_json.render([summarize(read(path))])
     assert markdown.page(summary).startswith("## Stallscope: ")
 

@@ -55,7 +55,7 @@ def test_a_block(tmp_path):
     inside, first, steps, schema, shown, second, left = json.loads(ended.out)
     assert inside == "<stallscope.profile: recording>"
     assert (first.replace("\\", "/"), second.replace("\\", "/")) == ("runs/x", "runs/x-2")
-    assert (steps, schema) == (8, "stallscope.summary/1")
+    assert (steps, schema) == (8, "stallscope.summary/2")
     assert shown == f"<stallscope.profile: {first}: 8 steps, cpu>"
     assert left == [0, 0, True]
     found = manifest(tmp_path / "runs" / "x")
