@@ -13,6 +13,7 @@ from stallscope.analysis.units import count, microseconds, percent, quantity
 WOULD_WAIT = "Lines that would make the CPU wait, were the tensors on a GPU"
 MOSTLY = 0.5
 CALLERS = 3  # lines named of those that call a helper
+COPY_CALL_US = 50  # a copy call that lasts longer is not only the cost of a call
 ENOUGH = 5  # steps, from which on a number of calls is a rate
 GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
@@ -286,5 +287,8 @@ def _when_it_came(site: SyncSite) -> str:
         return ""
     waited = site.waited_us_per_step is not None and site.waited_us_per_step > MOSTLY * site.blocked_us_per_step
     if site.drained_share > MOSTLY and not waited:  # few waits that are long count more than many that are none
+        if site.kind == "copy" and (site.own_cost_us or 0) > COPY_CALL_US:
+            took = microseconds(site.own_cost_us)
+            return f" Mostly the GPU had no work left when it came: the copy itself takes the time, {took} a call."
         return " Mostly the GPU had no work left when it came: it costs little more than the call itself."
     return f" It waits for work that the GPU still has before it, {microseconds(site.lag_us)} of it (median)."

@@ -46,6 +46,17 @@ def test_a_drained_queue_is_said():
     assert "Mostly the GPU had no work left when it came" in ledger_tables.headline(summary)
 
 
+@pytest.mark.parametrize("times", [1, 10])
+def test_a_large_copy_costs_more_than_its_call(times):
+    """A pageable download that comes to an empty queue lasts as long as its copying, 180 µs or ten times that."""
+    builder = TraceBuilder().step(0, 1000 * times).launch(0, 1, kernel=("k", 5, 15))
+    builder.op("aten::copy_", 490, 200 * times)
+    builder.memcpy(500, 185 * times, copy=("Memcpy DtoH (Device -> Pageable)", 503, 180 * times), nbytes=10**6)
+    said = ledger_tables.headline(summarize(builder.trace()))
+    assert "the copy itself takes the time, 1" in said
+    assert "little more than the call" not in said
+
+
 def test_waits_below_one_percent_get_no_sentence():
     """9 of 1000 µs are not worth one; nor is the profiler's own synchronize."""
     small = TraceBuilder().step(0, 1000).op("x", 1, 30).sync(2, 9)

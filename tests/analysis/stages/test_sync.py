@@ -133,6 +133,21 @@ def test_a_blocking_copy_waits_until_its_own_row_starts():
     assert (site.blocked_ns, site.waited_ns, site.lag_ns, site.idle_after_ns) == (50_000, 41_000, 40_000, 25_000)
 
 
+@pytest.mark.parametrize("tail", [0.04, -0.5])
+def test_an_upload_behind_queued_kernels_waits_for_them(tail):
+    """100 ms of kernels, then a pageable upload that returns 40 µs before or 500 after its copy ends: all counts."""
+    builder = TraceBuilder().step(0, 150_000)
+    for number in range(20):
+        builder.launch(100 * number, 8, kernel=("conv", 1000 + 5000 * number, 5000))
+    copy = ("Memcpy HtoD (Pageable -> Device)", 101_005, 21_000)
+    builder.op("aten::copy_", 2500, 120_000).memcpy(2600, 119_405 - 1000 * tail, copy=copy, nbytes=77_070_336)
+    stages = analyse(builder.trace())
+    assert intervals.total(stages.syncs.stall) == 119_405_000 - 1_000_000 * tail
+    site = the_site(builder, "copy")
+    assert (site.waited_for, site.waited_ns, site.drained_share) == ("conv", 98_405_000, 0.0)
+    assert "wait_to_device" in [cause.name for cause in summarize(builder.trace()).causes]
+
+
 def test_a_gap_is_not_counted_twice():
     """The call idles for 5 µs before its copy and 40 after; the synchronize call in these 40 has no share in them."""
     builder = TraceBuilder().step(0, 100).memcpy(10, 10, copy=("Memcpy DtoH (Device -> Pageable)", 15, 3))
