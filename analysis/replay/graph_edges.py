@@ -21,7 +21,9 @@ from stallscope.analysis.stages.where.launches import stream_numbers
 from stallscope.traces.model.fields import Direction, Memory
 from stallscope.traces.model.trace import Bools, Ints
 
-BEHIND: Final = 0.05  # of a step in the median fetch, from which the workers are behind
+BEHIND: Final = 0.05  # of a step that the median fetch waits, from which the workers are behind
+READY: Final = 0.25  # of the fetches find their batch ready …
+READY_NS: Final = 1_500_000  # … which takes no longer than this
 LOCKED: Final = 3
 LOCK_NS: Final = 5_000
 ASSUMED_RETURN_NS: Final = 6_000
@@ -137,7 +139,9 @@ def sync_waits(stages: Stages, host: Host, device: Device) -> Waits:
     node = host.node_of(rows)
     length = host.end[node] - host.start[node]
     own = np.where(waited, np.minimum(trace.events.dur_ns[rows] - ledger.waits.waited_ns[chosen], length), length)
-    back = np.where(own_call[call], ends[call] - last[call], ASSUMED_RETURN_NS if returns is None else returns)
+    returned = ends[call] - last[call]
+    usual = ASSUMED_RETURN_NS if returns is None else returns
+    back = np.where(own_call[call], returned, np.where(waited[call], usual, np.minimum(usual, returned)))
     edges = edges_of(len(host.start) + work, node[call], Link.SYNC, lag=back)
     edges.link[own_call[call]] = Link.CLOSING
     return Waits(edges, node, own, returns)
@@ -270,8 +274,9 @@ def lock_waits(stages: Stages, host: Host) -> Waits:
 def loader_waits(stages: Stages, host: Host) -> Waits:
     """End of a fetch → end of the next one, where the DataLoader's workers are behind in most steps.
 
-    However fast the training is, the next batch comes when the workers have made it. What a fetch takes by itself is
-    what the quickest takes. Where only some fetches are long (workers that start), nothing holds the others back.
+    However fast the training is, the next batch comes when the workers have made it. A quarter of the fetches is taken
+    to have found its batch ready, unless they took longer than that ever does: so much a fetch takes by itself. Where
+    only some fetches are long (workers that start), nothing holds the others back.
     """
     none = np.zeros(0, dtype=np.int64)
     nothing = Waits(edges_of(none, none, Link.LOADER), none, none, None)
@@ -282,10 +287,10 @@ def loader_waits(stages: Stages, host: Host) -> Waits:
     first = np.flatnonzero(np.concatenate(([True], np.diff(nodes) > 1)))
     last = np.append(first[1:], len(nodes)) - 1
     fetch_ns = host.end[nodes[last]] - host.start[nodes[first]]
-    if len(first) < ENOUGH or np.median(fetch_ns) < max(LONG_WAIT_NS, BEHIND * host.line.length / len(first)):
+    waited = np.maximum(fetch_ns - min(int(np.quantile(fetch_ns, READY)), READY_NS), 0)
+    if len(first) < ENOUGH or np.median(waited) < max(LONG_WAIT_NS, BEHIND * host.line.length / len(first)):
         return nothing
     longest = np.array([mine[np.argmax((host.end - host.start)[mine])] for mine in np.split(nodes, first[1:])])
-    waited = fetch_ns - fetch_ns.min()
     own = np.maximum((host.end - host.start)[longest] - waited, 0)
     ends = host.end[nodes[last]]
     edges = edges_of(nodes[last[:-1]], nodes[last[1:]], Link.LOADER, lag=np.diff(ends))

