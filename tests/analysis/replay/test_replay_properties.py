@@ -14,7 +14,7 @@ from stallscope.analysis.replay.counterfactual import NAMES, find_replayed
 from stallscope.analysis.replay.graph import NEVER, Constants, Edges, Graph, Kind, Link, Work
 from stallscope.analysis.replay.graph_build import build
 from stallscope.analysis.replay.replay import replay
-from stallscope.analysis.stages.stages import analyse
+from stallscope.analysis.stages.stages import Stages, analyse
 from stallscope.traces.read.read import read
 from tests.examples import examples
 from tests.sample_simulator import Copy, Hardware, Instruction, Launch, OnThread, Op, Simulator, Sync, item, steps
@@ -155,13 +155,18 @@ def instructions(depth: int = 0) -> st.SearchStrategy[Instruction]:
 
 
 def simulated(body: list[Instruction], count: int = 4) -> Graph | None:
-    """The graph of ``count`` equal steps, recorded by the sample simulator without any jitter."""
+    """The graph of ``count`` equal steps."""
+    return build(recorded(body, count))
+
+
+def recorded(body: list[Instruction], count: int = 4) -> Stages:
+    """The stages of ``count`` equal steps, recorded by the sample simulator without any jitter."""
     simulator = Simulator(Hardware(jitter=0.0))
     simulator.run(steps([[Busy(5_000), Launch("first", 2_000), *body, Busy(1_000)]] * count))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "worker0.1700000000000000000.pt.trace.json.gz"
         path.write_bytes(trace_bytes(simulator.spans))
-        return build(analyse(read(path)))
+        return analyse(read(path))
 
 
 @examples(25)
