@@ -65,7 +65,7 @@ def _find(stages: Stages, manifest: Manifest | None, asked: Asked) -> _Found:
     issues = find_issues(stages)
     times = find_step_times(stages.window, stages.completion.step_ns, stages.trace.path, manifest)
     facts = find_facts(stages.typical, manifest, refused=grade(issues) == "refused")
-    replayed = replay_once(stages, facts, times, manifest, asked)
+    replayed = replay_once(stages, facts, times, manifest)
     kind = find_kind(facts, replayed)
     causes = find_causes(Case(stages=stages.typical, facts=facts, manifest=manifest, replayed=replayed, kind=kind))
     verdict = judge(facts, replayed, causes)

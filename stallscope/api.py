@@ -62,14 +62,13 @@ def load_rank(
 ) -> list[RunFigures]:
     """Analyse what speaks for a run: of several ranks the first, or ``rank``; the others are listed in its summary.
 
-    Always ``bounded``: ``load`` makes all forecasts. One entry; several only where the workers of a folder cannot be
-    told apart by rank: each is then given.
+    One entry; several only where the workers of a folder cannot be told apart by rank: each is then given.
 
     Raises:
         BadInput: as ``load``; or there is no such rank.
         Refused: a file passes ``limits``.
     """
-    run, asked = _one_run(path), replace(asked, bounded=True)
+    run = _one_run(path)
     workers, rows = _by_manifests(run.workers, rank)
     figures = _figures(replace(run, workers=workers), limits, asked)
     if not rows:

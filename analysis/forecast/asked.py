@@ -14,7 +14,6 @@ class Asked:
 
     peers: bool = False  # the figures as HTA, torch-tb-profiler and TraceLens define them
     fixes: tuple[Wanted, ...] = STANDARD  # to forecast
-    bounded: bool = False  # a trace of others that is large is not replayed, or gets no forecasts, which take long
 
 
 PLAIN: Final = Asked()

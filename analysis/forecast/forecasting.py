@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.contract.causes import Cause
@@ -16,23 +15,11 @@ from stallscope.analysis.stages.batches import held_ns
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.step_times import StepTimes
 from stallscope.traces.model.manifest import Manifest
-from stallscope.traces.model.trace import Trace
-
-MOST_REPLAYED: Final = 120_000  # events of a trace of others that a plain summary replays
-MOST_FORECAST: Final = 30_000  # and of which it makes forecasts: these replay the steps some dozen times
-LARGE: Final = "the trace is large, and forecasts take some time: `stallscope whatif` makes them"
 
 
-def is_large(trace: Trace, manifest: Manifest | None, most: int) -> bool:
-    """Whether a trace has more than ``most`` events; one that `profile` recorded is as small as was asked for."""
-    return manifest is None and len(trace.events) > most
-
-
-def replay_once(
-    stages: Stages, facts: Facts, times: StepTimes, manifest: Manifest | None, asked: Asked
-) -> Replayed | None:
-    """The window replayed with one class of work free at a time; None where it cannot be, or is too large for it."""
-    if facts.recording.refused or (asked.bounded and is_large(stages.trace, manifest, MOST_REPLAYED)):
+def replay_once(stages: Stages, facts: Facts, times: StepTimes, manifest: Manifest | None) -> Replayed | None:
+    """The window replayed with one class of work free at a time; None where it cannot be."""
+    if facts.recording.refused:
         return None
     batched = manifest is not None and any(gpu.driver_model == "WDDM" for gpu in manifest.machine.gpus)
     batched |= held_ns(stages.trace) is not None
@@ -52,8 +39,6 @@ def find_forecast(
 
     A fix that one of the ``causes`` bars is not forecast: it would promise what that cause does not let it keep.
     """
-    if asked.bounded and is_large(stages.trace, manifest, MOST_FORECAST):
-        return refusal([LARGE])
     if facts.vendor == "cpu" and facts.recording.absent is None:
         return refusal(["this run used no GPU"], cpu_host_factor(stages, times))
     if facts.recording.refused:

@@ -8,12 +8,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from stallscope import cli
 from stallscope.__main__ import main
+from stallscope.analysis.replay import counterfactual
+from stallscope.analysis.replay.run import find_run
 from stallscope.output import style_for, write_text
 from stallscope.profiling.words.sentences import OWN_OPTIONS, no_steps
 from tests.builders import TraceBuilder
@@ -284,24 +287,12 @@ def test_an_option_of_profile_behind_the_script_is_known() -> None:
     assert "--also-cpu stood after the script" in no_steps(2, ("--lr", "3", "--also-cpu"))
 
 
-def test_a_large_trace_of_others_is_forecast_on_request(
+def test_a_large_trace_of_others_is_replayed_and_forecast(
     trace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the bound a plain summary names the command that forecasts; that command does."""
-    assert "the trace is large" not in run(capsys, "summary", "--format", "json", trace)[1]
-    monkeypatch.setattr("stallscope.analysis.forecast.forecasting.MOST_FORECAST", 3)
+    """Where only a part of a trace is replayed, a plain summary has verdict and forecasts like any other."""
+    monkeypatch.setattr(counterfactual, "find_run", partial(find_run, most=3))
     found = json.loads(run(capsys, "summary", "--format", "json", trace)[1])
-    assert (found["what_if"], "stallscope whatif" in found["forecast"]["reasons"][0]) == (None, True)
-    told = "".join(run(capsys, "summary", trace)[1].split())  # a long path is broken wherever the line ends
-    assert f"stallscopewhatif{trace}forecastsit." in told
-    assert "the trace is large" not in run(capsys, "whatif", "--format", "json", trace)[1]
-
-
-def test_a_very_large_trace_of_others_is_judged_by_rule(
-    trace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Beyond the other bound nothing is replayed, and the verdict says that it is a rule of thumb."""
-    monkeypatch.setattr("stallscope.analysis.forecast.forecasting.MOST_REPLAYED", 3)
-    monkeypatch.setattr("stallscope.analysis.forecast.forecasting.MOST_FORECAST", 3)
-    assert json.loads(run(capsys, "summary", "--format", "json", trace)[1])["verdict"]["confidence"] == "rule"
-    assert "A rule of thumb" in run(capsys, "summary", trace)[1]
+    assert found["verdict"]["confidence"] != "rule"
+    assert found["what_if"]
+    assert "What a change would save" in run(capsys, "summary", trace)[1]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stallscope.analysis.contract.summary import Summary
-from stallscope.analysis.forecast.forecasting import LARGE
 from stallscope.analysis.report import findings_text, ledger_tables, peers_text
 from stallscope.analysis.report.bars import (
     AHEAD,
@@ -150,11 +149,7 @@ def _gpu_bars(summary: Summary, whole: float) -> list[Bar]:
 
 def _forecast(summary: Summary, style: Style) -> list[str]:
     table = ladder(summary, every=False)
-    if table is not None:
-        return table_lines(table, style)
-    large = summary.forecast is not None and summary.forecast.reasons == [LARGE]
-    told = f"What a change would save: this trace is large; stallscope whatif {summary.trace.path} forecasts it."
-    return wrap(told, style.width) if large else []
+    return [] if table is None else table_lines(table, style)
 
 
 def _health(summary: Summary, style: Style) -> list[str]:
