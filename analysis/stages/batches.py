@@ -26,6 +26,7 @@ def held_ns(trace: Trace) -> int | None:
     starts, called = events.ts_ns[work.row], events.end_ns[calls]
     free = np.concatenate((starts[:1], np.maximum.accumulate(events.end_ns[work.row])[:-1]))
     idle = starts - np.maximum(free, called)
+    idle[1:][events.dur_ns[work.row[:-1]] == 0] = 0  # a row without its duration may have lasted until then
     heads = np.flatnonzero(idle >= HELD_NS)
     if len(heads) < BUNCHES:
         return None

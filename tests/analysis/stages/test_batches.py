@@ -35,3 +35,14 @@ def test_bunches_are_named() -> None:
 def test_no_bunches(gpu: str, held_us: float) -> None:
     """Kernels that start as they are launched, or on a card without such a driver, are no bunches."""
     assert held_ns(_training(gpu, held_us)) is None
+
+
+def test_a_kernel_without_its_duration_holds_nothing_back() -> None:
+    """Kernels of 180 µs back to back, of which each tenth lacks its duration: what looks idle there was its work."""
+    builder = TraceBuilder(gpu=GEFORCE)
+    for step in range(8):
+        builder.step(2000 * step, 2000)
+        for i in range(10):
+            start = 2000 * step + 10 + 185 * i
+            builder.launch(2000 * step + 10 + 20 * i, 5, kernel=("gemm", start + 8, 180 if i != 4 else 0))
+    assert held_ns(builder.trace()) is None
