@@ -38,6 +38,7 @@ SOON_NS: Final = 1_000_000
 SOON_SHARE: Final = 0.25
 
 _is_item: Final = matches(re.compile(r"aten::(item|is_nonzero|_local_scalar_dense)$"))
+_is_node: Final = matches(re.compile(r"autograd::engine::evaluate_function"))
 _is_optimizer: Final = matches(re.compile(r"Optimizer\.step#"))
 
 
@@ -143,7 +144,13 @@ def _step_rows(trace: Trace) -> Ints:
 
 
 def _main(trace: Trace, line: Line, steps: Ints, launches: Ints) -> int:
-    """The thread that holds the steps, else the one that launches most."""
+    """The thread that holds the steps, else the one that launches most outside the backward pass."""
+    if not len(steps):  # a backward pass launches more than what asked for it, on a thread of its own
+        nodes = line.cover(trace, rows_named(trace, trace.events.rows(Category.CPU_OP), _is_node))
+        thread, known = line.number(trace, launches)
+        at = trace.events.ts_ns[launches]
+        forward = known & (at >= line.start) & ~intervals.covers(nodes, line.place(thread, at))
+        launches = launches[forward] if forward.any() else launches
     thread, known = line.number(trace, steps if len(steps) else launches)
     return int(np.bincount(thread[known]).argmax()) if known.any() else 0
 

@@ -78,3 +78,29 @@ def test_work_without_a_launch_keeps_its_place_on_its_stream():
         build.step(start, 2000).launch(start + 10, 5, kernel=("gemm", start + 20, 900))
         build.kernel(("relu", start + 921, 900)).sync(start + 100, 1735)
     assert replayed(build).savings["compute"] > 0.4
+
+
+def backward_on_its_own_thread() -> TraceBuilder:
+    """Six iterations without marked steps: a backward pass, on a thread of its own, launches most; a read waits."""
+    build = TraceBuilder()
+    for number in range(6):
+        at = 1000.0 * number
+        for place in range(3):
+            build.op("aten::linear", at + 20 * place, 18)
+            build.launch(at + 20 * place + 5, 5, kernel=("gemm", at + 20 + 90 * place, 85))
+        for place in range(7):
+            begin = at + 80 + 20 * place
+            build.op("autograd::engine::evaluate_function: AddmmBackward0", begin, 18, tid=77)
+            build.launch(begin + 5, 5, kernel=("gemm", at + 290 + 90 * place, 85), tid=77)
+        build.annotation("Optimizer.step#SGD.step", at + 225, 10)
+        build.op("aten::item", at + 240, 695).memcpy(
+            at + 245, 685, copy=("Memcpy DtoH (Device -> Pageable)", at + 925, 2)
+        )
+    return build
+
+
+def test_the_loops_thread_is_not_that_of_the_backward_pass():
+    """Its own work, free, leaves what the loop's thread does by itself, some 300 µs of 1 ms: the GPU is the limit."""
+    found = replayed(backward_on_its_own_thread())
+    assert found.part.window.source == "optimizer"
+    assert found.savings["compute"] > 0.5
