@@ -14,6 +14,7 @@ from stallscope.analysis.contract.causes import Cause
 from stallscope.analysis.contract.summary import Health, IssueInfo, Summary, Typical, Verdict
 from stallscope.analysis.fill import ledger, places, run
 from stallscope.analysis.fill import steps as fill_step
+from stallscope.analysis.fill.flops import fill_flops
 from stallscope.analysis.fill.memory import fill_memory
 from stallscope.analysis.fill.scaled import fill_scaled
 from stallscope.analysis.fill.sync_sites import fill_sync_sites
@@ -111,6 +112,7 @@ def _filled(stages: Stages, manifest: Manifest | None, found: _Found) -> Summary
         attribution=places.fill_attribution(stages),
         scaled=fill_scaled(steps, per_step, breakdown, idle, forecast.host_factor),
         forecast=forecast.base,
+        flops=fill_flops(stages),
         loader_workers=found.facts.input.workers,
         typical=None if stages.of_counted is None else _typical(stages.of_counted, found.facts),
     )

@@ -42,6 +42,14 @@ def quantity(value: float | None) -> str:
     return f"{count(value)} B"
 
 
+def operations(value: float) -> str:
+    """Floating-point operations: ``5.83 TFLOP``."""
+    for size, unit in ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP")):
+        if value >= size * 0.9995:
+            return f"{_digits(value / size)} {unit}"
+    return f"{count(value)} FLOP"
+
+
 def _digits(value: float) -> str:
     """Three significant digits without an exponent."""
     size = abs(value)

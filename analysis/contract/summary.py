@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from stallscope.analysis.contract.causes import Cause
+from stallscope.analysis.contract.flops import Flops
 from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
 from stallscope.analysis.contract.idle import Idle
 from stallscope.analysis.contract.rows import (
@@ -361,4 +362,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ranks: list[RankRow] = msgspec.field(default_factory=list)  # all of the run, by rank; empty where it has but one
     forecast: ForecastBase | None = None  # None: no forecast was tried
     typical: Typical | None = None  # None: every step counts
+    flops: Flops | None = None  # None: no shapes were recorded
     loader_workers: bool | None = None  # the DataLoader has worker processes; None: no DataLoader was seen

@@ -6,8 +6,8 @@ import numpy as np
 
 from stallscope.analysis.contract import rows as contract_rows
 from stallscope.analysis.contract.run import Attribution
+from stallscope.analysis.stages.gpu.kernel_names import short_name
 from stallscope.analysis.stages.issues import attributed_share
-from stallscope.analysis.stages.kernel_names import short_name
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.modules import NO_MODULE, ModuleTotals
 from stallscope.traces.vendors.kernels import kernel_kind

@@ -8,8 +8,8 @@ from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.contract import summary as contract
 from stallscope.analysis.stages.activity import DeviceTimes
+from stallscope.analysis.stages.gpu.utilization import find_filling
 from stallscope.analysis.stages.stages import Stages
-from stallscope.analysis.stages.utilization import find_filling
 
 
 def fill_per_step(stages: Stages, facts: Facts) -> contract.PerStep:

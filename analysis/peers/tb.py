@@ -20,7 +20,7 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import named, rows_named
 from stallscope.analysis.stages.activity import collective_kernels, is_dataloader
-from stallscope.analysis.stages.utilization import find_filling
+from stallscope.analysis.stages.gpu.utilization import find_filling
 from stallscope.analysis.stages.where.launches import pair
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from stallscope.analysis.contract.flops import Flops
 from stallscope.analysis.contract.summary import GpuInfo, IssueInfo, Summary
 from stallscope.analysis.fill.ranks import rank_spread
-from stallscope.analysis.units import microseconds, percent, quantity
+from stallscope.analysis.units import microseconds, operations, percent, quantity
 
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
 MOST_RANKS = 8  # told by number
@@ -22,6 +23,7 @@ _SAVINGS = (
 UNSEEN = 0.97  # a factor above this may come from the drift between two windows
 MOST_INFLATION = 4.0  # by which a step was ever made longer by recording alone
 USUAL_INFLATION = 2.0  # stacks and shapes included; beyond it steps of widely differing lengths were disturbed
+MOST_SHAPES: Final = 0.8  # of the time of products and the like whose shapes are known, from which it is a figure
 SCATTER = 3.0  # the slowest tenth of the steps ÷ the quickest
 SKEWED: Final = 0.02  # of the step, by which others change the mean, and from which that is worth a word
 _SOURCES: Final = {
@@ -169,6 +171,8 @@ def extras(summary: Summary) -> list[str]:
             f"GPU processors (SMs) in use, on average over the step, estimated: {percent(filling.est_sm_efficiency)}"
             f"{occupancy}"
         )
+    if summary.flops is not None and summary.flops.known_share > MOST_SHAPES:
+        found.append(_arithmetic(summary.flops))
     if memory.peak_allocated is not None or memory.peak_reserved is not None:
         total = "" if memory.total is None else f", of {quantity(memory.total)}"
         found.append(
@@ -180,6 +184,19 @@ def extras(summary: Summary) -> list[str]:
             f"GPU memory ran short: {memory.alloc_retries or 0} retries, {memory.ooms or 0} out-of-memory errors"
         )
     return found
+
+
+def _arithmetic(flops: Flops) -> str:
+    """How much a step asks for, how fast that is, and what the card could do."""
+    asked = (
+        f"Products, convolutions, attention: {operations(flops.per_step)} a step, {operations(flops.tflops * 1e12)}/s"
+    )
+    if flops.peak_share is None or flops.kernel_peak_share is None:
+        return asked
+    return (
+        f"{asked}: {percent(flops.peak_share)} of what the GPU can do at most; {percent(flops.kernel_peak_share)} "
+        f"while these kernels run ({flops.peak_source}, without sparsity)"
+    )
 
 
 def _gpus(summary: Summary) -> list[GpuInfo]:

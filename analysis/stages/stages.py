@@ -10,6 +10,7 @@ from stallscope.analysis.stages.call_sites import CallSites, find_call_sites
 from stallscope.analysis.stages.clock import ClockOffset, aligned, find_offsets
 from stallscope.analysis.stages.completion import Completion, find_completion
 from stallscope.analysis.stages.copy_sites import CopySite, find_copy_sites
+from stallscope.analysis.stages.gpu.flops import Flops, find_flops
 from stallscope.analysis.stages.idle import DeviceIdle, find_idle
 from stallscope.analysis.stages.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.stages.linking import Linking, find_linking
@@ -58,6 +59,7 @@ class Stages:
     activity: Activity
     idle: tuple[DeviceIdle, ...]  # by device
     clocks: tuple[ClockOffset, ...] = ()  # of devices whose clock is apart from the host's
+    flops: Flops | None = None  # of the steps that count, or of the attribution's steps where those tell no shapes
     of_counted: Stages | None = None  # the same over the steps that count; None: all do
 
     @property
@@ -141,10 +143,19 @@ def analyse(trace: Trace, manifest: Manifest | None = None, attribution: Trace |
     window = find_window(trace)
     stages = replace(_analyse(trace, window, manifest, attribution), clocks=clocks)
     completion = stages.completion
-    if completion.counts.all():
-        return stages
-    chosen = window.only(completion.counted(window))
-    return replace(stages, of_counted=_analyse(trace, chosen, manifest, attribution, completion.only()))
+    if not completion.counts.all():
+        chosen = window.only(completion.counted(window))
+        stages = replace(stages, of_counted=_analyse(trace, chosen, manifest, attribution, completion.only()))
+    return replace(stages, flops=_flops(stages.typical, attribution))
+
+
+def _flops(stages: Stages, attribution: Trace | None) -> Flops | None:
+    own = find_flops(stages.trace, stages.device_window, stages.launches, stages.operators)
+    if own is not None or attribution is None or not len(attribution.origins.shape_row):
+        return own
+    window = find_window(attribution)
+    launches = find_launches(attribution, window)
+    return find_flops(attribution, window, launches, find_operators(attribution, window, launches))
 
 
 def _analyse(

@@ -17,8 +17,8 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import grouped
 from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.replay.critical_path import find_critical_path
+from stallscope.analysis.stages.gpu.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.stages.idle import DeviceIdle
-from stallscope.analysis.stages.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.stages.queue import depth_over_time
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.where.places import Place

@@ -33,6 +33,18 @@ class Category(IntEnum):
 DEVICE_WORK = (Category.KERNEL, Category.MEMCPY, Category.MEMSET)
 CALLS = (Category.RUNTIME, Category.DRIVER)
 
+PRODUCTS = frozenset({  # operators, by the places of the two matrices among their inputs
+    "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::mv", "aten::addmv", "aten::_int_mm",
+    "aten::_scaled_mm", "aten::_addmm_activation",
+})  # fmt: skip
+CONVOLUTIONS = frozenset({"aten::convolution", "aten::convolution_backward"})
+ATTENTION = frozenset({
+    f"aten::_scaled_dot_product_{kind}_attention{way}"
+    for kind in ("flash", "efficient", "cudnn")
+    for way in ("", "_backward")
+})  # fmt: skip
+WITH_SHAPES = PRODUCTS | CONVOLUTIONS | ATTENTION  # operators of which the shapes are read
+
 OUR_CATEGORY = "stallscope"  # of what `stallscope annotate` paints in
 
 

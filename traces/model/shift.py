@@ -30,6 +30,8 @@ def _renumbered(origins: Origins, place: Ints) -> Origins:
     stack, sync, event = place[origins.stack_row], place[origins.sync_row], place[origins.event_row]
     by_python, by_autograd = np.argsort(python), np.argsort(autograd)
     by_stack, by_sync, by_event = np.argsort(stack), np.argsort(sync), np.argsort(event)
+    shape = place[origins.shape_row]
+    by_shape = np.argsort(shape)
     return Origins(
         python[by_python],
         origins.python_id.of(by_python),
@@ -45,4 +47,7 @@ def _renumbered(origins: Origins, place: Ints) -> Origins:
         event[by_event],
         origins.event_stream[by_event],
         origins.event_recorded[by_event],
+        shape[by_shape],
+        origins.shape[by_shape],
+        origins.shapes,
     )

@@ -176,6 +176,9 @@ class Origins:
     event_row: Ints  # (v,) cuda_sync rows, of waits for an event, that say where it was recorded
     event_stream: Ints  # (v,) the stream it was recorded on
     event_recorded: Ints  # (v,) correlation of the call that recorded it; -1, told by the file: before the recording
+    shape_row: Ints  # (h,) operators of ``fields.WITH_SHAPES`` that tell the sizes of their tensors
+    shape: Ints  # (h,) index into ``shapes``
+    shapes: tuple[str, ...]  # JSON: ``[sizes, values, types]`` of the inputs, each [] where not told
 
 
 @dataclass(frozen=True, slots=True)

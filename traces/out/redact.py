@@ -1,8 +1,9 @@
 """A copy of a trace that may be shown to others: nothing that names a person, a machine or a folder.
 
 Kept: every event with its phase, category, times, process, thread and stream numbers and ids; the names of operators,
-kernels, named ranges, modules and Python functions; all numbers among the arguments; shapes and types (unless they
-are to be dropped); device properties, rank and world size, versions of CUDA or ROCm, the recorded base time.
+kernels, named ranges, modules and Python functions; all numbers among the arguments; shapes and types, and of
+convolutions and attention strides and the like (unless they are to be dropped); device properties, rank and world
+size, versions of CUDA or ROCm, the recorded base time.
 
 Taken out: host name, trace name and id, user metadata, environment and job variables, package lists, process names,
 log lines, process group members; every text among the arguments but those in ``KEPT_TEXTS``. Of a path, wherever it
@@ -26,7 +27,7 @@ import msgspec
 
 from stallscope.traces.damaged.raw import RawEvents
 from stallscope.traces.describe.dialect import REDACTED
-from stallscope.traces.model.fields import INSTALLED, MEMORY_EVENT
+from stallscope.traces.model.fields import ATTENTION, CONVOLUTIONS, INSTALLED, MEMORY_EVENT
 
 Raw = msgspec.Raw
 Event = dict[str, Raw]
@@ -42,6 +43,10 @@ KEPT_KEYS: Final = {
 KEPT_MEMBERS: Final = {"deviceProperties": {"name"}, "distributedInfo": {"backend", "rank", "world_size"}}
 KEPT_TEXTS: Final = {"cuda_sync_kind", "Collective name", "dtype", "Call stack", "Module Hierarchy", "kernel"}
 SHAPES: Final = {"Input Dims", "Input dims", "Input Strides", "Input type", "Output dims", "Output type"}
+VALUES: Final = "Concrete Inputs"
+WORKERS: Final = CONVOLUTIONS | ATTENTION  # whose shapes alone do not tell their work
+NOTHING: Final = Raw()
+VALUE: Final = re.compile(r"True|False|-?[\d.]+|\[(?:(?:True|False|-?\d+)(?:, )?)*\]")  # of a convolution, of attention
 PROCESS_LABEL: Final = re.compile(r'"(?:CPU|GPU \d+)"')
 NUMBER: Final = re.compile(r'-?[\d.][\d.eE+-]*|true|false|null|"(?:-?\d+(?:\.\d+)?|0x[\da-fA-F]+|-?inf|nan)"')
 NUMBERS: Final = re.compile(r"\[[\[\]\s\d.,eE+-]*\]")
@@ -110,7 +115,11 @@ class Cleaner:
             return Raw(b"{}")
         if bytes(event.get("ph", b"")) == b'"M"':
             return Raw(msgspec.json.encode(self._name_given(bytes(event.get("name", b"")), told)))
-        return Raw(msgspec.json.encode({key: made for key, value in told.items() if (made := self._arg(key, value))}))
+        values = told.pop(VALUES, None)
+        made = {key: kept for key, value in told.items() if (kept := self._arg(key, value))}
+        if values is not None and not self._drop_shapes and _ascii(event.get("name", NOTHING)).strip('"') in WORKERS:
+            made[VALUES] = _values(values)
+        return Raw(msgspec.json.encode(made))
 
     def _arg(self, key: str, value: Raw) -> Raw | None:
         """One argument; None: it goes."""
@@ -138,6 +147,15 @@ class Cleaner:
         if found is None:
             found = self._known[text] = _map_text(value, without_folders)
         return found
+
+
+def _values(value: Raw) -> Raw:
+    """Strides, paddings, flags; other texts empty."""
+    try:
+        told = msgspec.json.decode(value, type=list[str])
+    except msgspec.ValidationError:
+        return Raw(b"[]")
+    return Raw(msgspec.json.encode([text if VALUE.fullmatch(text) else "" for text in told]))
 
 
 def is_number(value: Raw) -> bool:

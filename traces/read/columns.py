@@ -98,6 +98,7 @@ class ColumnStore:
         correlation = np.fromiter(map(attrgetter("correlation"), args), np.int64, len(args))
         ids = (self._names.column("name", events), self._pids.column("pid", events), self._tids.column("tid", events))
         self._origins.add(self._kinds()[cat], args, self._rows)
+        self._add_shapes(ids[0], args)
         self._event_parts.append((ts, np.maximum(dur, 0), cat.astype(np.int16), *ids, correlation))
         self._add_work(cat, events, args)
         self._add_memory(block.memory, block.memory_ns)
@@ -122,6 +123,11 @@ class ColumnStore:
         if len(rows):
             chosen = rows.tolist()
             self._work.add(rows + self._rows, [events[i] for i in chosen], [args[i] for i in chosen])
+
+    def _add_shapes(self, name: Ids, args: list[Args]) -> None:
+        wanted = [self._names[text] for text in fields.WITH_SHAPES if text in self._names]
+        rows = np.flatnonzero(np.isin(name, wanted))
+        self._origins.add_shapes(rows + self._rows, [args[i] for i in rows.tolist()])
 
     def _add_memory(self, events: list[Any], at_ns: Ints) -> None:
         for event, ts in zip(events, at_ns.tolist(), strict=True):

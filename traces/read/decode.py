@@ -8,6 +8,7 @@ else is lost.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -33,6 +34,8 @@ from stallscope.traces.text.values import (
     time,
 )
 
+NO_TEXT = msgspec.Raw()
+
 
 class Args(msgspec.Struct, frozen=True, gc=False):
     """What is read of an event's ``args``; everything else is skipped by the decoder."""
@@ -56,6 +59,9 @@ class Args(msgspec.Struct, frozen=True, gc=False):
     call_stack: str | None = msgspec.field(name="Call stack", default=None)
     wait_on_stream: int | None = None
     event_recorded: int | None = msgspec.field(name="wait_on_cuda_event_record_corr_id", default=None)
+    sizes: msgspec.Raw = msgspec.field(name="Input Dims", default=NO_TEXT)
+    values: msgspec.Raw = msgspec.field(name="Concrete Inputs", default=NO_TEXT)
+    types: msgspec.Raw = msgspec.field(name="Input type", default=NO_TEXT)
 
 
 class MetaArgs(msgspec.Struct, frozen=True, gc=False):
@@ -371,4 +377,12 @@ def _plain_args(args: dict[str, Any]) -> Args:
         call_stack=text(args.get("Call stack")),
         wait_on_stream=integer(args.get("wait_on_stream")),
         event_recorded=integer(args.get("wait_on_cuda_event_record_corr_id")),
+        sizes=_raw(args.get("Input Dims")),
+        values=_raw(args.get("Concrete Inputs")),
+        types=_raw(args.get("Input type")),
     )
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    """A list as its text; nothing of what is none."""
+    return msgspec.Raw(json.dumps(value, default=str).encode()) if isinstance(value, list) else NO_TEXT

@@ -61,7 +61,7 @@ def select(columns: Columns, keep: Bools) -> Columns:
     kept_work, origins = columns.work.of(keep[columns.work.row]), columns.origins
     kept = keep[origins.python_row]
     autograd, stacked, waited = keep[origins.autograd_row], keep[origins.stack_row], keep[origins.sync_row]
-    on_event = keep[origins.event_row]
+    on_event, shaped = keep[origins.event_row], keep[origins.shape_row]
     return replace(
         columns,
         events=columns.events.of(keep),
@@ -81,5 +81,8 @@ def select(columns: Columns, keep: Bools) -> Columns:
             place[origins.event_row[on_event]],
             origins.event_stream[on_event],
             origins.event_recorded[on_event],
+            place[origins.shape_row[shaped]],
+            origins.shape[shaped],
+            origins.shapes,
         ),
     )

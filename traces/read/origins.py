@@ -29,6 +29,8 @@ class OriginStore:
         self._stacks: list[tuple[Ints, Ints]] = []  # row, stack
         self._syncs: list[tuple[Ints, Ints]] = []  # row, stream
         self._events: list[tuple[Ints, Ints, Ints]] = []  # row, stream, correlation of the record call
+        self._shape_texts: dict[str, int] = {}
+        self._shapes: list[tuple[Ints, Ints]] = []  # row, shapes
 
     def add(self, kinds: NDArray[np.uint8], args: list[Args], first: int) -> None:
         """Take in a block whose events are of the categories ``kinds`` and become rows from ``first`` on.
@@ -66,23 +68,28 @@ class OriginStore:
         texts = [self._texts.setdefault(stacks[i] or "", len(self._texts)) for i in told]
         self._stacks.append((rows[told], np.array(texts, np.int64)))
 
+    def add_shapes(self, rows: Ints, args: list[Args]) -> None:
+        """Take in operators (their rows and args) whose shapes are wanted, of those that tell them."""
+        told = [i for i, each in enumerate(args) if bytes(each.sizes)]
+        texts = [self._shape_texts.setdefault(_shapes_of(args[i]), len(self._shape_texts)) for i in told]
+        self._shapes.append((rows[told], np.array(texts, np.int64)))
+
     def finish(self) -> OriginArrays:
         """Everything taken in. Call once."""
-        texts = sorted(self._texts)
-        rank = np.zeros(len(texts), np.int64)
-        for place, text in enumerate(texts):
-            rank[self._texts[text]] = place
+        texts, rank = _by_text(self._texts)
         row, stack = _joined(self._stacks, 2)
+        shapes, shape_rank = _by_text(self._shape_texts)
+        shaped, shape = _joined(self._shapes, 2)
         origins = _joined(self._python, 3), _joined(self._autograd, 3), (row, rank[stack])
-        groups = *origins, _joined(self._syncs, 2), _joined(self._events, 3)
-        return OriginArrays(groups, tuple(texts))
+        groups = *origins, _joined(self._syncs, 2), _joined(self._events, 3), (shaped, shape_rank[shape])
+        return OriginArrays(groups, texts, shapes)
 
 
 class OriginArrays:
     """The origins as arrays in file order; the first of each group is the row."""
 
-    def __init__(self, groups: tuple[tuple[Ints, ...], ...], texts: tuple[str, ...]) -> None:
-        self._groups, self._texts = groups, texts
+    def __init__(self, groups: tuple[tuple[Ints, ...], ...], stacks: tuple[str, ...], shapes: tuple[str, ...]) -> None:
+        self._groups, self._stacks, self._shapes = groups, stacks, shapes
 
     def tie_keys(self, rows: Ints, count: int) -> list[Ints]:
         """What tells rows apart whose event columns are equal, for event ``rows`` of ``count``."""
@@ -90,7 +97,7 @@ class OriginArrays:
 
     def ordered(self, place: Ints) -> Origins:
         """The origins, renumbered (``place[i]`` is the new number of row i) and sorted by row."""
-        python, autograd, stacks, syncs, events = (_renumbered(group, place) for group in self._groups)
+        python, autograd, stacks, syncs, events, shapes = (_renumbered(group, place) for group in self._groups)
         return Origins(
             python_row=python[0],
             python_id=_optional(python[1]),
@@ -100,13 +107,31 @@ class OriginArrays:
             forward_thread=autograd[2],
             stack_row=stacks[0],
             stack=stacks[1],
-            stacks=self._texts,
+            stacks=self._stacks,
             sync_row=syncs[0],
             sync_stream=syncs[1],
             event_row=events[0],
             event_stream=events[1],
             event_recorded=events[2],
+            shape_row=shapes[0],
+            shape=shapes[1],
+            shapes=self._shapes,
         )
+
+
+def _shapes_of(args: Args) -> str:
+    """``[sizes, values, types]`` as JSON."""
+    parts = (bytes(raw).decode(errors="replace") or "[]" for raw in (args.sizes, args.values, args.types))
+    return f"[{','.join(parts)}]"
+
+
+def _by_text(numbers: dict[str, int]) -> tuple[tuple[str, ...], Ints]:
+    """The texts in order, and for each number its place there."""
+    texts = sorted(numbers)
+    rank = np.zeros(len(texts), np.int64)
+    for place, text in enumerate(texts):
+        rank[numbers[text]] = place
+    return tuple(texts), rank
 
 
 def _picked(args: list[Args], places: Ints) -> list[Args]:

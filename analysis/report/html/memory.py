@@ -10,7 +10,7 @@ import numpy as np
 from stallscope.analysis.report.html.charts import swatch
 from stallscope.analysis.report.html.page import escape
 from stallscope.analysis.report.html.series import Series
-from stallscope.analysis.stages.memory import MemoryOverTime
+from stallscope.analysis.stages.gpu.memory import MemoryOverTime
 from stallscope.analysis.units import quantity
 from stallscope.traces.model.trace import Ints
 

@@ -23,7 +23,7 @@ from stallscope.analysis.report.style import safe
 from stallscope.analysis.report.table import of_counted
 from stallscope.analysis.report.tables import tables
 from stallscope.analysis.report.whatif_table import ladder
-from stallscope.analysis.stages.memory import MemoryOverTime, find_memory_over_time
+from stallscope.analysis.stages.gpu.memory import MemoryOverTime, find_memory_over_time
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import microseconds
 from stallscope.analysis.views.launch_histogram import LaunchHistogram, find_launch_histogram

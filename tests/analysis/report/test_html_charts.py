@@ -14,7 +14,7 @@ from stallscope.analysis.report.html.changes import change_bars, interval
 from stallscope.analysis.report.html.memory import memory_series
 from stallscope.analysis.report.html.page import page, prose
 from stallscope.analysis.report.html.series import placed, step_series
-from stallscope.analysis.stages.memory import MemoryOverTime
+from stallscope.analysis.stages.gpu.memory import MemoryOverTime
 from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.views.step_times import StepTimes, find_step_times
 from stallscope.analysis.views.timeline import KINDS

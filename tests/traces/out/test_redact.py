@@ -60,6 +60,14 @@ def test_nothing_tells_of_person_machine_or_folder(tmp_path):
     assert document["traceEvents"][2]["args"] == {"Input Dims": [[2, 3]], "Sequence number": 4}
 
 
+def test_what_a_convolution_computes_stays(tmp_path):
+    """Strides and flags tell its arithmetic; any other text among its values is emptied."""
+    builder = TraceBuilder().step(0, 100)
+    builder.op("aten::convolution", 1, 5, **{"Concrete Inputs": ["hunter2", "[1, 2]", "True", "3", "[True, False]"]})
+    document = json.loads(redacted(builder.write(tmp_path)))
+    assert document["traceEvents"][1]["args"] == {"Concrete Inputs": ["", "[1, 2]", "True", "3", "[True, False]"]}
+
+
 def test_shapes_go_where_asked(tmp_path):
     """``drop_shapes`` leaves the sequence number alone."""
     document = json.loads(redacted(telling().write(tmp_path), drop_shapes=True))

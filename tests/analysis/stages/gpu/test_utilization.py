@@ -3,7 +3,7 @@
 import pytest
 
 from stallscope.analysis.fill.memory import fill_memory
-from stallscope.analysis.stages.utilization import Filling, find_filling
+from stallscope.analysis.stages.gpu.utilization import Filling, find_filling
 from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
 
