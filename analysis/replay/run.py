@@ -6,13 +6,14 @@ A replay costs time for every event, many times over. So it takes the longest ru
 1. all of them, where they fit;
 2. where long steps come back, as many whole periods as fit, from the end of one long step to that of another: the run
    holds as many long steps a step as the trace;
-3. else the run of as many steps as fit whose mean is nearest to the mean of all;
-4. of a single step, or a trace without steps, that is larger than that: its middle.
+3. else of the runs of as many steps as fit, or of three quarters or half as many, the one that is most like all of
+   them: in the length of a step, in its events, in the device's time;
+4. of a single step, or a trace without steps, that is larger than that: the part of its events that is most like all.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -22,29 +23,57 @@ from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category
 from stallscope.traces.model.trace import Bools, Floats, Ints, Trace
 
-MOST: Final = 60_000  # events of a run
+MOST: Final = 120_000  # events of a run
+SHARES: Final = (1.0, 0.75, 0.5)  # of the steps that fit
+NARROWER: Final = 0.05  # so much more must a run without any steps be like all than the widest
+PARTS: Final = 8  # of a run without steps, between which it may begin
 
 
 def find_run(trace: Trace, window: Window, completion: Completion, most: int = MOST) -> Window:
     """The run that is replayed: ``window`` itself, or some of its steps, or a part of one."""
-    held = _events(trace, window)
-    counts = completion.counted(window)
     lengths = np.append(window.step_starts[1:], window.step_ends[-1:]) - window.step_starts
     lengths[window.count - len(completion.lengths) :] = completion.lengths
-    first, last = _longest(counts)
-    if held[first:last].sum() > most:
-        first, last = _fitting(held, lengths, first, last, most, periodic=completion.recurring > 0)
-    chosen = _steps(window, first, last)
-    return chosen if held[first:last].sum() <= most else _middle(trace, chosen, most)
+    steps = _profile(trace, window, lengths)
+    first, last = _longest(completion.counted(window))
+    if steps.events[first:last].sum() > most:
+        first, last = _fitting(steps.of(first, last), most, periodic=completion.recurring > 0) + first
+    chosen = _steps(window, int(first), int(last))
+    return chosen if steps.events[first:last].sum() <= most else _part(trace, chosen, most)
 
 
-def _events(trace: Trace, window: Window) -> Ints:
-    """Operators, calls and device rows that start in each step, (s,)."""
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """What steps are like."""
+
+    lengths: Ints  # (s,) ns
+    events: Ints  # (s,) operators, calls and device rows that start in each
+    device: Ints  # (s,) ns of device rows that start in each
+
+    def of(self, first: int, last: int) -> _Profile:
+        return _Profile(self.lengths[first:last], self.events[first:last], self.device[first:last])
+
+    def unlike(self, starts: Ints, ends: Ints) -> Floats:
+        """How far the mean steps of runs [start, end) are from the mean of all, (r,)."""
+        far = np.zeros(len(starts))
+        for column in (self.lengths, self.events, self.device):
+            sums = np.concatenate(([0], np.cumsum(column)))
+            far += np.abs((sums[ends] - sums[starts]) / (ends - starts) / max(1.0, float(column.mean())) - 1)
+        return far
+
+
+def _profile(trace: Trace, window: Window, lengths: Ints) -> _Profile:
+    ends = np.append(window.step_starts[1:], window.end + (not window.from_steps))
     rows = trace.events.rows(Category.CPU_OP, *CALLS, *DEVICE_WORK)
     starts = np.sort(trace.events.ts_ns[rows])
-    ends = np.append(window.step_starts[1:], window.end + (not window.from_steps))
-    held: Ints = np.searchsorted(starts, ends) - np.searchsorted(starts, window.step_starts)
-    return held
+    work = trace.work.row[np.argsort(trace.events.ts_ns[trace.work.row], kind="stable")]
+    worked = np.concatenate(([0], np.cumsum(trace.events.dur_ns[work])))
+
+    def before(ns: Ints) -> Ints:
+        found: Ints = worked[np.searchsorted(trace.events.ts_ns[work], ns)]
+        return found
+
+    events = np.searchsorted(starts, ends) - np.searchsorted(starts, window.step_starts)
+    return _Profile(lengths, events, before(ends) - before(window.step_starts))
 
 
 def _longest(counts: Bools) -> tuple[int, int]:
@@ -55,26 +84,34 @@ def _longest(counts: Bools) -> tuple[int, int]:
     return int(starts[at]), int(ends[at])
 
 
-def _fitting(held: Ints, lengths: Ints, first: int, last: int, most: int, *, periodic: bool) -> tuple[int, int]:
-    """The run of at most ``most`` events, and of at least one step, that stands best for the steps first … last - 1."""
-    sums = np.concatenate(([0], np.cumsum(held)))
-    total = np.concatenate(([0], np.cumsum(lengths)))
-    starts = np.arange(first, last)
-    ends = np.minimum(np.searchsorted(sums, sums[starts] + most, side="right") - 1, last)
-    ends = np.maximum(ends, starts + 1)
+def _fitting(steps: _Profile, most: int, *, periodic: bool) -> Ints:
+    """The run [first, last) of at most ``most`` events, and of at least one step, that stands best for the steps."""
     if periodic:
-        after = first + 1 + np.flatnonzero(lengths[first:last] > LONG * np.median(lengths[first:last]))
-        starts = np.append(after[:-1], first) if len(after) > 1 else np.array([first])
-        fit = [after[(after > start) & (sums[after] - sums[start] <= most)] for start in starts.tolist()]
-        whole = [(start, int(some[-1])) for start, some in zip(starts.tolist(), fit, strict=True) if len(some)]
-        if whole:
-            return max(whole, key=lambda run: run[1] - run[0])
-        starts, ends = np.array([first]), np.array([max(first + 1, int(ends[0]))])
-    means: Floats = (total[ends] - total[starts]) / (ends - starts)
-    mean = (total[last] - total[first]) / (last - first)
-    widest = ends - starts == (ends - starts).max()
-    best = int(np.argmin(np.where(widest, np.abs(means - mean), np.inf)))
-    return int(starts[best]), int(ends[best])
+        whole = _periods(steps, most)
+        if whole is not None:
+            return np.array(whole)
+    sums = np.concatenate(([0], np.cumsum(steps.events)))
+    starts = np.arange(len(steps.events))
+    fit = np.searchsorted(sums, sums[starts] + most, side="right") - 1 - starts
+    fit = np.maximum(1, fit)
+    widest = int(fit.max())
+    wanted = np.unique([max(1, int(share * widest)) for share in SHARES])
+    starts, wide = (each.ravel() for each in np.meshgrid(starts, wanted, indexing="ij"))
+    possible = wide <= np.repeat(fit, len(wanted))
+    starts, wide = starts[possible], wide[possible]
+    best = int(np.argmin(steps.unlike(starts, starts + wide) + NARROWER * (1 - wide / widest)))
+    return np.array([starts[best], starts[best] + wide[best]])
+
+
+def _periods(steps: _Profile, most: int) -> tuple[int, int] | None:
+    """The most steps that fit, from the first or the end of a long one to the end of a long one; None: none fit."""
+    sums = np.concatenate(([0], np.cumsum(steps.events)))
+    after = 1 + np.flatnonzero(steps.lengths > LONG * np.median(steps.lengths))
+    runs = []
+    for start in [*after[:-1].tolist(), 0]:
+        fit = after[(after > start) & (sums[after] - sums[start] <= most)]
+        runs += [(start, int(fit[-1]))] if len(fit) else []
+    return max(runs, key=lambda run: run[1] - run[0], default=None)
 
 
 def _steps(window: Window, first: int, last: int) -> Window:
@@ -91,12 +128,17 @@ def _steps(window: Window, first: int, last: int) -> Window:
     )
 
 
-def _middle(trace: Trace, window: Window, most: int) -> Window:
-    """The middle of a window, as one step: half of ``most`` events to either side."""
+def _part(trace: Trace, window: Window, most: int) -> Window:
+    """A part of a window, as one step: ``most`` events that are most like all of its own."""
     rows = trace.events.rows(Category.CPU_OP, *CALLS, *DEVICE_WORK)
     starts = np.sort(trace.events.ts_ns[rows])
     inside = starts[(starts >= window.start) & (starts <= window.end)]
-    low = max(0, (len(inside) - most) // 2)
-    start, end = int(inside[low]), int(inside[min(len(inside) - 1, low + most)])
-    bounds = np.array([start], dtype=np.int64), np.array([end], dtype=np.int64)
-    return Window(start, end, *bounds, np.ones(1, dtype=np.bool_), from_steps=True, source="whole_trace")
+    cuts = inside[np.unique(np.arange(0, len(inside), max(1, most // PARTS)))]
+    cuts = np.append(cuts, window.end) if cuts[-1] < window.end else cuts
+    pieces = replace(window, step_starts=cuts[:-1], step_ends=cuts[1:], whole=np.ones(len(cuts) - 1, dtype=np.bool_))
+    profile = _profile(trace, pieces, np.diff(cuts))
+    first, last = _fitting(profile, most, periodic=False).tolist()
+    bounds = cuts[first : first + 1], cuts[last : last + 1]
+    return Window(
+        int(cuts[first]), int(cuts[last]), *bounds, np.ones(1, dtype=np.bool_), from_steps=True, source="whole_trace"
+    )
