@@ -114,11 +114,16 @@ def test_figures_of_real_traces_stay(path, tmp_path):
 
 FUNCTION = re.compile(r"(.+) \((.+):(\d+)\)$")  # as the summary shows a frame: helper (src/train.py:6)
 SITE = re.compile(r"(.+):(\d+)$")  # src/train.py:47
+TOLD = re.compile(r"\w+ \([^\s()]+:\d+\)")  # a frame within a sentence
 
 
 def without_paths(values):
     """An object of a summary as that of a trace whose frames lack their folders."""
-    return {key: without_path(each) if isinstance(each, str) else each for key, each in values.items()}
+    values = {key: without_path(each) if isinstance(each, str) else each for key, each in values.items()}
+    if "evidence" in values:  # of a cause, with the places that it names
+        values["evidence"] = TOLD.sub(lambda found: without_path(found[0]), values["evidence"])
+        values["where"] = [without_path(place) for place in values["where"]]
+    return values
 
 
 def without_path(text):
