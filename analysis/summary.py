@@ -94,7 +94,7 @@ def _filled(stages: Stages, manifest: Manifest | None, found: _Found) -> Summary
         per_step=per_step,
         devices=fill_step.fill_devices(stages),
         utilization=fill_step.fill_utilization(stages),
-        memory=fill_memory(trace, manifest),
+        memory=fill_memory(stages.room, manifest),
         breakdown_us=breakdown,
         idle_us=idle,
         sync_sites=fill_sync_sites(stages),

@@ -42,6 +42,16 @@ def quantity(value: float | None) -> str:
     return f"{count(value)} B"
 
 
+def times_as_large(low: float, high: float) -> str:
+    """How many times a batch fits: ``2.9 to 3.4 times``, ``about 2.9 times``, ``more than 10 times``."""
+    if low > 10:  # noqa: PLR2004 - what is beyond that is only "a lot"
+        return "more than 10 times"
+    if low < 1:
+        return f"up to {high:.1f} times"
+    first, last = f"{low:.1f}", f"{high:.1f}" if high < 10 else f"{high:.0f}"  # noqa: PLR2004
+    return f"about {first} times" if first == last else f"{first} to {last} times"
+
+
 def operations(value: float) -> str:
     """Floating-point operations: ``5.83 TFLOP``."""
     for size, unit in ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP")):

@@ -93,10 +93,12 @@ class TraceBuilder:
         """A ``python_function`` range."""
         return self.complete("python_function", name, start, duration)
 
-    def memory(self, at: float, allocated: int, reserved: int, *, device: int | None = 0) -> Self:
+    def memory(
+        self, at: float, allocated: int, reserved: int, *, device: int | None = 0, address: int = 1, size: int = 512
+    ) -> Self:
         """A ``[memory]`` instant: allocator totals after an allocation or free; ``device=None`` is the host."""
         where = {"Device Type": 0, "Device Id": -1} if device is None else {"Device Type": 1, "Device Id": device}
-        totals = {"Total Allocated": allocated, "Total Reserved": reserved, "Addr": 1, "Bytes": 512}
+        totals = {"Total Allocated": allocated, "Total Reserved": reserved, "Addr": address, "Bytes": size}
         where_on = {"pid": PID, "tid": MAIN_THREAD, "ts": float(at)}
         return self.event(ph="i", cat="cpu_instant_event", s="t", name="[memory]", **where_on, args={**where, **totals})
 

@@ -66,7 +66,8 @@ def _settled(kind: str, causes: Sequence[Cause]) -> str:
 
 def _advice(causes: Sequence[Cause]) -> list[str]:
     """What to do about the causes that save most, where they save anything worth it."""
-    worth = [cause for cause in causes if cause.saves_share is None or cause.saves_share >= advice.WORTH]
+    told = [cause for cause in causes if cause.name != "memory_room"]  # it goes with the advice of a larger batch
+    worth = [cause for cause in told if cause.saves_share is None or cause.saves_share >= advice.WORTH]
     return list(dict.fromkeys(cause.advice for cause in worth))[: advice.MOST]
 
 

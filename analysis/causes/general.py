@@ -8,7 +8,7 @@ from stallscope.analysis.causes.case import Case, Claim
 from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.causes.python_time import python_nodes
 from stallscope.analysis.replay.graph import Graph, Work
-from stallscope.analysis.units import count, microseconds, percent
+from stallscope.analysis.units import count, microseconds, percent, times_as_large
 from stallscope.traces.model.trace import Bools
 
 
@@ -64,7 +64,7 @@ def _host(case: Case, facts: GpuFacts, nodes: Bools) -> Claim:
             evidence=evidence,
             advice="Start fewer, larger pieces of work. Least effort: model = torch.compile(model, "
             'mode="reduce-overhead") replays the kernels as one CUDA graph. Or use a larger batch: as many launches '
-            "then do more work.",
+            f"then do more work{_fits(case)}.",
             fix="cuda_graph",
         )
     return case.claim(
@@ -76,6 +76,12 @@ def _host(case: Case, facts: GpuFacts, nodes: Bools) -> Claim:
         advice="Look at what runs on the CPU between the launches (the operators below, data preparation) and move it "
         "out of the step: to DataLoader workers, or to the GPU.",
     )
+
+
+def _fits(case: Case) -> str:
+    """How much larger a batch the memory holds, where that is known."""
+    times = None if case.stages.room is None else case.stages.room.times
+    return "" if times is None else f" ({times_as_large(*times)} as large would fit)" if times[0] > 1 else ""
 
 
 def _communication(case: Case, nodes: Bools) -> Claim:

@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.columns.rows import grouped
-from stallscope.analysis.units import count, microseconds, percent
+from stallscope.analysis.stages.gpu.room import Room
+from stallscope.analysis.units import count, microseconds, percent, quantity, times_as_large
 from stallscope.traces.model.fields import CallKind
 from stallscope.traces.model.trace import Bools, Ints
 
@@ -17,9 +19,54 @@ BURST: Final = 3  # frees in a step outside any operator, from which they are a 
 MOST: Final = 0.5
 MANY: Final = 10  # allocations a step
 PINNED_WORTH: Final = 0.02
+ROOM: Final = 1.5  # times the batch, from which a larger one is worth a word
+NO_ROOM: Final = 1.1  # below which none fits
+BEFORE: Final = "since before the recording"
 
 
 def find(case: Case) -> Iterator[Claim]:
+    """Allocations in steady steps, by what shows in them; and the room that is left."""
+    yield from _allocating(case)
+    yield from _room(case)
+
+
+def _room(case: Case) -> Iterator[Claim]:
+    """Room for a larger batch where that is advice; none where the memory is nearly full."""
+    room, facts = case.stages.room, case.facts
+    times = None if room is None else room.times
+    if room is None or times is None or not isinstance(facts, GpuFacts):
+        return
+    if times[1] < NO_ROOM:
+        yield case.claim(
+            "memory_room",
+            "the GPU's memory is nearly full",
+            evidence=_held(room),
+            advice="No larger batch fits. What holds less: bfloat16 by torch.autocast"
+            + (", torch.utils.checkpoint for the largest layers." if facts.host.trains else "."),
+            bars=("larger_batch",),
+        )
+    elif facts.launches_dominate and times[0] >= ROOM:
+        yield case.claim(
+            "memory_room",
+            "the GPU's memory has room for a larger batch",
+            evidence=_held(room),
+            advice=f"A batch {times_as_large(*times)} as large would fit, if 90 % may be filled and no other process "
+            "needs memory.",
+            fix="larger_batch",
+        )
+
+
+def _held(room: Room) -> str:
+    """How full it was, and what held most."""
+    held = [] if room.peak is None else [(BEFORE, room.peak.before), *room.peak.holders[:3]]
+    told = ", ".join(f"{quantity(size)} {what}" for what, size in held if size)
+    return (
+        f"At its peak {quantity(room.peak_allocated)} in use, {quantity(room.peak_reserved)} reserved, of "
+        f"{quantity(room.total)}{f': {told}' if told else ''}."
+    )
+
+
+def _allocating(case: Case) -> Iterator[Claim]:
     """Allocations in steady steps, by what shows in them."""
     events, window = case.trace.events, case.stages.window
     rows = events.calls(CallKind.DEVICE_ALLOCATION, CallKind.DEVICE_FREE)

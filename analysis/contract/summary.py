@@ -185,6 +185,13 @@ class Utilization(msgspec.Struct, frozen=True, kw_only=True):
     blocks_per_kernel: float | None  # mean grid size
 
 
+class MemoryHolder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asked for memory that was held at the peak."""
+
+    what: str  # a line, a module, else an operator; or what was held since before the recording
+    bytes: int
+
+
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Device memory, bytes."""
 
@@ -193,6 +200,10 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None
     alloc_retries: int | None
     ooms: int | None
+    lowest_allocated: int | None = None  # of the samples in the window: what stays when a step's tensors are gone
+    held_at_peak: list[MemoryHolder] = msgspec.field(default_factory=list)  # the largest; empty: not recorded
+    larger_batch_low: float | None = None  # times the batch that fits, if all that is held grows with it
+    larger_batch_high: float | None = None  # … if only what is above the lowest does
 
 
 class Breakdown(msgspec.Struct, frozen=True, kw_only=True):

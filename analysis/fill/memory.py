@@ -1,43 +1,30 @@
-"""Device memory. The manifest knows the true peaks; a bare trace knows the samples it recorded."""
+"""Device memory, in the words of the contract."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Final
 
-from stallscope.analysis.contract.summary import Memory
+from stallscope.analysis.contract.summary import Memory, MemoryHolder
+from stallscope.analysis.stages.gpu.room import Room
 from stallscope.traces.model.manifest import Manifest
-from stallscope.traces.model.trace import Bools, OptionalInts, Trace
+
+MOST: Final = 8  # holders that are named
+BEFORE: Final = "held since before the recording"
 
 
-def fill_memory(trace: Trace, manifest: Manifest | None) -> Memory:
-    """Peaks from the manifest, else the highest sample of the trace; None where neither tells."""
+def fill_memory(room: Room | None, manifest: Manifest | None) -> Memory:
+    """Peaks, what was held then, and the room for a larger batch."""
+    room = Room(None, None, None, None, None) if room is None else room
+    peak, times = room.peak, room.times
+    holders = [] if peak is None else [(BEFORE, peak.before), *peak.holders[:MOST]]
     return Memory(
-        peak_allocated=_first(
-            manifest.peak_allocated_bytes if manifest else None, _peak(trace, trace.memory.allocated_bytes)
-        ),
-        peak_reserved=_first(
-            manifest.peak_reserved_bytes if manifest else None, _peak(trace, trace.memory.reserved_bytes)
-        ),
-        total=_total(trace, manifest),
+        peak_allocated=room.peak_allocated,
+        peak_reserved=room.peak_reserved,
+        total=room.total,
         alloc_retries=manifest.alloc_retries if manifest else None,
         ooms=manifest.ooms if manifest else None,
+        lowest_allocated=room.lowest,
+        held_at_peak=[MemoryHolder(what=what, bytes=held) for what, held in holders if held > 0],
+        larger_batch_low=None if times is None else times[0],
+        larger_batch_high=None if times is None else times[1],
     )
-
-
-def _peak(trace: Trace, column: OptionalInts) -> int | None:
-    """The highest sample on a device."""
-    told: Bools = trace.memory.on_device & column.known
-    return int(np.max(column.values[told])) if told.any() else None
-
-
-def _total(trace: Trace, manifest: Manifest | None) -> int | None:
-    """Memory of the device that worked: by the trace, else by the manifest."""
-    used = set(np.unique(trace.work.device).tolist())
-    named = [device.total_memory_bytes for device in trace.devices if device.ordinal in used or len(trace.devices) == 1]
-    gpus = [gpu.memory_bytes for gpu in manifest.machine.gpus[:1]] if manifest and trace.vendor != "cpu" else []
-    return _first(*named, *gpus)
-
-
-def _first(*values: int | None) -> int | None:
-    """The first value that is known."""
-    return next((value for value in values if value is not None), None)

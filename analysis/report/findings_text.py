@@ -8,6 +8,7 @@ from stallscope.analysis.units import microseconds, percent
 
 MOST = 5
 PLACES = 3
+COSTS_NOTHING = ("memory_room",)  # its figures stand with the GPU's memory
 HEADING = "What costs time now"
 
 
@@ -17,7 +18,7 @@ def sentences(summary: Summary) -> list[str]:
     return [
         f"{_capital(cause.title)}: {_figures(cause)}. {cause.evidence}{_where(cause)}"
         + ("" if cause.advice in said else f" {cause.advice}")
-        for cause in summary.causes[:MOST]
+        for cause in [cause for cause in summary.causes if cause.name not in COSTS_NOTHING][:MOST]
     ]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from stallscope.analysis.contract.flops import Flops
-from stallscope.analysis.contract.summary import GpuInfo, IssueInfo, Summary
+from stallscope.analysis.contract.summary import GpuInfo, IssueInfo, Memory, Summary
 from stallscope.analysis.fill.ranks import rank_spread
-from stallscope.analysis.units import microseconds, operations, percent, quantity
+from stallscope.analysis.units import microseconds, operations, percent, quantity, times_as_large
 
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
 MOST_RANKS = 8  # told by number
@@ -24,6 +24,8 @@ UNSEEN = 0.97  # a factor above this may come from the drift between two windows
 MOST_INFLATION = 4.0  # by which a step was ever made longer by recording alone
 USUAL_INFLATION = 2.0  # stacks and shapes included; beyond it steps of widely differing lengths were disturbed
 MOST_SHAPES: Final = 0.8  # of the time of products and the like whose shapes are known, from which it is a figure
+MOST_HOLDERS: Final = 4
+ROOM: Final = 1.1  # times the batch, below which there is no room for a larger one
 SCATTER = 3.0  # the slowest tenth of the steps ÷ the quickest
 SKEWED: Final = 0.02  # of the step, by which others change the mean, and from which that is worth a word
 _SOURCES: Final = {
@@ -177,8 +179,11 @@ def extras(summary: Summary) -> list[str]:
         total = "" if memory.total is None else f", of {quantity(memory.total)}"
         found.append(
             f"GPU memory at its peak: {quantity(memory.peak_allocated)} in use, {quantity(memory.peak_reserved)} "
-            f"reserved{total}"
+            f"reserved{total}{_room(memory)}"
         )
+    if memory.held_at_peak:
+        held = ", ".join(f"{quantity(each.bytes)} {_by(each.what)}" for each in memory.held_at_peak[:MOST_HOLDERS])
+        found.append(f"What held most of it then: {held}")
     if memory.alloc_retries or memory.ooms:
         found.append(
             f"GPU memory ran short: {memory.alloc_retries or 0} retries, {memory.ooms or 0} out-of-memory errors"
@@ -197,6 +202,23 @@ def _arithmetic(flops: Flops) -> str:
         f"{asked}: {percent(flops.peak_share)} of what the GPU can do at most; {percent(flops.kernel_peak_share)} "
         f"while these kernels run ({flops.peak_source}, without sparsity)"
     )
+
+
+def _room(memory: Memory) -> str:
+    """How much larger a batch would fit, with what is taken for granted."""
+    low, high = memory.larger_batch_low, memory.larger_batch_high
+    if low is None or high is None:
+        return ""
+    if high < ROOM:
+        return "; no larger batch fits"
+    return (
+        f"; a batch {times_as_large(low, high)} as large would fit, if 90 % may be filled and no other process needs "
+        "memory"
+    )
+
+
+def _by(what: str) -> str:
+    return what if " " in what else f"by {what}"
 
 
 def _gpus(summary: Summary) -> list[GpuInfo]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.stages.activity import Activity, find_activity
@@ -11,6 +12,7 @@ from stallscope.analysis.stages.clock import ClockOffset, aligned, find_offsets
 from stallscope.analysis.stages.completion import Completion, find_completion
 from stallscope.analysis.stages.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.stages.gpu.flops import Flops, find_flops
+from stallscope.analysis.stages.gpu.room import Room, find_room
 from stallscope.analysis.stages.idle import DeviceIdle, find_idle
 from stallscope.analysis.stages.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.stages.linking import Linking, find_linking
@@ -59,6 +61,7 @@ class Stages:
     activity: Activity
     idle: tuple[DeviceIdle, ...]  # by device
     clocks: tuple[ClockOffset, ...] = ()  # of devices whose clock is apart from the host's
+    room: Room | None = None  # in the memory of the GPU
     flops: Flops | None = None  # of the steps that count, or of the attribution's steps where those tell no shapes
     of_counted: Stages | None = None  # the same over the steps that count; None: all do
 
@@ -146,7 +149,9 @@ def analyse(trace: Trace, manifest: Manifest | None = None, attribution: Trace |
     if not completion.counts.all():
         chosen = window.only(completion.counted(window))
         stages = replace(stages, of_counted=_analyse(trace, chosen, manifest, attribution, completion.only()))
-    return replace(stages, flops=_flops(stages.typical, attribution))
+    room = find_room(trace, window, stages.operators, stages.places, manifest)
+    found = partial(replace, flops=_flops(stages.typical, attribution), room=room)
+    return found(stages, of_counted=None if stages.of_counted is None else found(stages.of_counted))
 
 
 def _flops(stages: Stages, attribution: Trace | None) -> Flops | None:

@@ -153,6 +153,8 @@ class MemorySamples:
     device: NDArray[np.int32]  # (k,) ordinal, 0 for the host
     allocated_bytes: OptionalInts  # (k,) total allocated
     reserved_bytes: OptionalInts  # (k,) total reserved
+    bytes: OptionalInts  # (k,) that were allocated; negative: freed
+    address: OptionalInts  # (k,) of the block
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -223,6 +225,8 @@ class Trace:
     | ``memory.device`` | int32 | ordinal |
     | ``memory.allocated_bytes`` | int64, optional | bytes |
     | ``memory.reserved_bytes`` | int64, optional | bytes |
+    | ``memory.bytes`` | int64, optional | bytes allocated, negative: freed |
+    | ``memory.address`` | int64, optional | of the block |
 
     ``origins`` holds what some rows say of where they come from; see ``Origins``.
     """

@@ -75,7 +75,7 @@ class ColumnStore:
         self._event_parts: list[tuple[NDArray[Any], ...]] = []
         self._origins = OriginStore()
         self._work = WorkStore()
-        self._memory: list[tuple[int, bool, int, int | None, int | None]] = []
+        self._memory: list[tuple[int, bool, int, int | None, int | None, int | None, int | None]] = []
         self._thread_names: dict[tuple[str, str], str] = {}
 
     # -- collecting -------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class ColumnStore:
                 host = args.device_type in (None, fields.MEMORY_DEVICE_HOST)
                 device = 0 if host else max(0, ordinal(args.device_id))
                 totals = integer(args.total_allocated), integer(args.total_reserved)
-                self._memory.append((ts, not host, device, *totals))
+                self._memory.append((ts, not host, device, *totals, integer(args.size), integer(args.address)))
 
     def _add_thread_names(self, block: Block) -> None:
         for event in block.names:
@@ -200,13 +200,12 @@ class ColumnStore:
 
     def _memory_samples(self) -> MemorySamples:
         rows = sorted(self._memory, key=lambda row: tuple(-1 if value is None else value for value in row))
-        ts, on_device, device, allocated, reserved = zip(*rows, strict=True) if rows else ((),) * 5
+        ts, on_device, device, *others = zip(*rows, strict=True) if rows else ((),) * 7
         return MemorySamples(
             np.array(ts, np.int64),
             np.array(on_device, np.bool_),
             np.array(device, np.int32),
-            _optional(allocated),
-            _optional(reserved),
+            *map(_optional, others),
         )
 
 

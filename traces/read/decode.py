@@ -50,6 +50,8 @@ class Args(msgspec.Struct, frozen=True, gc=False):
     finished: bool = True
     total_allocated: int | None = msgspec.field(name="Total Allocated", default=None)
     total_reserved: int | None = msgspec.field(name="Total Reserved", default=None)
+    size: int | None = msgspec.field(name="Bytes", default=None)
+    address: int | None = msgspec.field(name="Addr", default=None)
     device_type: int | None = msgspec.field(name="Device Type", default=None)
     device_id: int | None = msgspec.field(name="Device Id", default=None)
     sequence: int = msgspec.field(name="Sequence number", default=NO_ID)
@@ -368,6 +370,8 @@ def _plain_args(args: dict[str, Any]) -> Args:
         finished=args.get("finished") is not False,
         total_allocated=integer(args.get("Total Allocated")),
         total_reserved=integer(args.get("Total Reserved")),
+        size=integer(args.get("Bytes")),
+        address=integer(args.get("Addr")),
         device_type=integer(args.get("Device Type")),
         device_id=integer(args.get("Device Id")),
         sequence=or_no_id(args.get("Sequence number")),

@@ -4,6 +4,7 @@ import pytest
 
 from stallscope.analysis.fill.memory import fill_memory
 from stallscope.analysis.stages.gpu.utilization import Filling, find_filling
+from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.stages.where.steps import find_window
 from tests.builders import TraceBuilder
 
@@ -44,6 +45,6 @@ def test_what_the_trace_does_not_tell_is_unknown():
 def test_memory_peaks_are_the_highest_device_samples():
     """Samples of the host do not count; the device's size comes from the file."""
     builder = TraceBuilder().step(0, 100).memory(1, 500, 800).memory(2, 300, 900).memory(3, 9999, 9999, device=None)
-    memory = fill_memory(builder.trace(), None)
+    memory = fill_memory(analyse(builder.trace()).room, None)
     assert (memory.peak_allocated, memory.peak_reserved, memory.total) == (500, 900, 85018279936)
     assert (memory.alloc_retries, memory.ooms) == (None, None)
