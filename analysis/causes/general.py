@@ -8,6 +8,7 @@ from stallscope.analysis.causes.case import Case, Claim
 from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.causes.python_time import python_nodes
 from stallscope.analysis.replay.graph import Graph, Work
+from stallscope.analysis.stages.gpu.room import ROOM
 from stallscope.analysis.units import count, microseconds, percent, times_as_large
 from stallscope.traces.model.trace import Bools
 
@@ -81,7 +82,9 @@ def _host(case: Case, facts: GpuFacts, nodes: Bools) -> Claim:
 def _fits(case: Case) -> str:
     """How much larger a batch the memory holds, where that is known."""
     times = None if case.stages.room is None else case.stages.room.times
-    return "" if times is None else f" ({times_as_large(*times)} as large would fit)" if times[0] > 1 else ""
+    if times is None:
+        return ""
+    return f" ({times_as_large(*times)} as large would fit)" if times[1] >= ROOM else " (the memory is full, though)"
 
 
 def _communication(case: Case, nodes: Bools) -> Claim:

@@ -10,7 +10,7 @@ import numpy as np
 from stallscope.analysis.causes.case import Case, Claim
 from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.columns.rows import grouped
-from stallscope.analysis.stages.gpu.room import Room
+from stallscope.analysis.stages.gpu.room import ROOM, Room
 from stallscope.analysis.units import count, microseconds, percent, quantity, times_as_large
 from stallscope.traces.model.fields import CallKind
 from stallscope.traces.model.trace import Bools, Ints
@@ -19,8 +19,7 @@ BURST: Final = 3  # frees in a step outside any operator, from which they are a 
 MOST: Final = 0.5
 MANY: Final = 10  # allocations a step
 PINNED_WORTH: Final = 0.02
-ROOM: Final = 1.5  # times the batch, from which a larger one is worth a word
-NO_ROOM: Final = 1.1  # below which none fits
+LARGER: Final = 1.5  # times the batch, from which a larger one is worth a word
 BEFORE: Final = "since before the recording"
 
 
@@ -36,7 +35,7 @@ def _room(case: Case) -> Iterator[Claim]:
     times = None if room is None else room.times
     if room is None or times is None or not isinstance(facts, GpuFacts):
         return
-    if times[1] < NO_ROOM:
+    if times[1] < ROOM:
         yield case.claim(
             "memory_room",
             "the GPU's memory is nearly full",
@@ -45,7 +44,7 @@ def _room(case: Case) -> Iterator[Claim]:
             + (", torch.utils.checkpoint for the largest layers." if facts.host.trains else "."),
             bars=("larger_batch",),
         )
-    elif facts.launches_dominate and times[0] >= ROOM:
+    elif facts.launches_dominate and times[0] >= LARGER:
         yield case.claim(
             "memory_room",
             "the GPU's memory has room for a larger batch",

@@ -7,6 +7,7 @@ from typing import Final
 from stallscope.analysis.contract.flops import Flops
 from stallscope.analysis.contract.summary import GpuInfo, IssueInfo, Memory, Summary
 from stallscope.analysis.fill.ranks import rank_spread
+from stallscope.analysis.stages.gpu.room import ROOM
 from stallscope.analysis.units import microseconds, operations, percent, quantity, times_as_large
 
 SIMULATED = "SIMULATED: no GPU made this trace; its times come from a model of one"
@@ -25,7 +26,6 @@ MOST_INFLATION = 4.0  # by which a step was ever made longer by recording alone
 USUAL_INFLATION = 2.0  # stacks and shapes included; beyond it steps of widely differing lengths were disturbed
 MOST_SHAPES: Final = 0.8  # of the time of products and the like whose shapes are known, from which it is a figure
 MOST_HOLDERS: Final = 4
-ROOM: Final = 1.1  # times the batch, below which there is no room for a larger one
 SCATTER = 3.0  # the slowest tenth of the steps ÷ the quickest
 SKEWED: Final = 0.02  # of the step, by which others change the mean, and from which that is worth a word
 _SOURCES: Final = {

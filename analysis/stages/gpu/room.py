@@ -24,6 +24,7 @@ from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Bools, Ints, OptionalInts, Trace
 
 USABLE: Final = 0.9  # of the memory
+ROOM: Final = 1.1  # times the batch, below which there is no room for a larger one
 NEAR: Final = 64  # ranges that began before an instant, among which the one that holds it is looked for
 NODE: Final = "autograd::engine::evaluate_function: "
 
