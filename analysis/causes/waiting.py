@@ -31,7 +31,9 @@ def find(case: Case) -> Iterator[Claim]:
     groups: dict[str, list[Site]] = {}
     rows = _rows_of_sites(stages)
     for site, kind in find_wait_kinds(stages).items():
-        name = "grad_scaler" if kind == "item" and _of_scaler(stages, rows.get(_key(site), _NONE)) else kind
+        own = rows.get(_key(site), _NONE)
+        scaler = kind == "item" and len(own) and after_check(stages, own).mean() > HALF
+        name = "grad_scaler" if scaler else kind
         groups.setdefault(name, []).append(site)
     reads = () if "item" in groups else ("record_every", "deferred_read")  # what is read here is not the loss
     for name, sites in groups.items():
@@ -59,19 +61,17 @@ def _key(site: Site) -> tuple[str, str, Place]:
     return site.kind, site.api, site.place
 
 
-def _of_scaler(stages: Stages, rows: Ints) -> bool:
-    """Whether most of these reads come right after a check of gradients: ``_amp_foreach_non_finite_check…``."""
+def after_check(stages: Stages, rows: Ints) -> Bools:
+    """Which of these reads come right after a check of gradients, ``_amp_foreach_non_finite_check…``: GradScaler's."""
     trace, operators = stages.trace, stages.operators
     outer = operators.rows[operators.parent[operators.rows] < 0]
     amp = [name for name, text in enumerate(trace.strings) if text.startswith("aten::_amp_")]
-    if not amp or not len(rows):
-        return False
-    near = 0
-    for row in rows.tolist():
+    found = np.zeros(len(rows), dtype=np.bool_)
+    for number, row in enumerate(rows.tolist() if amp else ()):
         mine = outer[trace.events.thread[outer] == trace.events.thread[row]]
         at = int(np.searchsorted(trace.events.ts_ns[mine], trace.events.ts_ns[row], side="right")) - 1
-        near += bool(np.isin(trace.events.name[mine[max(0, at - BEFORE) : at]], amp).any())
-    return near > HALF * len(rows)
+        found[number] = np.isin(trace.events.name[mine[max(0, at - BEFORE) : at]], amp).any()
+    return found
 
 
 def _rows_of_sites(stages: Stages) -> dict[tuple[str, str, Place], Ints]:

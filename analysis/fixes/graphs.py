@@ -25,7 +25,7 @@ def cuda_graph(subject: Subject, wanted: Wanted) -> Fix:
     why = _why_not(subject)
     if why:
         return cannot(wanted, why)
-    kept = subject.input | subject.reads | subject.python | _upload_calls(subject) | _loop_itself(subject)
+    kept = _outside(subject) | _loop_itself(subject)
     gone = subject.host & ~kept
     kernels = subject.kernels & ~subject.reads
     number, inputs = subject.per_step(kernels), subject.per_step(subject.uploads)
@@ -55,7 +55,7 @@ def compile_reduce_overhead(subject: Subject, wanted: Wanted) -> Fix:
     why = _why_not(subject)
     if why:
         return cannot(wanted, why)
-    kept = subject.input | subject.reads | subject.python | subject.optimizer | _upload_calls(subject)
+    kept = _outside(subject) | subject.optimizer
     gone = subject.host & ~kept
     kernels = subject.kernels & ~subject.reads & ~subject.optimizer
     pointwise = kernels & subject.mergeable
@@ -82,6 +82,12 @@ def compile_reduce_overhead(subject: Subject, wanted: Wanted) -> Fix:
         bounded=True,
         doubts=(COLLECTIVES_DOUBT,) if subject.communicates else (),
     )
+
+
+def _outside(subject: Subject) -> Bools:
+    """What no graph and no compiler takes in: loading, reads, copies of inputs, the script's own work on the CPU."""
+    own = subject.python | subject.cpu_operators
+    return subject.input | subject.reads | own | _upload_calls(subject)
 
 
 def _at_once(graph: Graph, gone: Bools, kernels: Bools, bound: Bound) -> Graph:
@@ -133,7 +139,7 @@ def _why_not(subject: Subject) -> str:
 def _syncs_inside(subject: Subject) -> str:
     """Waits in the middle of the step's kernels, other than reads that may as well come at its end."""
     graph = subject.graph
-    waits = np.isin(graph.kind, (Kind.SYNC, Kind.COPY_CALL)) & ~subject.reads & ~subject.input
+    waits = np.isin(graph.kind, (Kind.SYNC, Kind.COPY_CALL)) & ~subject.losses & ~subject.input
     waits &= ~_near_upload(subject)
     calls = subject.launcher[subject.kernels & (subject.launcher >= 0)]
     number = 0

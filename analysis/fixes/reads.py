@@ -28,7 +28,7 @@ def record_every(subject: Subject, wanted: Wanted) -> Fix:
     return Fix(
         wanted=wanted,
         why=f"{_told(subject, reads)}; {_drained(subject)}",
-        change=lambda graph, _: graph.without(subject.reads),
+        change=lambda graph, _: graph.without(subject.losses),
         kept=now / period,
         prior=PRIOR,
         family="reads",
@@ -43,7 +43,7 @@ def deferred_read(subject: Subject, wanted: Wanted) -> Fix:
         return cannot(wanted, why)
 
     def change(graph: Graph, bound: Bound) -> Graph:
-        return plus(graph.without(subject.reads), _first_reads(subject), bound.of(constants.KEEP_LOSS))
+        return plus(graph.without(subject.losses), _first_reads(subject), bound.of(constants.KEEP_LOSS))
 
     return Fix(
         wanted=wanted,
@@ -62,24 +62,29 @@ def _reads(subject: Subject) -> tuple[float, str]:
     if not subject.stages.window.from_steps:
         return 0.0, "the trace marks no steps, so how often values are read is not known"
     number = sum(row.calls for row in subject.stages.operators.totals if row.name == READ)
-    if not (subject.reads & subject.host).any():
-        none = "no .item(), float() or print of a GPU tensor waits in this trace"
-        return 0.0, none if not number else f"the {number} .item() calls of this trace do not wait for the GPU"
-    return max(number, _reading_steps(subject)) / subject.graph.steps, ""
+    if (subject.losses & subject.host).any():
+        return max(len(subject.read_rows), _reading_steps(subject)) / subject.graph.steps, ""
+    if (subject.reads & subject.host).any():
+        return 0.0, (
+            "what is read here is no loss: an optimizer, GradScaler, a backward pass or a test in `if` needs the value "
+            "at once"
+        )
+    none = "no .item(), float() or print of a GPU tensor waits in this trace"
+    return 0.0, none if not number else f"the {number} .item() calls of this trace do not wait for the GPU"
 
 
 def _reading_steps(subject: Subject) -> int:
-    return len(np.unique(subject.graph.step[subject.reads & subject.host]))
+    return len(np.unique(subject.graph.step[subject.losses & subject.host]))
 
 
 def _first_reads(subject: Subject) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    nodes = np.flatnonzero(subject.reads & subject.host)
+    nodes = np.flatnonzero(subject.losses & subject.host)
     _, first = np.unique(subject.graph.step[nodes], return_index=True)
     return nodes[first]
 
 
 def _told(subject: Subject, reads: float) -> str:
-    cost = subject.us_per_step(subject.reads & subject.host)
+    cost = subject.us_per_step(subject.losses & subject.host)
     number = f"{count(reads)} read{'' if reads == 1 else 's'} of a value"
     return f"{number} a step, which cost{'s' if reads == 1 else ''} the CPU {microseconds(cost)} besides the wait"
 

@@ -6,6 +6,7 @@ several can be made one after another.
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Final
 
@@ -14,14 +15,22 @@ import numpy as np
 
 from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.causes.python_time import python_nodes
+from stallscope.analysis.causes.waiting import after_check
+from stallscope.analysis.columns import intervals
+from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.replay.graph import Graph, Kind, Link, Tag, Work
+from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.model.fields import Category, Direction, KernelFamily, Memory
 from stallscope.traces.model.manifest import CpuRun
 from stallscope.traces.model.trace import Bools, Ints
 from stallscope.traces.vendors.kernels import kernel_kind
 
-MERGED: Final = ("pointwise", "reduction", "normalisation")
+MERGED: Final = ("pointwise", "reduction")
+LONG_NS: Final = 300_000  # that no launch is prepared for
+IN_OPERATORS: Final = 0.5  # of a stretch, from which it is operators that take the time
+_is_read: Final = matches(re.compile(r"aten::item$"))
+_is_optimizer: Final = matches(re.compile(r"Optimizer\.step#"))
 
 
 class Subject(msgspec.Struct, frozen=True, dict=True):
@@ -69,6 +78,40 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
         return callers | self.launched_by(callers)
 
     @cached_property
+    def losses(self) -> Bools:
+        """Those of the reads that the script makes to know a value: it may do so less often, or later.
+
+        No read of the optimizer's, of GradScaler's, in a backward pass, in a fetch, or in a test of ``if``.
+        """
+        graph, trace, offset = self.graph, self.stages.trace, self.stages.window.start
+        rows = self.read_rows
+        held = intervals.union(trace.events.ts_ns[rows] - offset, trace.events.end_ns[rows] - offset)
+        middle = (graph.start_ns + graph.end_ns) // 2
+        callers: Bools = self.host & (graph.tag == Tag.ITEM) & (graph.resource == graph.main)
+        callers &= intervals.covers(held, middle)
+        return callers | self.launched_by(callers)
+
+    @cached_property
+    def read_rows(self) -> Ints:
+        """Event rows of the operators of such reads, ``aten::item``."""
+        trace, operators = self.stages.trace, self.stages.operators
+        named = rows_named(trace, operators.rows, _is_read)
+        named = named[operators.parent[named] < 0] if len(named) else named
+        kept = (trace.events.thread[named] == self._main_thread) & ~after_check(self.stages, named)
+        others = trace.events.rows(Category.ANNOTATION)
+        others = rows_named(trace, others, lambda name: _is_optimizer(name) or is_dataloader(name))
+        held = intervals.union(trace.events.ts_ns[others], trace.events.end_ns[others])
+        found: Ints = named[kept & ~intervals.covers(held, trace.events.ts_ns[named])]
+        return found
+
+    @property
+    def _main_thread(self) -> int:
+        """Index into ``trace.threads``; -1: the main thread makes no call."""
+        graph = self.graph
+        called = np.flatnonzero((graph.resource == graph.main) & (graph.row >= 0))
+        return int(self.stages.trace.events.thread[graph.row[called[0]]]) if len(called) else -1
+
+    @cached_property
     def optimizer(self) -> Bools:
         """Host nodes in ``Optimizer.step``, and the device work they start."""
         callers: Bools = self.host & (self.graph.tag == Tag.OPTIMIZER)
@@ -106,8 +149,27 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
         return python_nodes(self.stages, self.graph)
 
     @cached_property
+    def cpu_operators(self) -> Bools:
+        """Host nodes in operators that take long and launch nothing, so on the CPU: they stay as well."""
+        graph, trace, offset = self.graph, self.stages.trace, self.stages.window.start
+        found: Bools = (graph.kind == Kind.SEGMENT) & (graph.resource == graph.main) & (graph.tag == Tag.NONE)
+        found &= graph.duration_ns >= LONG_NS
+        at = np.flatnonzero(found)
+        operators = trace.events.rows(Category.CPU_OP)
+        operators = operators[trace.events.thread[operators] == self._main_thread]
+        calls = self.stages.launches.calls
+        called = np.sort(trace.events.ts_ns[calls[trace.events.thread[calls] == self._main_thread]])
+        starts, ends = trace.events.ts_ns[operators], trace.events.end_ns[operators]
+        quiet = np.searchsorted(called, ends) == np.searchsorted(called, starts)
+        busy = intervals.union(starts[quiet], ends[quiet])
+        start, end = graph.start_ns[at] + offset, graph.end_ns[at] + offset
+        held = intervals.covered_before(busy, end) - intervals.covered_before(busy, start)
+        found[at] = held >= IN_OPERATORS * (end - start)
+        return found
+
+    @cached_property
     def mergeable(self) -> Bools:
-        """Kernels that a compiler merges with their neighbours: pointwise ones, reductions, normalisations."""
+        """Kernels that a compiler merges with their neighbours: pointwise ones and reductions."""
         trace = self.stages.trace
         merged = [name for name, text in enumerate(trace.strings) if kernel_kind(text).family in MERGED]
         found: Bools = self.kernels & np.isin(trace.events.name[self.graph.row], merged)
