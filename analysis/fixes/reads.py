@@ -65,10 +65,7 @@ def _reads(subject: Subject) -> tuple[float, str]:
     if (subject.losses & subject.host).any():
         return max(len(subject.read_rows), _reading_steps(subject)) / subject.graph.steps, ""
     if (subject.reads & subject.host).any():
-        return 0.0, (
-            "what is read here is no loss: an optimizer, GradScaler, a backward pass or a test in `if` needs the value "
-            "at once"
-        )
+        return 0.0, "the values read here are needed at once, by a test in `if` or by PyTorch itself"
     none = "no .item(), float() or print of a GPU tensor waits in this trace"
     return 0.0, none if not number else f"the {number} .item() calls of this trace do not wait for the GPU"
 

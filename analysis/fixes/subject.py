@@ -205,14 +205,15 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def sequences(self) -> tuple[int, int]:
-        """(steps that launch the most frequent sequence of kernels, all steps): whether a step can be replayed."""
-        graph = self.graph
+        """(steps that launch the most frequent sequence of kernels and grids, all): whether one can be replayed."""
+        graph, blocks = self.graph, self.stages.trace.work.blocks
         nodes = np.flatnonzero(self.kernels)
         nodes = nodes[np.lexsort((graph.start_ns[nodes], graph.step[nodes]))]
-        names = self.stages.trace.events.name[graph.row[nodes]]
-        seen: dict[tuple[int, ...], int] = {}
+        names, place = self.stages.trace.events.name[graph.row[nodes]].astype(np.int64), self.work[nodes]
+        kinds = np.column_stack((names, np.where(blocks.known[place], blocks.values[place], -1)))
+        seen: dict[bytes, int] = {}
         for step in range(graph.steps):
-            key = tuple(names[graph.step[nodes] == step].tolist())
+            key = kinds[graph.step[nodes] == step].tobytes()
             seen[key] = seen.get(key, 0) + 1
         return max(seen.values(), default=0), graph.steps
 

@@ -45,6 +45,7 @@ from stallscope.analysis.replay.graph import NEVER, Graph
 from stallscope.analysis.replay.replay import Program
 from stallscope.analysis.replay.trust import Trust
 from stallscope.analysis.stages.step_times import StepTimes
+from stallscope.analysis.units import percent
 from stallscope.traces.model.trace import Ints
 
 FIXES: Final[dict[str, Callable[[Subject, Wanted], Fix]]] = {
@@ -62,6 +63,7 @@ FIXES: Final[dict[str, Callable[[Subject, Wanted], Fix]]] = {
 }
 NOTHING_BARRED: Final[Mapping[str, str]] = MappingProxyType({})
 QUARTILES: Final = 1.349  # standard deviations between the quartiles of a normal distribution
+SLOWER: Final = 0.01  # of the step, from which a fix that costs is called one
 NARROWER: Final = 1.282 / 1.960  # from bounds that hold 95 % to such as hold 80 %
 
 
@@ -143,13 +145,14 @@ class _Forecaster:
 
     def _row(self, fix: Fix) -> WhatIf:
         step = self._range(fix)
+        share = None if step is None or not self._step_us else 1 - step.expected / self._step_us
         return WhatIf(
             fix=fix.wanted.name,
             applies=fix.applies,
-            why=fix.why,
+            why=_why(fix, share),
             title=fix.title,
             step_us=step,
-            saving_share=None if step is None or not self._step_us else 1 - step.expected / self._step_us,
+            saving_share=share,
             confidence=self._confidence(fix),
         )
 
@@ -215,10 +218,11 @@ class _Forecaster:
         families: set[str] = set()
         found = []
         for fix, row in rows:
-            if not fix.adds_up or fix.change is None or (fix.family and fix.family in families) or not now:
+            saves = (row.saving_share or 0.0) >= 0 and fix.family not in families
+            if not (saves and fix.adds_up and now) or fix.change is None:
                 found.append(row)
                 continue
-            families.add(fix.family)
+            families |= {fix.family} - {""}
             graph = fix.change(graph, Bound.EXPECTED)
             if fix.kept:
                 kept = fix.kept
@@ -231,6 +235,13 @@ class _Forecaster:
             found.append(_on_top(row, step, (reached - step) / self._step_us))
             reached = step
         return found
+
+
+def _why(fix: Fix, share: float | None) -> str:
+    """Why a fix applies, or does not; where it costs, that first."""
+    if share is None or share > -SLOWER:
+        return fix.why
+    return f"it makes the step {percent(-share)} longer here; {fix.why}"
 
 
 def _on_top(row: WhatIf, step_us: float, adds: float) -> WhatIf:
