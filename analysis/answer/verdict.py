@@ -10,8 +10,8 @@ input, copy, communication, compute.
    a launch is shorter than the host's time for it; that time must not pass 300 µs, for launching costs some 5 to 250 µs
    (profiler, Python and autograd included) and what takes longer is other work.
 
-What a replay is worth comes first (``trust.py``). Where too much of the time is explained by nothing in the trace, the
-verdict is *refused*.
+What a replay is worth comes first (``trust.py``). Where the CPU waits for too much GPU work that was not recorded, the
+verdict is *refused*. Where most of what can be saved is the first calls of a process, it is *start-up*.
 
 Without a replay, or where it misses the measured time, by rule from plain shares of the time (``confidence`` is then
 "rule"):
@@ -31,8 +31,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from stallscope.analysis.answer import verdict_text
+from stallscope.analysis.answer.acquitted import not_the_cause
 from stallscope.analysis.answer.verdict_text import LARGE
-from stallscope.analysis.causes import advice
+from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.contract.causes import Cause
 from stallscope.analysis.contract.summary import Savings, Verdict
@@ -42,33 +43,39 @@ from stallscope.analysis.stages.issues import REFUSE
 NO_LAUNCHING: Final = (  # causes in the host's own work that are no launches
     *("python", "recompiling", "gc_pause", "periodic", "graph_capture", "model_on_cpu", "partly_on_cpu"),
 )
+MOST: Final = 3  # pieces of advice
+STARTS: Final = ("first_calls", "module_loading")
 GPU_BOUND: Final = 0.80  # GPU busy share of the step from which the GPU is the limit
 
 
 def judge(facts: Facts, replayed: Replayed | None = None, causes: Sequence[Cause] = ()) -> Verdict:
     """The verdict of one step; ``replayed`` where its trace can be replayed; ``causes``, most saved first."""
     kind = _settled(find_kind(facts, replayed), causes)
+    start = causes[0].evidence if kind == "start-up" else ""
     abstains = kind in ("refused", "unknown")
     return Verdict(
         kind=kind,
         confidence=_confidence(facts, kind, replayed),
         savings=Savings(**replayed.savings) if replayed is not None and not abstains else Savings(),
-        text=verdict_text.text(facts, kind, replayed),
-        not_the_cause=[] if abstains else advice.not_the_cause(facts, kind, replayed),
+        text=verdict_text.text(facts, kind, replayed, start),
+        not_the_cause=[] if abstains else not_the_cause(facts, kind, replayed),
         advice=_advice(causes),
     )
 
 
 def _settled(kind: str, causes: Sequence[Cause]) -> str:
-    """A host that does something else than launching most of the time is not launch-bound."""
+    """A start is no step; a host that does something else than launching most of the time is not launch-bound."""
+    if causes and causes[0].name in STARTS and kind not in ("refused", "unknown", "cpu"):
+        share = causes[0].share if causes[0].saves_share is None else causes[0].saves_share
+        kind = "start-up" if (share or 0.0) >= LARGE else kind
     return "host-bound" if kind == "launch-bound" and causes and causes[0].name in NO_LAUNCHING else kind
 
 
 def _advice(causes: Sequence[Cause]) -> list[str]:
     """What to do about the causes that save most, where they save anything worth it."""
     told = [cause for cause in causes if cause.name != "memory_room"]  # it goes with the advice of a larger batch
-    worth = [cause for cause in told if cause.saves_share is None or cause.saves_share >= advice.WORTH]
-    return list(dict.fromkeys(cause.advice for cause in worth))[: advice.MOST]
+    worth = [cause for cause in told if cause.saves_share is None or cause.saves_share >= WORTH]
+    return list(dict.fromkeys(cause.advice for cause in worth))[:MOST]
 
 
 def _confidence(facts: Facts, kind: str, replayed: Replayed | None) -> str:

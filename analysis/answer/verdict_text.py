@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from stallscope.analysis.causes import advice
+from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.replay.counterfactual import Replayed
 from stallscope.analysis.stages.absent import ADVICE, TEXTS
@@ -28,12 +28,14 @@ CLASSES: Final = {  # what could be free, as it reads in a sentence
 }
 
 
-def text(facts: Facts, kind: str, replayed: Replayed | None) -> str:
-    """What the step is bound by, what follows if that cost nothing, and how sure it is."""
+def text(facts: Facts, kind: str, replayed: Replayed | None, start: str = "") -> str:
+    """What the step is bound by, what follows if that cost nothing, and how sure it is; ``start``: of its start-up."""
     if kind == "refused":
-        return _refused(facts, replayed)
+        return _refused(facts)
     forecast = replayed if replayed is not None and replayed.savings else None
-    if kind.startswith("mixed") and forecast is not None:
+    if kind == "start-up":
+        said = f"This is the start of a run, and says little of its steps: {start[:1].lower()}{start[1:]}"
+    elif kind.startswith("mixed") and forecast is not None:
         said = _mixed(facts, forecast)
     elif kind == "balanced" and forecast is not None:
         said = _none_alone(forecast)
@@ -123,13 +125,10 @@ def _subject(facts: Facts) -> str:
     return "a step" if facts.recording.from_steps else "the trace"
 
 
-def _refused(facts: Facts, replayed: Replayed | None) -> str:
+def _refused(facts: Facts) -> str:
     recording = facts.recording
     if recording.refused:
         return "The trace is too damaged; see its issues."
-    if recording.lost_share <= REFUSE and replayed is not None and replayed.trust.too_little_known:
-        why = "; ".join(replayed.trust.reasons)
-        return f"{_capital(why)}: any verdict might blame the wrong thing, so none is given."
     if recording.lost_share > REFUSE:
         return (
             f"In {percent(recording.lost_share)} of the time the recorder lost the GPU's work, so idle time there says "
@@ -177,9 +176,9 @@ def _cpu(facts: Facts) -> str:
     """The parts of a step, that with most of it first where it is exchanging data."""
     exchanges, loads = facts.communication_ns, facts.input.dataloader_ns
     parts = [_operators(facts)] if facts.host.operators else []
-    if facts.share(loads) >= advice.WORTH:
+    if facts.share(loads) >= WORTH:
         parts.append(f"{facts.part(loads)} in the DataLoader")
-    if facts.share(exchanges) >= advice.WORTH:
+    if facts.share(exchanges) >= WORTH:
         first = exchanges > facts.host.operator_ns
         parts.insert(0 if first else 1, f"{facts.part(exchanges)} exchanging data between processes")
     if not facts.host.operators:

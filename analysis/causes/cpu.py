@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from stallscope.analysis.causes import advice, scatter
+from stallscope.analysis.causes import scatter
 from stallscope.analysis.causes.case import MOSTLY, Case, Claim
 from stallscope.analysis.units import count, microseconds, percent
 
@@ -25,7 +25,8 @@ def find(case: Case) -> Iterator[Claim]:
             "exchanging data between processes",
             cost_us=facts.us(facts.communication_ns),
             evidence=f"{percent(facts.share(facts.communication_ns))} of the time is in collectives.",
-            advice=advice.for_kind("communication-bound", facts),
+            advice="Exchange less often: accumulate gradients over several batches under model.no_sync() "
+            "(DistributedDataParallel).",
         )
 
 

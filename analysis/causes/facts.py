@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stallscope.analysis.causes.long_calls import LongCalls, find_long_calls
 from stallscope.analysis.causes.scatter import find_scatter
 from stallscope.analysis.causes.wait_kinds import find_wait_kinds
 from stallscope.analysis.columns import intervals
@@ -116,7 +115,6 @@ class Calls:
     stall_ns: int  # blocked, waiting for the GPU
     waits: tuple[SitesOfLine, ...]  # those of the stall, most time first
     kinds: Mapping[Site, str]  # of their sites, by name in ``WAITS``
-    long_calls: LongCalls | None  # few calls in which most of the window passes
     capturing: bool = False  # most launches only put work into a graph
 
 
@@ -318,7 +316,6 @@ def _calls(stages: Stages, optimizer_launches: int) -> Calls:
         waits=tuple(line for line in by_line(syncs.sites) if line.is_stall),
         kinds=find_wait_kinds(stages),
         capturing=find_captures(stages.trace, stages.window).dominate,
-        long_calls=find_long_calls(stages),
     )
 
 

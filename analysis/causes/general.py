@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from stallscope.analysis.causes.case import Case, Claim
 from stallscope.analysis.causes.facts import GpuFacts
@@ -12,11 +13,17 @@ from stallscope.analysis.stages.gpu.room import ROOM
 from stallscope.analysis.units import count, microseconds, percent, times_as_large
 from stallscope.traces.model.trace import Bools
 
+SMALL_STEP_US: Final = 1000.0  # of GPU work in a step …
+SMALL_KERNEL_US: Final = 5.0  # … in kernels of this length, up to which a CPU may train as fast
+
 
 def find(case: Case) -> Iterator[Claim]:
     """What is left of each class of work."""
     graph = case.graph
-    if graph is None or not isinstance(case.facts, GpuFacts):
+    if not isinstance(case.facts, GpuFacts):
+        return
+    if graph is None:
+        yield from _by_rule(case, case.facts)
         return
     claimed = case.none() if case.claimed is None else case.claimed
     left = ~claimed
@@ -26,6 +33,16 @@ def find(case: Case) -> Iterator[Claim]:
     yield _host(case, case.facts, host & ~python)
     yield _communication(case, left & (graph.work == Work.COMMUNICATION))
     yield _copies(case, left & (graph.work == Work.COPY))
+
+
+def _by_rule(case: Case, facts: GpuFacts) -> Iterator[Claim]:
+    """Without a replay: what the verdict names, at what it costs."""
+    if case.kind in ("launch-bound", "host-bound"):
+        yield _host(case, facts, None)
+    elif case.kind == "communication-bound":
+        yield _communication(case, None)
+    elif case.kind == "copy-bound":
+        yield _copies(case, None)
 
 
 def _cost(graph: Graph, nodes: Bools) -> float:
@@ -48,7 +65,7 @@ def _python(case: Case, graph: Graph, nodes: Bools) -> Claim:
     )
 
 
-def _host(case: Case, facts: GpuFacts, nodes: Bools) -> Claim:
+def _host(case: Case, facts: GpuFacts, nodes: Bools | None) -> Claim:
     launches = facts.per_step(facts.calls.launches)
     each = facts.host_ns_per_launch
     evidence = (
@@ -64,8 +81,7 @@ def _host(case: Case, facts: GpuFacts, nodes: Bools) -> Claim:
             cost_us=cost,
             evidence=evidence,
             advice="Start fewer, larger pieces of work. Least effort: model = torch.compile(model, "
-            'mode="reduce-overhead") replays the kernels as one CUDA graph. Or use a larger batch: as many launches '
-            f"then do more work{_fits(case)}.",
+            f'mode="reduce-overhead") replays the kernels as one CUDA graph. {_larger(case, facts)}',
             fix="cuda_graph",
         )
     return case.claim(
@@ -87,7 +103,19 @@ def _fits(case: Case) -> str:
     return f" ({times_as_large(*times)} as large would fit)" if times[1] >= ROOM else " (the memory is full, though)"
 
 
-def _communication(case: Case, nodes: Bools) -> Claim:
+def _larger(case: Case, facts: GpuFacts) -> str:
+    """A larger batch; or the CPU, where it may do the little GPU work in the time of the launches."""
+    larger = f"Or use a larger batch: as many launches then do more work{_fits(case)}"
+    mean_us = facts.device.mean_kernel_us
+    short = mean_us is None or mean_us <= SMALL_KERNEL_US
+    trains = facts.host.trains and facts.recording.from_steps
+    alone = facts.device.gpus == 1 and not facts.communication_ns
+    if short and facts.us(facts.device.busy_ns) <= SMALL_STEP_US and trains and alone:
+        larger += "; if the batch cannot grow, a model this small may train faster on the CPU: measure both"
+    return f"{larger}."
+
+
+def _communication(case: Case, nodes: Bools | None) -> Claim:
     cost = case.facts.us(case.facts.communication_ns)
     return case.claim(
         "communication",
@@ -99,7 +127,7 @@ def _communication(case: Case, nodes: Bools) -> Claim:
     )
 
 
-def _copies(case: Case, nodes: Bools) -> Claim:
+def _copies(case: Case, nodes: Bools | None) -> Claim:
     device = case.facts.device
     cost = 0.0 if device is None else case.facts.us(device.copy_ns)
     return case.claim(

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.replay.graph import Tag
@@ -21,6 +21,8 @@ from stallscope.traces.model.trace import Ints
 LONG: Final = 3.0  # times the median fetch, from which one is a start of workers
 MOST: Final = 0.5
 ROWS: Final = 8  # samples picked one by one in a fetch
+SHORT_FETCH_US: Final = 1000.0  # a worker costs about as much to hand a batch over
+WORKERS: Final = 4  # processes of a DataLoader to begin with, where there are cores for them
 GRAPHS: Final = ("cuda_graph", "compile_reduce_overhead")
 
 _is_pick: Final = matches(re.compile(r"aten::(select|index|slice|__getitem__)$"))
@@ -87,7 +89,7 @@ def _plain(case: Case, cost: float, fetch: str) -> Claim:
         nodes=None if graph is None else ~graph.on_device & (graph.tag == Tag.INPUT),
         cost_us=cost,
         evidence=f"{fetch}.",
-        advice=advice.for_kind("input-bound", case.facts),
+        advice=_advice(case.facts, on_cpu=case.on_cpu),
         fix="dataloader_workers",
         bars=GRAPHS if slow else (),
     )
@@ -111,3 +113,24 @@ def _launches(case: Case, fetches: Ints) -> bool:
     trace = case.trace
     inside = intervals.covers(case.stages.window.cover(trace, fetches), trace.events.ts_ns[case.stages.launches.calls])
     return bool(inside.sum() >= len(fetches))
+
+
+def _advice(facts: Facts, *, on_cpu: bool) -> str:
+    """What to do about loading: more workers, some, or none where they would not pay."""
+    if facts.input.workers:
+        return (
+            "The DataLoader has workers, and they are too slow: raise num_workers (up to the CPU cores) and "
+            "prefetch_factor, or make the transforms cheaper."
+        )
+    workers = WORKERS if facts.host.cores is None else min(WORKERS, facts.host.cores - 1)
+    fetch_us = facts.input.fetch_us
+    if fetch_us is not None and 0 < fetch_us < SHORT_FETCH_US:
+        return (
+            f"A fetch takes {microseconds(fetch_us)}, less than handing it over from a worker process may cost: where "
+            f"the data fit in memory, keep them as tensors{'' if on_cpu else ' on the GPU'} and index those "
+            "(x[i : i + n]) instead of a DataLoader."
+        )
+    if workers < 1:
+        return "Make the transforms cheaper, or do them once and keep the result: no core is free for workers."
+    pinned = "" if on_cpu else ", pin_memory=True"
+    return f"Load in the background: DataLoader(..., num_workers={workers}, persistent_workers=True{pinned})."

@@ -70,7 +70,7 @@ def _allocating(case: Case) -> Iterator[Claim]:
     events, window = case.trace.events, case.stages.window
     rows = events.calls(CallKind.DEVICE_ALLOCATION, CallKind.DEVICE_FREE)
     rows = rows[window.holds(events.ts_ns[rows])]
-    if not len(rows):
+    if not len(rows) or case.is_claimed(rows):
         yield from _pinned(case)
         return
     allocates = events.is_call(rows, CallKind.DEVICE_ALLOCATION)

@@ -91,8 +91,7 @@ def _on_cpu(case: Case) -> Iterator[Claim]:
     heavy = operators.rows[np.isin(operators.rows, heavy)]
     if gpu is None or not len(heavy):
         return
-    parents = np.unique(operators.parent[stages.launches.calls])
-    long = heavy[(own >= HEAVY_NS) & ~np.isin(heavy, parents)]
+    long = heavy[(own >= HEAVY_NS) & ~np.isin(heavy, _around(case, stages.launches.calls))]
     times = _times(case, long)
     share = intervals.total(times) / max(1, stages.window.length)
     if share < PART:
@@ -113,6 +112,16 @@ def _on_cpu(case: Case) -> Iterator[Claim]:
         'batch = batch.to("cuda").',
         bars=GPU_FIXES,
     )
+
+
+def _around(case: Case, rows: Ints) -> Ints:
+    """The operators around these rows, at any depth."""
+    parent, found = case.stages.operators.parent, [np.zeros(0, dtype=np.int64)]
+    while len(rows):
+        rows = np.unique(parent[rows])
+        rows = rows[rows >= 0]
+        found.append(rows)
+    return np.concatenate(found)
 
 
 def _places(case: Case, rows: Ints) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from stallscope.analysis.causes import advice
 from stallscope.analysis.causes.case import Case, Claim
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
@@ -17,6 +16,8 @@ from stallscope.analysis.units import count, microseconds
 from stallscope.traces.model.fields import Category
 
 PER_TENSOR: Final = 20  # calls a step, from which it is done tensor by tensor
+FUSABLE: Final = ("Adam", "AdamW", "SGD", "Adagrad")
+FUSED_LAUNCHES: Final = 2  # an optimizer that starts no more than this is fused already
 OPTIMIZER_SHARE: Final = 0.05  # of the launches, from which the optimizer's are many
 is_step: Final = matches(re.compile(r"Optimizer\.step#"))
 is_zero_grad: Final = matches(re.compile(r"Optimizer\.zero_grad#"))
@@ -49,10 +50,10 @@ def find(case: Case) -> Iterator[Claim]:
 def _optimizer(case: Case) -> Iterator[Claim]:
     facts = case.facts
     name, calls = facts.host.optimizer, facts.calls
-    if name not in advice.FUSABLE or calls is None:
+    if name not in FUSABLE or calls is None:
         return
     launches, mine = facts.per_step(calls.launches), facts.per_step(calls.optimizer_launches)
-    if mine <= max(advice.FUSED_LAUNCHES, OPTIMIZER_SHARE * launches):
+    if mine <= max(FUSED_LAUNCHES, OPTIMIZER_SHARE * launches):
         return
     times = ranges(case, is_step)
     yield case.claim(

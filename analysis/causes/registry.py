@@ -20,6 +20,7 @@ from stallscope.analysis.causes import (
     memory,
     modes,
     optimizers,
+    starting,
     waiting,
 )
 from stallscope.analysis.causes.case import WORTH, Case, Claim
@@ -30,6 +31,7 @@ GENERAL_WORTH: Final = 0.05  # of the step: below it what no specific cause expl
 Family = Callable[[Case], Iterator[Claim]]
 
 FAMILIES: Final[tuple[Family, ...]] = (
+    starting.find,
     modes.find,
     memory.find,
     loading.find,
@@ -44,14 +46,23 @@ FAMILIES: Final[tuple[Family, ...]] = (
 
 
 def find_causes(case: Case) -> list[Cause]:
-    """The causes by what they save, then by what they cost; below 1 % of the step nothing is one."""
+    """The causes by what they save; what is not replayed by its cost, the general after the specific ones.
+
+    Below 1 % of the step nothing is one.
+    """
     claims: list[Claim] = []
+    specific = 0
     for family in FAMILIES:
         seen = replace(case, claimed=_claimed(case, claims))
         least = GENERAL_WORTH if family is general.find else WORTH
+        specific = len(claims)
         claims += [claim for claim in family(seen) if _is_worth(claim.cause, least)]
-    causes = [claim.cause for claim in claims]
-    return sorted(causes, key=lambda cause: (-(cause.saves_us or 0.0), -(cause.cost_us or 0.0), cause.name))
+    general_ones = {claim.cause.name for claim in claims[specific:]}
+
+    def order(cause: Cause) -> tuple[float, bool, float, str]:
+        return -(cause.saves_us or 0.0), cause.name in general_ones, -(cause.cost_us or 0.0), cause.name
+
+    return sorted((claim.cause for claim in claims), key=order)
 
 
 def _is_worth(cause: Cause, least: float) -> bool:

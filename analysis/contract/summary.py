@@ -317,7 +317,7 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the step is bound by, in one word, one sentence, and advice."""
 
-    kind: str  # "launch-bound" | "host-bound" | … | "mixed(host, input)" | "balanced" | "cpu" | "unknown" | "refused"
+    kind: str  # "launch-bound" | "host-bound" | … | "mixed(host, input)" | "start-up" | "cpu" | "unknown" | "refused"
     confidence: str  # "ok" | "low confidence" | "refused": from a replay | "rule": from plain shares
     savings: Savings
     text: str

@@ -6,7 +6,7 @@ from math import ceil
 
 import numpy as np
 
-from stallscope.analysis.causes.advice import FUSABLE, FUSED_LAUNCHES
+from stallscope.analysis.causes.optimizers import FUSABLE, FUSED_LAUNCHES
 from stallscope.analysis.fixes import constants
 from stallscope.analysis.fixes.fix import Bound, Fix, cannot, scaled
 from stallscope.analysis.fixes.names import Wanted

@@ -42,11 +42,6 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     late_share: float  # of the window: device work that started late for no recorded reason, summed
     orphan_share: float  # of the device work
 
-    @property
-    def too_little_known(self) -> bool:
-        """Refused because the trace does not hold what happened: then plain shares of the time may mislead as well."""
-        return max(self.unexplained_share, self.late_share) > REFUSE or self.orphan_share > REFUSE_ORPHANS
-
 
 def find_trust(
     stages: Stages, graph: Graph, times: Times, *, inflation: float | None = None, batched: bool = False

@@ -42,6 +42,7 @@ _KINDS = {
     "copy-bound": "moving data is the limit",
     "communication-bound": "the GPUs wait for each other's data",
     "compute-bound": "the GPU is the limit",
+    "start-up": "the first calls of a process take the time",
     "cpu": "no GPU in this run",
     "balanced": "no single cause",
     "refused": "the trace allows no verdict",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stallscope.analysis.causes.advice import WORTH
+from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.causes.waits import SPOKEN, advice_for_call, spoken
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import CopySite, MemcpyRow, Summary, SyncSite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stallscope.analysis.causes.advice import GPU_KINDS
+from stallscope.analysis.answer.acquitted import GPU_KINDS
 from stallscope.analysis.causes.waits import spoken
 from stallscope.analysis.contract.rows import ModuleRow
 from stallscope.analysis.contract.summary import Summary

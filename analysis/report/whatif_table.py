@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stallscope.analysis.causes.advice import WORTH
+from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.forecast.calibration import PROFILED

@@ -1,6 +1,13 @@
 """Causes of runs without a GPU, and that every cause says a whole sentence of advice."""
 
+import pytest
+
+from stallscope.analysis.causes import cpu
+from stallscope.analysis.causes.case import Case
+from stallscope.analysis.causes.scatter import find_scatter
+from stallscope.analysis.stages.stages import analyse
 from stallscope.analysis.summary import summarize
+from tests.analysis.answer.test_verdict import NO_GPU, facts
 from tests.builders import TraceBuilder
 
 
@@ -50,3 +57,60 @@ def test_loading_in_the_training_process_is_advised_in_a_sentence():
     assert found["loader_main_process"].cost_us == 600.0
     assert found["loader_main_process"].advice.endswith(".")
     assert "python" not in found
+
+
+def advice(**changes):
+    """The advice of causes in a run without a GPU of these facts."""
+    stages = analyse(TraceBuilder(gpu=None).step(0, 560).trace())
+    case = Case(stages=stages, facts=facts(**NO_GPU, **changes), manifest=None, replayed=None, kind="cpu")
+    return [claim.cause.advice for claim in cpu.find(case)]
+
+
+@pytest.mark.parametrize(
+    ("operator_us", "said"), [(300, ["operators", "loader_main_process"]), (245, ["loader_main_process"])]
+)
+def test_causes_of_a_cpu_run_come_by_their_cost_and_blame_operators_from_half_the_step_on(operator_us, said):
+    """Two operators at 60 % before loading at 25 %; at 49 % nobody says that the time is in them."""
+    builder = TraceBuilder(gpu=None).step(0, 1000).dataloader(0, 250)
+    builder.op("aten::mm", 260, operator_us).op("aten::mm", 600, operator_us)
+    assert list(causes(builder)) == said
+
+
+def test_what_processes_exchange_is_a_cause():
+    """61 % in collectives: exchange less often."""
+    found = advice(step_us=1000.0, communication_us=610.0, operator_us=150.0, operators=2)
+    assert [text for text in found if "no_sync()" in text]
+
+
+@pytest.mark.parametrize(
+    ("threads", "said"),
+    [(1, []), (2, ["torch.set_num_threads(1) instead of 2"]), (None, ["torch.set_num_threads(1)"])],
+)
+def test_one_thread_is_no_advice_where_one_thread_is_set(threads, said):
+    """Operators of 7.5 µs: fewer threads may help, unless there is but one."""
+    assert [text.partition(" may help")[0] for text in advice(threads=threads) if "set_num_threads" in text] == said
+
+
+def test_operators_that_scatter_wildly_are_told_to_use_one_thread():
+    """Five steps with the same aten::mm: 1 ms once and 4 ms four times, 12 of 17 ms beyond the fastest: 71 %."""
+    builder = TraceBuilder(gpu=None)
+    for number, took in enumerate((4000, 4000, 1000, 4000, 4000)):
+        builder.step(number * 5000, 5000).op("aten::mm", number * 5000, took)
+    assert find_scatter(analyse(builder.trace())) == pytest.approx(12 / 17)
+    run = {"step_us": 5000.0, "operator_us": 3400.0, "operators": 1}
+    said = [
+        any("set_num_threads" in text for text in advice(**run, scatter=scatter, threads=threads))
+        for scatter, threads in ((12 / 17, 2), (12 / 17, 1), (12 / 17, None), (0.5, 2))
+    ]
+    assert said == [True, False, False, False]
+
+
+def test_scatter_is_not_known_of_few_steps_or_of_calls_that_differ():
+    """Four steps are too few; steps that call an operator once and twice have no same calls."""
+    few, uneven = TraceBuilder(gpu=None), TraceBuilder(gpu=None)
+    for number in range(4):
+        few.step(number * 100, 100).op("aten::mm", number * 100, 10)
+    for number in range(5):
+        uneven.step(number * 100, 100).op("aten::mm", number * 100, 10)
+    uneven.op("aten::mm", 50, 10)
+    assert [find_scatter(analyse(builder.trace())) for builder in (few, uneven)] == [None, None]

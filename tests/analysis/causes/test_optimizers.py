@@ -30,3 +30,9 @@ def test_optimizer_and_zero_grad_by_the_idle_time_in_them():
 def test_a_fused_optimizer_and_an_empty_zero_grad_are_no_causes():
     """Two launches are what a fused optimizer needs; a zero_grad that launches nothing fills nothing."""
     assert not {"optimizer", "zero_grad"} & set(causes(launching((110, 130), ())))
+
+
+def test_optimizer_evidence_counts_its_launches():
+    """Adam that starts 4 of 6 kernels."""
+    found = causes(launching((110, 130, 150, 170), (410, 430)))
+    assert found["optimizer"].evidence.startswith("4 of 6 launches a step are the optimizer's")
