@@ -17,7 +17,6 @@ CUT: Final = 0.10  # share of the steps that were cut short from which averages 
 LARGE: Final = 0.20  # share of the step from which one class gives the step its name
 TOGETHER: Final = 1.2  # times the sum of what each saves alone: two causes that only count together
 NO_MORE: Final = 0.01  # of the step: what a second cause adds to the first's saving and that is nothing
-BEHIND: Final = 1.05  # times the step on the host: the GPU takes longer for its work than the host to ask for it
 CLASSES: Final = {  # what could be free, as it reads in a sentence
     "host": "the CPU's own work",
     "sync": "waiting for the GPU",
@@ -80,13 +79,11 @@ def _doubt(facts: Facts, replayed: Replayed | None) -> str:
 
 def _without(facts: Facts, replayed: Replayed) -> str:
     """The step if the class that saves most cost nothing."""
-    name = replayed.ranked[0]
-    behind = ""
-    if replayed.step_us > BEHIND * facts.us(facts.window_ns):
-        behind = " (when the recorded steps ended on the CPU, the GPU was behind)"
+    name, step = replayed.ranked[0], facts.us(facts.window_ns)
+    saved = replayed.savings[name]
     return (
-        f" If {CLASSES[name]} cost nothing, {_subject(facts)} would take {microseconds(replayed.without_us(name))} "
-        f"instead of {microseconds(replayed.step_us)}{behind}, {percent(replayed.savings[name])} less."
+        f" If {CLASSES[name]} cost nothing, {_subject(facts)} would take {microseconds(step * (1 - saved))} instead of "
+        f"{microseconds(step)}, {percent(saved)} less."
     )
 
 
@@ -95,7 +92,8 @@ def _mixed(facts: Facts, replayed: Replayed) -> str:
     first, second = replayed.ranked[0], replayed.second
     a, b, joint = replayed.savings[first], replayed.savings[second], replayed.joint
     one, other, step = CLASSES[first], CLASSES[second], _subject(facts)
-    shorter = f"If {one} cost nothing, {step} of {microseconds(replayed.step_us)} would be {percent(a)} shorter; if"
+    now = microseconds(facts.us(facts.window_ns))
+    shorter = f"If {one} cost nothing, {step} of {now} would be {percent(a)} shorter; if"
     if joint > TOGETHER * (a + b):
         return (
             f"{_capital(one)} and {other} hold {step} up together. {shorter} {other} did, {percent(b)}; if both did, "

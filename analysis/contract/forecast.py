@@ -34,6 +34,7 @@ class ForecastBase(msgspec.Struct, frozen=True, kw_only=True):
     basis: str  # "unprofiled" | "profiled time"
     confidence: str  # "ok" | "low" | "refused"
     reasons: list[str]  # why it is low or refused, and what the figures leave open
+    part: str | None = None  # what was replayed, where that is not all: "5 of 6 steps"; figures of ``why`` are of it
     host_factor: float | None = None  # the host's time without the profiler ÷ under it, as solved or assumed
     host_factor_low: float | None = None
     identity_error: float | None = None  # replayed step ÷ recorded step − 1, nothing changed

@@ -13,12 +13,13 @@ from stallscope.analysis.contract.forecast import StepRange
 from stallscope.analysis.fixes.fix import EIGHTY, Bound, Fix, cannot, lasting, scaled
 from stallscope.analysis.fixes.names import Wanted
 from stallscope.analysis.fixes.subject import Subject
-from stallscope.analysis.replay.graph import Graph, Kind
+from stallscope.analysis.replay.graph import Graph, Kind, Link
 from stallscope.analysis.replay.replay import replay
 from stallscope.analysis.units import count, microseconds, percent
 from stallscope.traces.model.trace import Bools, Ints
 
 LARGEST = 1024.0  # times the batch: how far the search for the limit goes
+SOON = 1.05  # times the batch, from which the GPU is what takes longest
 SUGGESTED = 64.0  # times the batch that is forecast, at most
 BATCH_PRIOR, MODULE_PRIOR = 0.10, 0.10
 FULL = 100.0  # percent
@@ -31,11 +32,13 @@ def larger_batch(subject: Subject, wanted: Wanted) -> Fix:
     """The step of a batch m times as large, divided by m: what the present number of samples would take."""
     if not subject.stages.window.from_steps:
         return cannot(wanted, "the trace marks no steps, so what one batch takes is not known")
+    if (subject.graph.edges.link == Link.LOADER).any():
+        return cannot(wanted, "batches come at the pace of the DataLoader's workers, and larger ones take them longer")
     kernels = subject.graph.on_device & ~subject.reads
     host = replay(lasting(subject.graph, kernels, 0), passes=subject.passes).step_ns / 1000
     limit = _limit(subject, host)
     if limit < 2 and wanted.number is None:  # noqa: PLR2004 - twice the batch is the least there is
-        return cannot(wanted, "the GPU is the limit already: a larger batch takes as much longer as it is larger")
+        return cannot(wanted, _hardly(subject, limit))
     times = wanted.number or min(SUGGESTED, float(2 ** ceil(log2(limit))))
 
     def change(graph: Graph, bound: Bound) -> Graph:
@@ -54,6 +57,14 @@ def larger_batch(subject: Subject, wanted: Wanted) -> Fix:
         divide=times,
         bounded=True,
     )
+
+
+def _hardly(subject: Subject, limit: float) -> str:
+    """Why a batch twice as large is worth little."""
+    works = microseconds(subject.us_per_step(subject.graph.on_device & ~subject.reads))
+    if limit < SOON:
+        return f"the GPU works {works} for one batch, as long as all the rest takes: a larger one takes longer alike"
+    return f"the GPU works {works} for one batch: from {limit:.1f} times the batch on it would be the limit"
 
 
 def _limit(subject: Subject, host_us: float) -> float:

@@ -40,6 +40,7 @@ class Subject(msgspec.Struct, frozen=True, dict=True):
     facts: GpuFacts
     graph: Graph
     cpu_run: CpuRun | None = None
+    part: str | None = None  # what was replayed, where that is not all
 
     @property
     def passes(self) -> int:

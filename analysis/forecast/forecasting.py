@@ -14,6 +14,7 @@ from stallscope.analysis.replay.counterfactual import PART, Replayed, find_repla
 from stallscope.analysis.stages.batches import held_ns
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.step_times import StepTimes
+from stallscope.analysis.units import percent
 from stallscope.traces.model.manifest import Manifest
 
 
@@ -47,8 +48,19 @@ def find_forecast(
         return refusal(["the GPU's work, or the calls that started it, were not recorded"])
     if replayed.trust.level == "refused":
         return refusal(replayed.trust.reasons)
-    subject = Subject(replayed.part, facts, replayed.graph, manifest.cpu_run if manifest else None)
+    cpu_run = manifest.cpu_run if manifest else None
+    subject = Subject(replayed.part, facts, replayed.graph, cpu_run, _part(stages, replayed.part))
     return forecast(subject, times, replayed.trust, asked.fixes, barred(causes))
+
+
+def _part(stages: Stages, part: Stages) -> str | None:
+    """What was replayed, where that is not all."""
+    whole, run = stages.window, part.window
+    if (run.start, run.end) == (whole.start, whole.end):
+        return None
+    if run.count < whole.count and run.source == whole.source:
+        return f"{run.count} of {whole.count} steps"
+    return f"{percent(run.length / whole.length)} of the time"
 
 
 def barred(causes: Sequence[Cause]) -> dict[str, str]:

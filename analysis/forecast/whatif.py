@@ -138,6 +138,7 @@ class _Forecaster:
             basis=calibration.basis,
             confidence="low" if doubts else "ok",
             reasons=doubts,
+            part=self._subject.part,
             host_factor=calibration.host_factor,
             host_factor_low=calibration.host_factor_low,
             identity_error=self._trust.identity_error,

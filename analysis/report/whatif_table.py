@@ -53,6 +53,11 @@ def base_rows(base: ForecastBase | None) -> Iterator[tuple[str, str]]:
         yield ("Confidence", f"low: {'; '.join(base.reasons)}.")
 
 
+def why_words(base: ForecastBase | None) -> str:
+    """The heading of the reasons; where a part was replayed, that figures are its own."""
+    return "Why" if base is None or base.part is None else f"Why (figures are of {base.part}, those replayed)"
+
+
 def _row(each: WhatIf) -> Row:
     step = each.step_us
     if step is None:

@@ -110,7 +110,7 @@ RULES: tuple[tuple[str, Severity, str], ...] = (
     (
         "no_steps",
         Severity.INFO,
-        "No ProfilerStep, so the whole trace counts as one step; `stallscope profile` marks the steps.",
+        "No ProfilerStep: steps are told by what comes back, or all counts as one; `stallscope profile` marks them.",
     ),
 )
 FEW = {"launched_before_recording": 0.01, "unknown_category": 0.05}  # shares of GPU time and of rows: up to these, info

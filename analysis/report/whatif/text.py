@@ -9,7 +9,7 @@ from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report.header import SIMULATED
 from stallscope.analysis.report.lines import indented, table_lines
 from stallscope.analysis.report.style import Style, pad, wrap
-from stallscope.analysis.report.whatif_table import base_rows, ladder
+from stallscope.analysis.report.whatif_table import base_rows, ladder, why_words
 
 LABEL = 12
 
@@ -23,7 +23,7 @@ def _page(summary: Summary, style: Style) -> str:
     sections = [
         list(_title(summary, style)),
         *([table_lines(table, style)] if (table := ladder(summary)) is not None else []),
-        list(_explained([each for each in summary.what_if or [] if each.applies], "Why", style)),
+        list(_explained([each for each in summary.what_if or [] if each.applies], why_words(summary.forecast), style)),
         list(_explained([each for each in summary.what_if or [] if not each.applies], "No forecast for", style)),
     ]
     text = "\n\n".join("\n".join(lines) for lines in sections if lines)
