@@ -44,7 +44,7 @@ def _room(case: Case) -> Iterator[Claim]:
             + (", torch.utils.checkpoint for the largest layers." if facts.host.trains else "."),
             bars=("larger_batch",),
         )
-    elif facts.launches_dominate and times[0] >= LARGER:
+    elif facts.launches_dominate and (case.kind == "launch-bound" or "host" in case.kind) and times[0] >= LARGER:
         yield case.claim(
             "memory_room",
             "the GPU's memory has room for a larger batch",

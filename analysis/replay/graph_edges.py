@@ -139,9 +139,9 @@ def sync_waits(stages: Stages, host: Host, device: Device) -> Waits:
     node = host.node_of(rows)
     length = host.end[node] - host.start[node]
     own = np.where(waited, np.minimum(trace.events.dur_ns[rows] - ledger.waits.waited_ns[chosen], length), length)
-    returned = ends[call] - last[call]
+    returned, closed = ends[call] - last[call], (ends - np.maximum(last, begins))[call]
     usual = ASSUMED_RETURN_NS if returns is None else returns
-    back = np.where(own_call[call], returned, np.where(waited[call], usual, np.minimum(usual, returned)))
+    back = np.where(own_call[call], closed, np.where(waited[call], usual, np.minimum(usual, returned)))
     edges = edges_of(len(host.start) + work, node[call], Link.SYNC, lag=back)
     edges.link[own_call[call]] = Link.CLOSING
     return Waits(edges, node, own, returns)

@@ -28,7 +28,7 @@ from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.overhead import overhead
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
-from stallscope.traces.model.fields import CALLS, Category
+from stallscope.traces.model.fields import CALLS, LAUNCHES, Category
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
 MOST_THREADS: Final = 8  # that hand work to each other
@@ -131,7 +131,8 @@ def find_host(trace: Trace, window: Window, parts: Parts, device: Device) -> Hos
     if not len(calls) or len(threads) * (window.length + 1) > np.iinfo(np.int64).max // 4:
         return None
     line = Line(threads, window.start, window.length)
-    main = _main(trace, line, steps, parts.launches if len(parts.launches) else calls)
+    launches = np.union1d(parts.launches, trace.events.calls(*LAUNCHES))  # those of a capture start nothing
+    main = _main(trace, line, steps, launches if len(launches) else calls)
     waits = _hand_offs(trace, window, line, calls, main)
     tags = _ranges(trace, line, parts)
     bounds = line.place(np.full(window.count, main), np.append(window.step_starts[1:], window.step_ends[-1:]))

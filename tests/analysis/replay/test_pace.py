@@ -104,3 +104,10 @@ def test_the_loops_thread_is_not_that_of_the_backward_pass():
     found = replayed(backward_on_its_own_thread())
     assert found.part.window.source == "optimizer"
     assert found.savings["compute"] > 0.5
+
+
+def test_the_profilers_own_wait_holds_nobody_after_the_work():
+    """No marked steps; one kernel, then 5 ms of the host, then the profiler synchronizes: the host is the limit."""
+    build = TraceBuilder().op("aten::mm", 0, 40).launch(10, 5, kernel=("gemm", 20, 50))
+    build.op("aten::index", 100, 4900).sync(5000, 10)
+    assert replayed(build).savings["host"] > 0.9
