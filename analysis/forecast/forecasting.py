@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.contract.causes import Cause
+from stallscope.analysis.fixes.ranks import held_by_ranks
 from stallscope.analysis.fixes.subject import Subject
 from stallscope.analysis.forecast.asked import Asked
 from stallscope.analysis.forecast.calibration import cpu_host_factor
@@ -49,7 +50,8 @@ def find_forecast(
     if replayed.trust.level == "refused":
         return refusal(replayed.trust.reasons)
     cpu_run = manifest.cpu_run if manifest else None
-    subject = Subject(replayed.part, facts, replayed.graph, cpu_run, _part(stages, replayed.part))
+    graph = held_by_ranks(replayed.graph, stages.trace.events.name)
+    subject = Subject(replayed.part, facts, graph, cpu_run, _part(stages, replayed.part))
     return forecast(subject, times, replayed.trust, asked.fixes, barred(causes))
 
 

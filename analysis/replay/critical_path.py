@@ -32,6 +32,7 @@ LATENCIES: Final = {
     Link.LOCK: "a CPU thread waits for another's call",
     Link.LOADER: "the DataLoader's workers make the next batch",
     Link.ORPHAN: "a launch that is not in the trace",
+    Link.RANK: "another rank is late",
 }
 TAGS: Final = {Tag.INPUT: "loading data", Tag.OPTIMIZER: "Optimizer.step", Tag.STAGING: "staging a copy"}
 

@@ -21,6 +21,7 @@ edge to a device node holds back its start, an edge to a host node its end: a ca
     LOCK      end of a call → end of another thread's call that waited for the runtime's lock
     LOADER    end of a fetch → end of the next, where the DataLoader's workers are behind: batches come at their pace
     ORPHAN    what the host did → device work after a gap whose launch is not in the trace
+    RANK      end of a collective → start of the next one's exchange, where other ranks are late (in forecasts only)
     CLOSING   as SYNC, of the profiler's own synchronize: never a cost of the script
 
 ``duration_ns`` is what a node takes by itself: of a waiting call the cost of the call without the wait. Latencies
@@ -100,6 +101,7 @@ class Link(IntEnum):
     CLOSING = 8
     ORPHAN = 9
     LOADER = 10
+    RANK = 11
 
 
 class Edges(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,16 @@ class Edges(msgspec.Struct, frozen=True, kw_only=True):
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def and_of(self, others: Edges) -> Edges:
+        """These and the others."""
+        return Edges(
+            source=np.concatenate((self.source, others.source)),
+            from_end=np.concatenate((self.from_end, others.from_end)),
+            target=np.concatenate((self.target, others.target)),
+            lag_ns=np.concatenate((self.lag_ns, others.lag_ns)),
+            link=np.concatenate((self.link, others.link)),
+        )
 
     def of(self, chosen: Bools | Ints) -> Edges:
         """Those of the edges."""

@@ -128,6 +128,31 @@ def test_while_workers_are_behind_the_wait_grows_by_what_is_saved(fix):
     assert not found.applies or found.saving_share < 0.03
 
 
+NCCL = "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevComm*, unsigned long, ncclWork*)"
+
+
+def exchanging(*exchanges: float) -> TraceBuilder:
+    """Steps of 0.4 ms of launching and then a collective of so many µs, which the host waits for."""
+    build, at = TraceBuilder(), 0.0
+    for exchange in exchanges:
+        build.step(at, 450 + exchange)
+        end = launching(build, at)
+        build.launch(end, 5, kernel=(NCCL, end + 10, exchange), stream=20)
+        build.sync(end + 10, exchange + 6)
+        at += 450 + exchange
+    return build
+
+
+def test_while_another_rank_is_late_the_wait_grows_by_what_is_saved():
+    """Collectives of 2 ms, one of 0.1: the others wait 1.9 ms for a rank; a graph saves only where this one is late."""
+    late = forecast(exchanging(*[2000] * 7, 100, *[2000] * 7), "cuda_graph")
+    assert late.saving_share is not None
+    assert late.saving_share * 2323 < 60
+    alike = forecast(exchanging(*[2000] * 15), "cuda_graph")
+    assert alike.saving_share is not None
+    assert alike.saving_share * 2450 > 300
+
+
 # --- reads ------------------------------------------------------------------------------------------
 
 
