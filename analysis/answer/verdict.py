@@ -6,12 +6,14 @@ input, copy, communication, compute.
 1. *a-bound* if a saves 20 % of the step or more, and 1.5 times as much as the second.
 2. Else *mixed(a, b)* if a saves 10 % or more and both together 25 % or more: b is what saves most together with a.
 3. Else *balanced*: nothing alone is worth 10 %, or the two together are not worth 25 %.
-4. host-bound is called *launch-bound* when the GPU is mostly idle, there are five launches or more, and the GPU work of
-   a launch is shorter than the host's time for it; that time must not pass 300 µs, for launching costs some 5 to 250 µs
-   (profiler, Python and autograd included) and what takes longer is other work.
+4. host-bound is called *launch-bound* when there are five launches or more, and the GPU work of a launch is shorter
+   than the host's time for it; that time must not pass 300 µs, for launching costs some 5 to 250 µs (profiler, Python
+   and autograd included) and what takes longer is other work.
 
-What a replay is worth comes first (``trust.py``). Where the CPU waits for too much GPU work that was not recorded, the
-verdict is *refused*. Where most of what can be saved is the first calls of a process, it is *start-up*.
+What a replay is worth comes first (``trust.py``). Where the CPU waits for too much GPU work that was not recorded, or
+the GPU idles too long with work that was launched and did not start, the verdict is *refused*.
+
+Where most of what can be saved is the first calls of a process, it is *start-up*.
 
 Without a replay, or where it misses the measured time, by rule from plain shares of the time (``confidence`` is then
 "rule"):
@@ -31,7 +33,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from stallscope.analysis.answer import verdict_text
-from stallscope.analysis.answer.acquitted import not_the_cause
+from stallscope.analysis.answer.acquitted import GPU_KINDS, not_the_cause
 from stallscope.analysis.answer.verdict_text import LARGE
 from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.causes.facts import Facts, GpuFacts
@@ -59,7 +61,7 @@ def judge(facts: Facts, replayed: Replayed | None = None, causes: Sequence[Cause
         savings=Savings(**replayed.savings) if replayed is not None and not abstains else Savings(),
         text=verdict_text.text(facts, kind, replayed, start),
         not_the_cause=[] if abstains else not_the_cause(facts, kind, replayed),
-        advice=_advice(causes),
+        advice=_advice(causes, kind),
     )
 
 
@@ -71,10 +73,15 @@ def _settled(kind: str, causes: Sequence[Cause]) -> str:
     return "host-bound" if kind == "launch-bound" and causes and causes[0].name in NO_LAUNCHING else kind
 
 
-def _advice(causes: Sequence[Cause]) -> list[str]:
-    """What to do about the causes that save most, where they save anything worth it."""
+def _advice(causes: Sequence[Cause], kind: str) -> list[str]:
+    """What to do about the causes that save most, where they save anything worth it.
+
+    Where nothing tells what a wait would save, and the GPU is the limit, the CPU would only wait elsewhere.
+    """
     told = [cause for cause in causes if cause.name != "memory_room"]  # it goes with the advice of a larger batch
-    worth = [cause for cause in told if cause.saves_share is None or cause.saves_share >= WORTH]
+    moves = kind in GPU_KINDS
+    unknown = [cause for cause in told if cause.saves_share is None and not (moves and cause.name.startswith("wait_"))]
+    worth = [cause for cause in told if cause in unknown or (cause.saves_share or 0.0) >= WORTH]
     return list(dict.fromkeys(cause.advice for cause in worth))[:MOST]
 
 
@@ -98,6 +105,13 @@ def find_kind(facts: Facts, replayed: Replayed | None) -> str:
         return "unknown"
     if replayed is not None and replayed.savings:
         return _replayed_kind(facts, replayed)
+    return _kind_by_rule(facts, 0.0 if replayed is None else replayed.trust.late_share)
+
+
+def _kind_by_rule(facts: GpuFacts, late_share: float) -> str:
+    """By shares of the time; ``late_share``: by how much a replay of the work that was recorded misses the rest."""
+    if min(late_share, facts.recording.late_share) > REFUSE:
+        return "refused"
     return _gpu_kind(facts) if facts.share(facts.device.busy_ns) >= GPU_BOUND else _idle_kind(facts)
 
 

@@ -132,6 +132,12 @@ def _refused(facts: Facts) -> str:
             f"In {percent(recording.lost_share)} of the time the recorder lost the GPU's work, so idle time there says "
             "nothing and no verdict is given."
         )
+    if recording.unknown_share <= REFUSE and facts.device is not None:
+        return (
+            f"The GPU works {facts.part(facts.device.busy_ns)} of the time, and in {percent(recording.late_share)} it "
+            "idles although work was launched that had not started: GPU records are missing, or another process held "
+            "the GPU. So what holds it up is not known. Record again, alone on the GPU, fewer steps at a time."
+        )
     return (
         f"In {percent(recording.unexplained_share)} of the time the CPU waited for GPU work that the trace "
         "does not hold, so the shares may blame the wrong thing and no verdict is given."

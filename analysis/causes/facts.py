@@ -46,6 +46,7 @@ class Recording:
     from_steps: bool  # False: the whole trace stands for one step
     unexplained_share: float | None  # the host waits for nothing that was recorded; None: device rows are withheld
     lost_share: float  # device rows are missing there
+    late_share: float = 0.0  # the device idles with work that had been launched, and nothing recorded says why
     orphan_share: float | None  # of the device rows: those without a launch in the trace; None: there are none
     cut_short: bool  # the file ends before the recording did
     absent: Absent | None = None  # what the file lacks altogether
@@ -253,10 +254,16 @@ def _recording(stages: Stages, *, refused: bool) -> Recording:
         from_steps=window.from_steps,
         unexplained_share=stages.unexplained_share,
         lost_share=stages.losses.share(window),
+        late_share=_late_share(stages),
         orphan_share=float((stages.launches.work_call < 0).mean()) if len(trace.work) else None,
         absent=find_absent(trace),
         cut_short=any(issue.name in CUT_SHORT for issue in trace.issues),
     )
+
+
+def _late_share(stages: Stages) -> float:
+    whole = stages.device_window.length * len(stages.idle)
+    return sum(device.ns("unexplained") for device in stages.idle) / whole if whole else 0.0
 
 
 def _host(stages: Stages, manifest: Manifest | None, optimizer: str | None) -> Host:
@@ -285,7 +292,7 @@ def _input(stages: Stages) -> Input:
     loaders = [name for name in trace.strings if is_dataloader(name)]
     return Input(
         dataloader_ns=_of_host(stages, stages.activity.dataloader_ns),
-        fetches=_of_host(stages, int(stages.window.holds(trace.events.ts_ns[fetches]).sum())),
+        fetches=_of_host(stages, int(stages.window.holds(np.unique(trace.events.ts_ns[fetches])).sum())),
         workers=any("_MultiProcessing" in name for name in loaders) if loaders else None,
     )
 

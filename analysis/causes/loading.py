@@ -32,6 +32,7 @@ def find(case: Case) -> Iterator[Claim]:
     """The DataLoader, by what its fetches look like."""
     trace, facts = case.trace, case.facts
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_fetch)
+    fetches = fetches[np.unique(trace.events.ts_ns[fetches], return_index=True)[1]]  # a file may hold each row twice
     fetches = fetches[case.stages.window.holds(trace.events.ts_ns[fetches])]
     if not facts.input.dataloader_ns or not len(fetches):
         return

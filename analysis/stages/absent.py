@@ -16,6 +16,7 @@ from stallscope.analysis.columns.rows import rows_named
 from stallscope.traces.model.fields import CALLS, LAUNCHES, Category
 from stallscope.traces.model.issues import Severity, TraceIssue
 from stallscope.traces.model.trace import Trace
+from stallscope.traces.vendors.device_rows import is_gpu_collective_range
 
 Absent = Literal["nothing_recorded", "gpu_not_recorded", "unknown_device"]
 
@@ -48,7 +49,7 @@ def find_absent(trace: Trace) -> Absent | None:
     if not len(operators) and (len(calls) or len(events.rows(Category.OVERHEAD))):
         return "nothing_recorded"
     ranges = events.rows(Category.CPU_OP, Category.ANNOTATION)
-    collectives = rows_named(trace, ranges, lambda name: name.startswith("nccl:"))
+    collectives = rows_named(trace, ranges, is_gpu_collective_range)
     return "gpu_not_recorded" if len(collectives) and not len(calls) else None
 
 

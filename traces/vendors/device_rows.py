@@ -26,6 +26,7 @@ _PRODUCTS: Final = (
     "gemm", "gemv", "conv", "cutlass", "cudnn", "xmma", "wgrad", "dgrad", "winograd", "fft", "mma", "s884", "s1688",
     "s16816", "attention", "flash", "cijk", *_LIBRARIES,
 )  # fmt: skip
+_OF_GPUS: Final = tuple(f"{library}:" for library in (*_LIBRARIES, "xccl"))
 _COLLECTIVE_RANGE: Final = re.compile(r"(nccl|gloo|mpi|ucc|hccl|xccl):\w")
 
 
@@ -50,3 +51,8 @@ def kernel_family(name: str) -> KernelFamily:
 def is_collective_range(name: str) -> bool:
     """Whether PyTorch put the range of this name around a collective: ``nccl:all_reduce``, ``gloo:…``."""
     return _COLLECTIVE_RANGE.match(name) is not None
+
+
+def is_gpu_collective_range(name: str) -> bool:
+    """Whether the collective of this range runs on GPUs alone: ``nccl:all_reduce``, and not ``gloo:…``."""
+    return name.startswith(_OF_GPUS)

@@ -20,7 +20,8 @@ def facts(**changes) -> Facts:
     """A step of 560 µs with 19 kernels of 1.6 µs, as the Iris training's; ``changes`` say what is different."""
     base = {
         "vendor": "cuda", "measured": True, "launches_known": True, "refused": False, "from_steps": True,
-        "step_us": 560.0, "unexplained_share": 0.0, "orphan_share": 0.0, "launches": 19, "graph_launches": 0,
+        "step_us": 560.0, "unexplained_share": 0.0, "late_share": 0.0, "orphan_share": 0.0,
+        "launches": 19, "graph_launches": 0,
         "launch_call_us": 90.0, "kernels": 19, "kernel_sum_us": 30.4, "busy_us": 32.0, "stall_us": 39.0,
         "compute_us": 30.4, "copy_us": 1.6, "communication_us": 0.0, "input_us": 0.0, "dataloader_us": 0.0,
         "fetches": 0, "operators": 40, "operator_us": 300.0, "optimizer": None, "optimizer_launches": 0,
@@ -45,8 +46,8 @@ def facts(**changes) -> Facts:
         steps=step["steps"],
         recording=Recording(
             refused=step["refused"], steps=step["steps"], cut_steps=step["cut_steps"], from_steps=step["from_steps"],
-            unexplained_share=step["unexplained_share"], lost_share=0.0, orphan_share=step["orphan_share"],
-            cut_short=False,
+            unexplained_share=step["unexplained_share"], lost_share=0.0, late_share=step["late_share"],
+            orphan_share=step["orphan_share"], cut_short=False,
         ),
         host=Host(
             operators=step["operators"], operator_ns=ns["operator"], optimizer=step["optimizer"],

@@ -140,6 +140,14 @@ def test_a_trace_that_explains_too_little_gets_a_verdict_by_rule_and_its_doubt()
     assert verdict.text.endswith("Low confidence: GPU work started late, by 40 % of the time.")
 
 
+def test_a_gpu_that_idles_with_work_launched_gets_no_verdict():
+    """For 31 % of the time it idles although work had been launched: the rest of its idling says nothing either."""
+    trust = replace(OK, level="refused", late_share=0.4, reasons=("GPU work started late, by 40 % of the time",))
+    verdict = judge(facts(late_share=0.31), not_replayed(trust))
+    assert (verdict.kind, verdict.confidence, verdict.not_the_cause) == ("refused", "refused", [])
+    assert verdict.text.startswith("The GPU works 6 % of the time, and in 31 % it idles although work was launched")
+
+
 def test_a_replay_that_misses_leaves_the_rule():
     """All is explained, but the unchanged replay is 7 % off: shares of the time still hold, a forecast does not."""
     trust = replace(OK, level="refused", identity_error=-0.07, reasons=("replaying the trace unchanged misses",))

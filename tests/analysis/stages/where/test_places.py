@@ -71,7 +71,7 @@ def test_frames_of_another_thread_are_not_the_callers():
 
 
 def test_lines_of_a_real_script_of_2021(real_traces):
-    """The two pageable copies of each step are made in line 44 of resnet50_profiler_api.py."""
+    """The two pageable copies of each step, and the waits after them, are in line 44 of resnet50_profiler_api.py."""
     sites = real(next(real_traces.glob("kineto-2021/resnet50_num_workers_0/*"))).stages.syncs.sites
     lines = {(site.place.call_site, site.calls) for site in sites if not site.by_profiler}
-    assert lines == {("resnet50_profiler_api.py:44", 12)}
+    assert lines == {("resnet50_profiler_api.py:44", 12), ("resnet50_profiler_api.py:44", 6)}
