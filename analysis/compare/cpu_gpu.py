@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from stallscope.analysis.compare.figures import Sides
-from stallscope.analysis.compare.runs import Run, mean, profiled_median
+from stallscope.analysis.compare.runs import Run, mean, profiled_step
 from stallscope.analysis.contract.compare import CpuAgainstGpu, OperatorChange, OperatorOnBoth, Statistics
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.units import microseconds
@@ -46,7 +46,7 @@ def _operator(row: OperatorChange, *, cpu_first: bool) -> OperatorOnBoth:
 
 def _winner(figures: Statistics, kind: str, *, cpu_first: bool) -> str | None:
     difference = figures.step_us.difference
-    if kind in {"cannot tell", "withheld"} or not difference:
+    if kind in {"cannot tell", "no change", "withheld"} or not difference:
         return None
     return "cpu" if (difference > 0) == cpu_first else "gpu"
 
@@ -55,7 +55,7 @@ def _why(faster: str | None, gpu_runs: Sequence[Run], rows: Sequence[OperatorOnB
     """One or two sentences; figures of the GPU run are those of its trace, per step."""
     if faster is None:
         return "Neither side can be called faster."
-    step, busy, launches = (_gpu(gpu_runs, pick) for pick in (profiled_median, _busy, _launches))
+    step, busy, launches = (_gpu(gpu_runs, pick) for pick in (profiled_step, _busy, _launches))
     if busy is None or not step or launches is None:
         return f"The {faster.upper()} run is faster; the GPU's own figures are unknown, so the reason is too."
     work = f"the GPU works {microseconds(busy)} of a {microseconds(step)} step"

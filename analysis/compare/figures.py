@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from stallscope.analysis.compare.bootstrap import FEWEST_RUNS, bootstrap_difference
-from stallscope.analysis.compare.runs import Run, mean, unprofiled_mean
+from stallscope.analysis.compare.runs import Run, mean, profiled_step, unprofiled_mean
 from stallscope.analysis.contract import compare as contract
 from stallscope.analysis.contract.compare import Change
 from stallscope.analysis.contract.rows import KernelRow, OperatorRow
@@ -52,6 +52,7 @@ def steps_change(sides: Sides) -> contract.StepsChange:
     """Step times, unprofiled and profiled. A side without steps has none."""
     wall = {name: sides.change(_where_steps(name)) for name in contract.WallChange.__struct_fields__}
     return contract.StepsChange(
+        step_us=sides.change(profiled_step),
         total_us=sides.change(lambda s: s.steps.window_us / s.steps.count if s.steps.count else None),
         wall_us=contract.WallChange(**wall),
         unprofiled_us=sides.change(unprofiled_mean),

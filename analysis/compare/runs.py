@@ -88,7 +88,7 @@ def unprofiled_mean(summary: Summary) -> float | None:
     return summary.steps.unprofiled_us.mean if summary.steps.unprofiled_us else None
 
 
-def profiled_median(summary: Summary) -> float | None:
+def profiled_step(summary: Summary) -> float | None:
     """The step under the profiler, µs; None without steps."""
     return summary.steps.time_us if summary.steps.count else None
 

@@ -8,7 +8,7 @@ from stallscope.analysis.compare import bootstrap
 from stallscope.analysis.compare.bootstrap import FEWEST_RUNS
 from stallscope.analysis.compare.figures import change_of
 from stallscope.analysis.compare.notes import FATAL
-from stallscope.analysis.compare.runs import Run, noise_floor, profiled_median, unprofiled_mean
+from stallscope.analysis.compare.runs import Run, noise_floor, profiled_step, unprofiled_mean
 from stallscope.analysis.contract.compare import (
     ArgumentChange,
     Change,
@@ -22,6 +22,8 @@ from stallscope.analysis.contract.compare import (
 from stallscope.analysis.fixes.reads import READ
 from stallscope.analysis.units import microseconds
 
+SAME = 1.0  # percent: where no more can have changed, nothing has
+OPENINGS = {"cannot tell": "Cannot tell whether this is faster: ", "no change": "No change: "}
 ONE_RUN = "one run each; noise floor = drift between windows"
 COUNTED = {  # exact figures worth a sentence
     "sync_calls": "synchronizing calls",
@@ -32,14 +34,14 @@ COUNTED = {  # exact figures worth a sentence
 
 
 def measure(runs: Iterable[Run]) -> str:
-    """Which step time is compared: the unprofiled mean if every run has one, else the profiled median."""
+    """Which step time is compared: the unprofiled mean if every run has one, else the step under the profiler."""
     known = all(unprofiled_mean(rank.summary) is not None for run in runs for rank in run.ranks)
     return "unprofiled_mean" if known else "profiled_median"
 
 
 def step_us(run: Run, measured: str) -> float | None:
     """The step time of one run that is compared, µs."""
-    return run.value(unprofiled_mean if measured == "unprofiled_mean" else profiled_median)
+    return run.value(unprofiled_mean if measured == "unprofiled_mean" else profiled_step)
 
 
 def statistics_of(baseline: Sequence[Run], candidate: Sequence[Run]) -> Statistics:
@@ -82,10 +84,12 @@ def _floor_words(baseline: Sequence[Run], candidate: Sequence[Run]) -> str:
 
 
 def kind_of(figures: Statistics, notes: Sequence[Note]) -> str:
-    """``faster``, ``slower``, ``differs``, ``cannot tell`` or ``withheld``; see ``CompareVerdict``."""
+    """``faster``, ``slower``, ``differs``, ``no change``, ``cannot tell`` or ``withheld``; see ``CompareVerdict``."""
     difference = figures.step_us.difference
     if difference is None or FATAL & {note.name for note in notes}:
         return "withheld"
+    if _is_same(figures):
+        return "no change"
     if figures.interval_us:
         bounds = [figures.interval_us, *([figures.interval_percent] if figures.interval_percent else [])]
         if any(bound.low <= 0 <= bound.high for bound in bounds):
@@ -95,6 +99,15 @@ def kind_of(figures: Statistics, notes: Sequence[Note]) -> str:
     if floor is None or percent is None or abs(percent) <= floor:
         return "cannot tell"
     return "differs"
+
+
+def _is_same(figures: Statistics) -> bool:
+    """Whether no more than ``SAME`` can have changed: by the interval, else by difference and noise floor."""
+    if figures.interval_us:
+        bounds = figures.interval_percent
+        return bounds is not None and max(abs(bounds.low), abs(bounds.high)) <= SAME
+    floor, percent = figures.noise_floor_percent, figures.step_us.percent
+    return floor is not None and percent is not None and max(floor, abs(percent)) <= SAME
 
 
 def verdict_of(
@@ -120,7 +133,7 @@ def _times(figures: Statistics, changed: Sequence[ArgumentChange] | None, names:
     before, after = step.baseline or 0.0, step.candidate or 0.0
     words = f"a step takes {microseconds(after)} instead of {microseconds(before)}"
     subject = _subject(changed, names)
-    opening = "Cannot tell whether this is faster: " if kind == "cannot tell" else ""
+    opening = OPENINGS.get(kind, "")
     return f"{opening}{subject if not opening else subject[0].lower() + subject[1:]} {words}{_less(step)}."
 
 
@@ -161,7 +174,7 @@ def _certainty(figures: Statistics, kind: str) -> str:
         return f"Noise floor unknown ({figures.method}): too few steps. Repeat the runs."
     seen = ", here between the halves of a run" if figures.noise_source == "halves" else ""
     floor = f"{figures.noise_floor_percent:.1f} % ({figures.method}{seen})"
-    if kind == "cannot tell":
+    if kind in OPENINGS:
         return f"That is within the noise floor of {floor}. Repeat the runs."
     return f"That is more than the noise floor of {floor}. Repeat to be sure."
 

@@ -73,8 +73,9 @@ class WallChange(msgspec.Struct, frozen=True, kw_only=True):
 class StepsChange(msgspec.Struct, frozen=True, kw_only=True):
     """Step times."""
 
-    total_us: Change  # window ÷ steps: every step counts, cut-short ones too
-    wall_us: WallChange  # under the profiler
+    step_us: Change  # the step under the profiler, as the summary's ``steps.step_us``
+    total_us: Change  # host's window ÷ steps: every step counts, cut-short ones too
+    wall_us: WallChange  # the host's time under the profiler
     unprofiled_us: Change  # the truth, where it was recorded
     inflation: Change
 
@@ -146,7 +147,7 @@ class KernelChange(msgspec.Struct, frozen=True, kw_only=True):
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """How sure the difference of step times is."""
 
-    measure: str  # "unprofiled_mean" | "profiled_median"
+    measure: str  # "unprofiled_mean" | "profiled_median" (the step under the profiler)
     baseline_runs: int
     candidate_runs: int
     step_us: Change  # means over runs
@@ -199,7 +200,8 @@ class CompareVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The answer.
 
     ``faster`` / ``slower`` (the candidate): the interval lies on one side of 0. ``differs``: one run on a side, and
-    more than the noise floor apart, which calls for a repeat. ``cannot tell``. ``withheld``: not comparable.
+    more than the noise floor apart, which calls for a repeat. ``no change``: no more than 1 % can have changed.
+    ``cannot tell``. ``withheld``: not comparable.
     """
 
     kind: str

@@ -103,14 +103,14 @@ def test_scores_of_a_folder_without_a_pair(capsys: pytest.CaptureFixture[str], t
 
 
 def test_scores_of_the_resnet_pair(capsys: pytest.CaptureFixture[str], real_traces: Path) -> None:
-    """0 → 4 workers: forecast 125 ms, measured 127 ms, inside."""
+    """0 → 4 workers: forecast 124 ms; measured 140 ms, the mean of six uneven steps: said to be outside, 11.5 % low."""
     pair = [str(real_traces / "kineto-2021" / f"resnet50_num_workers_{n}") for n in (0, 4)]
     code, out, _ = run(capsys, "--score", *pair, "--format", "json")
     document = json.loads(out)
     assert (code, document["schema"]) == (0, "stallscope.score/1")
     (scored,) = document["pairs"]
-    assert (scored["score"]["fix"], scored["score"]["inside"]) == ("dataloader_workers", True)
-    assert abs(document["median_error_percent"]) < 10
+    assert (scored["score"]["fix"], scored["score"]["inside"]) == ("dataloader_workers", False)
+    assert document["median_error_percent"] == pytest.approx(11.5, abs=0.5)
 
 
 def recorded(folder: Path, every: int) -> float:

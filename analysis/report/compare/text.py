@@ -25,13 +25,14 @@ COLUMN = 11  # a time with its unit and sign: "-1.39 ms"
 NARROWEST = 60
 MANY = 900  # percent
 ROWS = 10  # operators and kernels shown; the JSON has them all
-COLOURS: dict[str, Colour] = {"faster": "good", "slower": "bad", "differs": "warn", "cannot tell": "warn"}
+COLOURS: dict[str, Colour] = {"faster": "good", "slower": "bad", "differs": "warn", "no change": "good", "cannot tell": "warn"}
 Show = Callable[[float | None], str]
 
 TIMES = (
     ("without the profiler", "steps.unprofiled_us"),
-    ("under it, median", "steps.wall_us.median"),
-    ("under it, mean", "steps.total_us"),
+    ("under it", "steps.step_us"),
+    ("the CPU's part, median", "steps.wall_us.median"),
+    ("the CPU's part, mean", "steps.total_us"),
     ("dataloader", "per_step.dataloader_us"),
     ("calls that launch", "per_step.launch_call_us"),
     ("synchronizing calls", "per_step.sync_call_us"),

@@ -109,6 +109,8 @@ def test_memory_samples():
         "device": [0, 0],
         "allocated_bytes": {"values": [100, 300], "known": [True, True]},
         "reserved_bytes": {"values": [200, 400], "known": [True, True]},
+        "address": {"values": [1, 1], "known": [True, True]},
+        "bytes": {"values": [512, 512], "known": [True, True]},
     }
 
 
