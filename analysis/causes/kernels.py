@@ -11,6 +11,7 @@ import numpy as np
 
 from stallscope.analysis.causes.case import Case, Claim
 from stallscope.analysis.columns.rows import grouped
+from stallscope.analysis.stages.gpu.kernel_names import spoken_name
 from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.units import count, microseconds, percent
 from stallscope.traces.model.fields import CallKind, Category
@@ -28,6 +29,7 @@ KEPT_TF32: Final = 0.4  # of the time of float32 products, where tensor cores do
 SLOWER: Final = 1.15  # times the first third's duration in the last third
 FEW_STEPS: Final = 6
 TRIES: Final = 3  # kernels of one convolution, from which it was tried out
+HALF: Final = ("f16", "bf16")  # in float32 without tensor cores any size will do
 ALIGNED: Final = ("_align1", "_align2")
 
 
@@ -95,7 +97,7 @@ class Kernels:
         """The short name of the one that takes most."""
         names, ns = self.names[chosen], self.ns[chosen]
         distinct, at = np.unique(names, return_inverse=True)
-        return self.case.trace.strings[int(distinct[np.argmax(np.bincount(at, weights=ns))])][:60]
+        return spoken_name(self.case.trace.strings[int(distinct[np.argmax(np.bincount(at, weights=ns))])])
 
     def places(self, chosen: Bools) -> list[str]:
         """Where most of their time was asked for: lines, else functions, modules, operators."""
@@ -214,7 +216,7 @@ def _dominant(case: Case, kernels: Kernels) -> Iterator[Claim]:
         "one kernel is most of what the GPU does",
         nodes=kernels.nodes(mine),
         cost_us=kernels.us(mine),
-        evidence=f"{name[:80]} takes {percent(kernels.share(mine))} of the kernels' time, "
+        evidence=f"{spoken_name(name)} takes {percent(kernels.share(mine))} of the kernels' time, "
         f"{microseconds(kernels.us(mine))} a step.",
         where=where,
         advice=f"Ask for it less, or in another way: {instead}. torch.compile does not merge it with others.",
@@ -292,7 +294,11 @@ def _slowdown(case: Case, kernels: Kernels) -> Iterator[Claim]:
 
 
 def _misaligned(case: Case, kernels: Kernels) -> Iterator[Claim]:
-    names = [i for i in kernels.kinds if any(word in case.trace.strings[i] for word in ALIGNED)]
+    names = [
+        i
+        for i, kind in kernels.kinds.items()
+        if kind.type in HALF and any(word in case.trace.strings[i] for word in ALIGNED)
+    ]
     odd = np.isin(kernels.names, names)
     if kernels.share(odd) < SOME:
         return

@@ -43,7 +43,7 @@ def find(case: Case) -> Iterator[Claim]:
     long = lengths > max(LONG * usual, 1)
     spent = float(lengths[long].sum()) / max(1, int(lengths.sum()))
     cost = facts.us(facts.input.dataloader_ns)
-    fetch = f"{microseconds(cost)} a step in the DataLoader, {microseconds(facts.input.fetch_us)} a fetch"
+    fetch = f"A fetch takes {microseconds(facts.input.fetch_us)}"
     picks = _picks(case, fetches)
     if picks >= ROWS and not facts.input.workers and _launches(case, fetches):
         yield case.claim(

@@ -286,9 +286,12 @@ def _when_it_came(site: SyncSite) -> str:
     if site.drained_share is None:
         return ""
     waited = site.waited_us_per_step is not None and site.waited_us_per_step > MOSTLY * site.blocked_us_per_step
-    if site.drained_share > MOSTLY and not waited:  # few waits that are long count more than many that are none
+    # few waits that are long count more than many that are none
+    if site.drained_share == 1 or (site.drained_share > MOSTLY and not waited):
         if site.kind == "copy" and (site.own_cost_us or 0) > COPY_CALL_US:
             took = microseconds(site.own_cost_us)
             return f" Mostly the GPU had no work left when it came: the copy itself takes the time, {took} a call."
         return " Mostly the GPU had no work left when it came: it costs little more than the call itself."
+    if site.drained_share > MOSTLY:
+        return " Mostly the GPU had no work left when it came; where it had, the wait was long."
     return f" It waits for work that the GPU still has before it, {microseconds(site.lag_us)} of it (median)."

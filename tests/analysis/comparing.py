@@ -42,6 +42,7 @@ def summary(
     *,
     step: float = 100.0,
     samples: list[float] | None = None,
+    step_us: float | None = None,
     unprofiled: float | None = None,
     vendor: str = "cpu",
     device: str = GPU,
@@ -83,6 +84,7 @@ def summary(
         steps=contract.Steps(
             source=source,
             count=count,
+            step_us=step_us,
             window_us=sum(samples) if count else 0.0,
             wall_us=wall(samples or [0.0]),
             unprofiled_us=truth,

@@ -25,7 +25,13 @@ COLUMN = 11  # a time with its unit and sign: "-1.39 ms"
 NARROWEST = 60
 MANY = 900  # percent
 ROWS = 10  # operators and kernels shown; the JSON has them all
-COLOURS: dict[str, Colour] = {"faster": "good", "slower": "bad", "differs": "warn", "no change": "good", "cannot tell": "warn"}
+COLOURS: dict[str, Colour] = {
+    "faster": "good",
+    "slower": "bad",
+    "differs": "warn",
+    "no change": "good",
+    "cannot tell": "warn",
+}
 Show = Callable[[float | None], str]
 
 TIMES = (

@@ -72,7 +72,7 @@ def _sections(
     yield _facts(summary)
     yield section("The whole trace" if summary.steps.source == "whole_trace" else "One step", step_bars(summary))
     yield '<div class="columns">'
-    yield items("What would help", verdict.advice, "ol")
+    yield items(findings_text.HELPS, findings_text.helps(summary), "ol")
     yield items("What is not the cause", verdict.not_the_cause)
     yield "</div>"
     forecast = ladder(summary, every=True)

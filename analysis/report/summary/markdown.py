@@ -31,7 +31,7 @@ def page(summary: Summary) -> str:
         [f"- **{label}**: {escape(value)}" for label, value in header(summary)],
         _where(summary),
         bullets("What is not the cause", verdict.not_the_cause),
-        bullets("What would help", verdict.advice),
+        bullets(findings_text.HELPS, findings_text.helps(summary)),
         *([table_lines(table)] if (table := ladder(summary, every=False)) is not None else []),
         bullets(findings_text.HEADING, findings_text.sentences(summary)),
         bullets(ledger_tables.WOULD_WAIT, ledger_tables.would_wait(summary)),

@@ -71,7 +71,7 @@ def page(summary: Summary, style: Style) -> str:
         _answer(summary, style),
         _bars(summary, style),
         _list("What is not the cause", summary.verdict.not_the_cause, style),
-        _list("What would help", summary.verdict.advice, style, numbered=True),
+        _list(findings_text.HELPS, findings_text.helps(summary), style, numbered=True),
         _forecast(summary, style),
         _list(findings_text.HEADING, findings_text.sentences(summary), style),
         _list(WOULD_WAIT, ledger_tables.would_wait(summary), style),

@@ -15,6 +15,7 @@ from typing import Final
 
 MOST_ARGUMENTS: Final = 2
 MOST_DEPTH: Final = 3
+LONGEST: Final = 60  # characters of a name in a sentence
 _OPERATOR: Final = re.compile(r"operator(\(\)|<=>|<<=?|>>=?|<=?|>=?|->\*?|[^\w\s(<]+)")
 _LAMBDA: Final = re.compile(r"\{lambda|\{unnamed|'lambda")
 _ANONYMOUS: Final = re.compile(r"\(anonymous namespace\)::|<unnamed>::|\{anonymous\}::")
@@ -138,3 +139,9 @@ def _commas(text: str) -> list[str]:
             parts.append(text[start:place])
             start = place + 1
     return [*parts, text[start:]]
+
+
+def spoken_name(name: str) -> str:
+    """A kernel's name as a sentence holds it."""
+    short = short_name(name) or name
+    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}…"

@@ -11,7 +11,9 @@ import pytest
 from stallscope.analysis.compare.compare import RunFigures, compare
 from stallscope.analysis.compare.runs import drift, group_runs
 from stallscope.analysis.contract.compare import Change, Comparison
+from stallscope.analysis.report.compare import text
 from stallscope.analysis.report.document import document
+from stallscope.analysis.report.style import Style
 from tests.analysis.comparing import kernel, manifest_of, operator, run, runs, window
 
 
@@ -226,6 +228,25 @@ def test_one_run_against_several_uses_the_spread_between_runs() -> None:
     assert comparison.verdict.kind == "cannot tell"
 
 
+def test_what_cannot_have_changed_is_no_change() -> None:
+    """Steps of 100 µs on both sides, halves alike: no change. Five calm runs a side too: the interval is narrow."""
+    one = compare([run(samples=[100.0] * 10)], [run(samples=[100.0] * 10)]).verdict
+    assert (one.kind, one.text.split(":")[0]) == ("no change", "No change")
+    calm = compare(runs("a", 100.0, 100.1, 100.2, 99.9, 100.0), runs("b", 100.1, 100.0, 100.2, 99.9, 100.0)).verdict
+    assert calm.kind == "no change"
+
+
+def test_where_the_host_runs_ahead_the_step_is_compared_and_the_host_called_so() -> None:
+    """The same 20 ms of GPU work a step, asked for in 8 ms and in 2 ms: no change; the table names the CPU's part."""
+    before, after = (run(vendor="cuda", samples=[host] * 10, step_us=20_000.0) for host in (8_000.0, 2_000.0))
+    comparison = compare([before], [after])
+    assert comparison.verdict.kind == "no change"
+    assert comparison.steps.step_us.difference == comparison.statistics.step_us.difference == 0.0
+    page = text.render(comparison, Style(width=80))
+    assert re.search(r"under it +20\.0 ms +20\.0 ms +0\n", page)
+    assert re.search(r"the CPU's part, median +8\.00 ms +2\.00 ms", page)
+
+
 def test_unprofiled_times_are_the_truth_where_both_sides_have_them() -> None:
     """Level under the profiler, apart without it; where one side lacks that, the traces decide."""
     before = [run("a", unprofiled=100.0, step=150.0)]
@@ -253,7 +274,9 @@ def test_a_marked_step_is_not_compared_with_a_whole_trace() -> None:
 
 def test_exact_counts_are_told_whatever_the_clock_says() -> None:
     """The syncs fell from 1 to 0 per step; that is certain even where the time is not."""
-    comparison = compare([run(vendor="cuda", sync_calls=1.0)], [run(vendor="cuda", sync_calls=0.0)])
+    noisy = [100.0] * 5 + [110.0] * 5
+    before, after = (run(vendor="cuda", sync_calls=calls, samples=noisy) for calls in (1.0, 0.0))
+    comparison = compare([before], [after])
     assert comparison.verdict.kind == "cannot tell"
     assert "Counted per step, exactly: synchronizing calls 1 → 0." in comparison.verdict.text
     mixed = [run("b", vendor="cuda", sync_calls=0.0), run("c", vendor="cuda", sync_calls=1.0)]

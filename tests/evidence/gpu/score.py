@@ -165,9 +165,9 @@ def started(variant: Variant, archive: Path, machine: Machine) -> Baseline:
         return Baseline(None, f"{variant.key} was not traced")
     kept: list[tuple[Subject, StepTimes, Trust]] = []
 
-    def spy(subject: Subject, times: StepTimes, trust: Trust, fixes: Sequence[Wanted]) -> Forecast:
+    def spy(subject: Subject, times: StepTimes, trust: Trust, fixes: Sequence[Wanted], *barred: Any) -> Forecast:
         kept.append((subject, times, trust))
-        return forecast(subject, times, trust, fixes)
+        return forecast(subject, times, trust, fixes, *barred)
 
     with tempfile.TemporaryDirectory() as place, patch.object(forecasting, "forecast", spy):
         path = Path(place) / Path(member).name
