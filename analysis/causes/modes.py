@@ -160,13 +160,14 @@ def _blocking(case: Case) -> Iterator[Claim]:
     rows, calls = trace.work.row[kernels], launches.work_call[kernels]
     long = trace.events.dur_ns[rows] >= LONG_KERNEL_NS
     waited = trace.events.end_ns[calls[long]] >= trace.events.end_ns[rows[long]]
-    seen = long.sum() >= FEW_KERNELS and waited.mean() >= WAITED
+    share = float(waited.mean()) if len(waited) else 0.0
+    seen = long.sum() >= FEW_KERNELS and share >= WAITED
     if not seen and told is None:
         return
     graph = case.graph
     nodes = None if graph is None or not seen else graph.kind == Kind.LAUNCH
     cost = case.stages.us(intervals.total(launches.calls_cover)) if seen else None
-    judged = f"{percent(float(waited.mean()))} of {int(long.sum())} launches return only when their kernel has ended."
+    judged = f"{percent(share)} of {int(long.sum())} launches return only when their kernel has ended."
     yield case.claim(
         "launch_blocking",
         "every launch waits for its kernel",

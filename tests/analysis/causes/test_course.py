@@ -1,0 +1,73 @@
+"""What changes from step to step: work that comes back, work that grows, the collector of garbage."""
+
+import pytest
+
+from stallscope.analysis.summary import summarize
+from tests.builders import TraceBuilder
+
+
+def causes(work, steps, length=lambda _: 1000):
+    """Causes by name of a loop without a GPU; ``work`` adds what a step holds; ``length``: of step n, µs."""
+    builder, at = TraceBuilder(gpu=None), 0.0
+    for number in range(steps):
+        builder.step(at, length(number))
+        work(builder, at, number)
+        at += length(number)
+    return {cause.name: cause for cause in summarize(builder.trace()).causes}
+
+
+def plain(builder, at, _number):
+    """One operator of 800 µs."""
+    builder.op("aten::mm", at + 50, 800)
+
+
+def test_a_step_that_takes_longer_every_fourth_time():
+    """Steps of 1 ms, each fourth of 5 ms with an operator that only these hold: named by both."""
+
+    def work(builder, at, number):
+        plain(builder, at, number)
+        if number % 4 == 3:
+            builder.op("my::evaluate", at + 900, 3900)
+
+    found = causes(work, 20, lambda number: 5000 if number % 4 == 3 else 1000)["periodic"]
+    assert found.title == "every 4th step takes longer"
+    assert found.saves_us == pytest.approx(1000)  # 4 ms in each fourth step
+    assert "Only they hold my::evaluate." in found.evidence
+
+
+def test_one_long_step_is_not_periodic():
+    """The eleventh of 20 takes 5 ms."""
+    assert "periodic" not in causes(plain, 20, lambda number: 5000 if number == 10 else 1000)
+
+
+def test_a_step_that_does_more_each_time_grows():
+    """One operator more in each of ten steps."""
+
+    def work(builder, at, number):
+        for place in range(10 + number):
+            builder.op("aten::add", at + 50 + 20 * place, 15)
+
+    found = causes(work, 10)["growth"]
+    assert found.evidence == "10 operators in the first of 10 recorded steps, 19 in the last."
+
+
+def test_steps_that_are_alike_do_not_grow():
+    """Ten operators each, and eleven in the last."""
+
+    def work(builder, at, number):
+        for place in range(10 + (number == 9)):
+            builder.op("aten::add", at + 50 + 20 * place, 15)
+
+    assert "growth" not in causes(work, 10)
+
+
+def test_the_collector_of_garbage_by_its_own_rows():
+    """A row "Python GC" of 130 µs in every other step."""
+
+    def work(builder, at, number):
+        plain(builder, at, number)
+        if number % 2:
+            builder.python("Python GC", at + 860, 130)
+
+    assert "gc.freeze()" in causes(work, 10)["gc_pause"].advice
+    assert "gc_pause" not in causes(plain, 10)

@@ -1,0 +1,78 @@
+"""The GPU's memory in the loop: what makes the script allocate is named, one allocation at the start is not."""
+
+from stallscope.analysis.summary import summarize
+from tests.builders import TraceBuilder
+
+
+def causes(work, steps=4):
+    """Causes by name of a loop of steps of 10 ms with a kernel each; ``work`` adds what a step holds, from a time."""
+    builder = TraceBuilder()
+    for number in range(steps):
+        at = 10_000 * number
+        builder.step(at, 10_000).op("aten::mm", at + 9000, 50).launch(at + 9010, 5, kernel=("gemm", at + 9020, 100))
+        work(builder, at, number)
+    return {cause.name: cause for cause in summarize(builder.trace()).causes}
+
+
+def test_frees_outside_any_operator_are_a_call_to_empty_the_cache():
+    """Six cudaFree in a row in no operator, then the memory is asked for again."""
+
+    def work(builder, at, _number):
+        for place in range(6):
+            builder.call("cudaFree", at + 100 + 300 * place, 250)
+        builder.op("aten::empty", at + 3000, 600).call("cudaMalloc", at + 3010, 500)
+
+    found = causes(work)
+    assert found["empty_cache"].saves_us > 1500
+    assert found["empty_cache"].bars == ["compile_reduce_overhead", "cuda_graph"]
+
+
+def test_an_operator_that_asks_frees_and_asks_again_is_a_retry():
+    """cudaMalloc, cudaFree, cudaMalloc inside one operator."""
+
+    def work(builder, at, _number):
+        builder.op("aten::empty", at + 100, 3000).call("cudaMalloc", at + 110, 300)
+        builder.call("cudaFree", at + 500, 1000).call("cudaMalloc", at + 1600, 500)
+
+    found = causes(work)["allocation_retries"]
+    assert "smaller batch" in found.advice
+    assert "larger_batch" in found.bars
+
+
+def test_an_allocation_for_each_tensor_is_a_cache_that_is_off():
+    """Twelve tensors a step, each with cudaMalloc and cudaFree."""
+
+    def work(builder, at, _number):
+        for place in range(12):
+            start = at + 100 + 600 * place
+            builder.op("aten::empty", start, 250).call("cudaMalloc", start + 10, 200)
+            builder.op("aten::add", start + 300, 250).call("cudaFree", start + 310, 200)
+
+    found = causes(work)
+    assert next(iter(found)) == "no_caching_allocator"
+    assert "PYTORCH_NO_CUDA_MEMORY_CACHING" in found["no_caching_allocator"].advice
+
+
+def test_an_allocation_in_each_step_is_said_as_such():
+    """One cudaMalloc of 500 µs inside an operator, in steps of 10 ms."""
+
+    def work(builder, at, _number):
+        builder.op("aten::empty", at + 100, 600).call("cudaMalloc", at + 110, 500)
+
+    assert causes(work)["allocations"].cost_us == 500.0
+
+
+def test_memory_that_comes_in_the_order_of_a_stream_is_no_cause():
+    """CudaMallocAsync and cudaFreeAsync wait for nothing."""
+
+    def work(builder, at, _number):
+        builder.call("cudaMallocAsync", at + 100, 200).call("cudaFreeAsync", at + 400, 200)
+
+    assert not {"allocations", "empty_cache", "allocation_retries", "no_caching_allocator"} & set(causes(work))
+
+
+def test_pinned_memory_that_is_made_in_each_step():
+    """CudaHostAlloc of 1 ms a step; made in the first step alone it is none."""
+    assert "pinned_allocation" in causes(lambda builder, at, _: builder.call("cudaHostAlloc", at + 100, 1000))
+    once = causes(lambda builder, at, number: number or builder.call("cudaHostAlloc", at + 100, 1000))
+    assert "pinned_allocation" not in once
