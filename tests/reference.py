@@ -4,7 +4,7 @@ Plain ``json`` with numbers kept as text, decimals into integer nanoseconds, lis
 words of ``docs/reference.md``:
 
     window        first start .. last end of the host's ProfilerStep ranges; without them, of every operator,
-                  runtime, driver and device row
+                  runtime, driver and device row; or what the summary's ``steps`` tells, of the device apart
     a count       of the rows that start inside the window, end excluded (without steps: of every row)
     a union       of the rows, cut to the window, overlaps counted once
 """
@@ -47,10 +47,11 @@ class Row:
 
 @dataclass
 class Reference:
-    """The totals over the window, times in integer ns."""
+    """The totals over the window, those of the device over its own; times in integer ns."""
 
     window: tuple[int, int]
     steps: int
+    device_window: tuple[int, int]
     kernel_launches: int
     graph_launches: int
     kernels: int
@@ -102,34 +103,42 @@ def union(intervals: list[tuple[int, int]], window: tuple[int, int]) -> int:
     return covered
 
 
-def figures_of(document: dict[str, Any]) -> Reference:
-    """The figures of a trace given as ``load`` gives it."""
+Told = tuple[tuple[int, int], int]  # a window and its steps
+
+
+def figures_of(document: dict[str, Any], told: Told | None = None, device: tuple[int, int] | None = None) -> Reference:
+    """The figures of a trace given as ``load`` gives it; ``told``: a window that no ProfilerStep marks."""
     rows = rows_of(document)
     steps = [row for row in rows if row.cat in {"user_annotation", "Operator"} and STEP.fullmatch(row.name)]
-    if steps:
-        bounds = steps
-    else:
-        told = OPERATORS | RUNTIME | DRIVER | KERNELS | COPIES | SETS
-        bounds = [row for row in rows if row.cat in told]
-    window = (min(row.start for row in bounds), max(row.end for row in bounds))
+    everything = OPERATORS | RUNTIME | DRIVER | KERNELS | COPIES | SETS
+    bounds = steps or [row for row in rows if row.cat in everything]
+    found = (min(row.start for row in bounds), max(row.end for row in bounds)), len(steps) or 1
+    window, number = told or found
+    marked = bool(steps or told or device)
+    on_device = KERNELS | COPIES | SETS
 
-    def inside(row: Row) -> bool:
-        return not steps or window[0] <= row.start < window[1]
+    def window_of(categories: set[str]) -> tuple[int, int]:
+        return device if device and categories <= on_device else window
+
+    def inside(row: Row, categories: set[str]) -> bool:
+        start, end = window_of(categories)
+        return not marked or start <= row.start < end
 
     def count(categories: set[str], name: re.Pattern[str] | None = None) -> int:
         return sum(
-            row.cat in categories and inside(row) and (name is None or name.fullmatch(row.name) is not None)
+            row.cat in categories and inside(row, categories) and (name is None or name.fullmatch(row.name) is not None)
             for row in rows
         )
 
     def covered(categories: set[str], name: re.Pattern[str] | None = None) -> int:
         chosen = [row for row in rows if row.cat in categories and (name is None or name.fullmatch(row.name))]
-        return union([(row.start, row.end) for row in chosen], window)
+        return union([(row.start, row.end) for row in chosen], window_of(categories))
 
-    busy = covered(KERNELS | COPIES | SETS)
+    busy, (start, end) = covered(on_device), window_of(on_device)
     return Reference(
         window=window,
-        steps=len(steps) or 1,
+        steps=number,
+        device_window=(start, end),
         kernel_launches=count(RUNTIME | DRIVER, LAUNCH),
         graph_launches=count(RUNTIME | DRIVER, GRAPH),
         kernels=count(KERNELS),
@@ -138,7 +147,7 @@ def figures_of(document: dict[str, Any]) -> Reference:
         sync_calls=count(RUNTIME | DRIVER, SYNC),
         sync_call=covered(RUNTIME | DRIVER, SYNC),
         gpu_busy=busy,
-        gpu_idle=window[1] - window[0] - busy,
+        gpu_idle=end - start - busy,
         kernel=covered(KERNELS),
         memcpy=covered(COPIES),
         memset=covered(SETS),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stallscope.analysis.contract.summary import Steps
 from stallscope.analysis.summary import summarize
 from stallscope.traces.model.trace import Trace
 from tests.real import name_of, real, real_parameters
@@ -48,29 +49,51 @@ def both(request) -> Both:
     return Both(name_of(path), path, load(path), real(path).trace)
 
 
+def expected_of(both: Both, steps: Steps) -> Reference:
+    """The reference's figures: its own window where ProfilerStep or nothing marks one, else the one that is told.
+
+    Where the host runs ahead those of the device are counted over the window of the device.
+    """
+    own = steps.source in ("profiler_step", "whole_trace")
+    told = None if own else ((steps.window_start_ns, steps.window_end_ns), steps.count)
+    ahead = steps.device_window_us is not None
+    device = (steps.device_window_start_ns, steps.device_window_end_ns) if ahead else None
+    return figures_of(both.document, told, device)
+
+
 def test_figures(both: Both):
-    """Every figure, times the number of steps, is the reference's total; the withheld ones are null and named above."""
+    """Every figure, times the number of steps, is the reference's total; the withheld ones are null and named above.
+
+    A device that the host runs ahead of is looked at from the end of the first step to that of the last.
+    """
     summary = summarize(both.trace, None)
-    expected = figures_of(both.document)
+    expected = expected_of(both, summary.steps)
     assert expected.steps == summary.steps.count
+    ahead = summary.steps.device_window_us is not None
+    device_steps = max(1, expected.steps - 1) if ahead else expected.steps
     withheld = WITHHELD.get(both.name, set())
 
     found = {key: getattr(summary.per_step, key) for key in COUNTS}
     found |= {key: getattr(summary.per_step, f"{key}_us") for key in TIMES}
     assert withheld == {key for key, value in found.items() if value is None}
     for key in ALL - withheld:
-        assert getattr(expected, key) == total(found[key], expected, 1000 if key in TIMES else 1), key
+        steps = device_steps if key in OF_THE_DEVICE else expected.steps
+        assert getattr(expected, key) == total(found[key], steps, 1000 if key in TIMES else 1), key
 
 
-def total(per_step: float, expected: Reference, unit: int) -> int:
+def total(per_step: float, steps: int, unit: int) -> int:
     """The window's total of a per-step figure: a count, or ns of a figure in µs."""
-    return round(per_step * expected.steps * unit)
+    return round(per_step * steps * unit)
 
 
 def test_window(both: Both):
-    """The window is as long as the reference's."""
-    start, end = figures_of(both.document).window
-    assert end - start == round(summarize(both.trace, None).steps.window_us * 1000)
+    """The window is the reference's, and as long as it is told to be; that of the device as well."""
+    steps = summarize(both.trace, None).steps
+    expected = expected_of(both, steps)
+    assert expected.window == (steps.window_start_ns, steps.window_end_ns)
+    assert expected.window[1] - expected.window[0] == round(steps.window_us * 1000)
+    length = steps.window_us if steps.device_window_us is None else steps.device_window_us
+    assert expected.device_window[1] - expected.device_window[0] == round(length * 1000)
 
 
 def test_columns(both: Both):
