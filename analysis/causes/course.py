@@ -18,6 +18,7 @@ from stallscope.traces.model.trace import Bools, Ints
 
 FEWEST: Final = 5  # steps, from which a course can be seen
 MOST: Final = 0.5
+OFTEN: Final = 1 / 3  # of the steps, up to which long ones without a regular distance are something that comes back
 GROWS: Final = 0.02  # of the operators, over the window
 STEADILY: Final = 0.8  # of the differences from step to step that are not negative
 
@@ -66,10 +67,12 @@ def _periodic(case: Case) -> Iterator[Claim]:
     if loading >= MOST * more:
         return
     us = more / len(lengths) / 1000
-    distance = int(np.median(np.diff(np.flatnonzero(long)))) if long.sum() > 1 else len(lengths)
+    title = _how_often(np.flatnonzero(long), len(lengths))
+    if title is None:
+        return
     yield case.claim(
         "periodic",
-        f"every {distance}th step takes longer",
+        title,
         cost_us=us,
         saves_us=us,
         evidence=f"{int(long.sum())} of {len(lengths)} steps take {microseconds(float(lengths[long].mean()) / 1000)} "
@@ -80,18 +83,33 @@ def _periodic(case: Case) -> Iterator[Claim]:
     )
 
 
+def _how_often(at: Ints, count: int) -> str | None:
+    """The distance of the long steps ``at``, in words; None: so many, and without order, that steps are just uneven."""
+    distances = np.diff(at) if len(at) > 1 else np.array([count])
+    nearest, distance = int(distances.min()), int(np.median(distances))
+    if nearest > 1 and int(distances.max()) - nearest <= 1:
+        return f"every {_ordinal(distance)} step takes longer"
+    return "some steps take much longer than the others" if len(at) <= OFTEN * count else None
+
+
+def _ordinal(number: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    in_teens = 10 < number % 100 < 14  # noqa: PLR2004 - 11th, 12th, 13th
+    return f"{number}{'th' if in_teens else endings.get(number % 10, 'th')}"
+
+
 def _only_there(case: Case, long: Ints) -> tuple[list[str], float]:
-    """(operators that mostly run in the long steps, most time first; ns of loading in them)."""
+    """(operators that hardly run elsewhere than in the long steps, most time first; ns of loading in them)."""
     trace, window = case.trace, case.stages.window
     operators = case.stages.operators
     step = np.searchsorted(window.step_starts, trace.events.ts_ns[operators.rows], side="right") - 1
     inside = np.isin(step, long) & window.holds(trace.events.ts_ns[operators.rows])
     names = trace.events.name[operators.rows]
     size = len(trace.strings)
-    there = np.bincount(names[inside], weights=operators.self_ns[inside], minlength=size)
-    everywhere = np.bincount(names, weights=operators.self_ns, minlength=size)
-    mostly = np.flatnonzero((there > 0) & (there >= 0.9 * everywhere))
-    best = mostly[np.argsort(-there[mostly])][:3]
+    there, everywhere = np.bincount(names[inside], minlength=size), np.bincount(names, minlength=size)
+    only = np.flatnonzero((there > 0) & (there >= 0.9 * everywhere))
+    spent = np.bincount(names[inside], weights=operators.self_ns[inside], minlength=size)
+    best = only[np.argsort(-spent[only])][:3]
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_fetch)
     at = np.searchsorted(window.step_starts, trace.events.ts_ns[fetches], side="right") - 1
     loading = float(trace.events.dur_ns[fetches[np.isin(at, long)]].sum())

@@ -67,7 +67,7 @@ def _operators(case: Case) -> Iterator[Claim]:
             or f"torch.set_num_threads(1){where} may help: sharing out such small work costs more than it saves.",
             confidence="ok" if scattered else "low",
         )
-    if small or facts.share(spent) >= MOSTLY:
+    if small or (facts.share(spent) >= MOSTLY and not scattered):
         larger = f"The operators are small ({microseconds(mean_us)} each): a larger batch does more work for as many."
         yield case.claim(
             "operators",

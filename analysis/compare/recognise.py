@@ -97,6 +97,12 @@ def _any(summary: Summary, prefix: str) -> bool:
     return any(row.name.startswith(prefix) for row in summary.operators)
 
 
+def every(changed: Sequence[ArgumentChange]) -> ArgumentChange | None:
+    """The argument that says every how many steps something happens, where it was changed to a number."""
+    found = (each for each in changed if _EVERY.search(each.name))
+    return next((each for each in found if (each.candidate or "").isdecimal() and int(each.candidate or 0)), None)
+
+
 def _argument(changed: Sequence[ArgumentChange], pattern: re.Pattern[str]) -> float | None:
     """The number given after the change to the argument of such a name."""
     for each in changed:

@@ -8,6 +8,7 @@ from stallscope.analysis.compare import bootstrap
 from stallscope.analysis.compare.bootstrap import FEWEST_RUNS
 from stallscope.analysis.compare.figures import change_of
 from stallscope.analysis.compare.notes import FATAL
+from stallscope.analysis.compare.recognise import every
 from stallscope.analysis.compare.runs import Run, noise_floor, profiled_step, unprofiled_mean
 from stallscope.analysis.contract.compare import (
     ArgumentChange,
@@ -123,7 +124,9 @@ def verdict_of(
     if kind == "withheld":
         reasons = [note.text for note in notes if note.name in FATAL] or ["a step time is unknown"]
         return CompareVerdict(kind=kind, text=f"No verdict: {reasons[0]}.")
-    sentences = [_times(figures, changed, names, kind), _certainty(figures, kind), _counts(per_step, operators)]
+    told = _reads(operators, changed or ())
+    counted = _counts(per_step, [row for row in operators if not told or row.name != READ])
+    sentences = [_times(figures, changed, names, kind), _certainty(figures, kind), counted, told]
     return CompareVerdict(kind=kind, text=" ".join(sentence for sentence in sentences if sentence))
 
 
@@ -181,6 +184,20 @@ def _certainty(figures: Statistics, kind: str) -> str:
 
 def _signed(us: float) -> str:
     return f"{'-' if us < 0 else '+'}{microseconds(abs(us))}"
+
+
+def _reads(operators: Sequence[OperatorChange], changed: Sequence[ArgumentChange]) -> str:
+    """How often a value is read after the change, where no read fell into the recorded steps and an argument says."""
+    read = next((row.calls_per_step for row in operators if row.name == READ), None)
+    argument = every(changed)
+    if read is None or argument is None or argument.candidate is None or not read.baseline or read.candidate:
+        return ""
+    was = argument.baseline or ""
+    rate = read.baseline * (int(was) if was.isdecimal() else 1) / int(argument.candidate)
+    return (
+        f"Reads of a value ({READ}) {read.baseline:.4g} → {rate:.4g} a step, by {argument.name} {argument.candidate}: "
+        "none fell into the recorded steps."
+    )
 
 
 def _counts(per_step: PerStepChange, operators: Sequence[OperatorChange]) -> str:

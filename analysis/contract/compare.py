@@ -32,6 +32,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     interval: Interval | msgspec.UnsetType = msgspec.UNSET
 
 
+UNKNOWN = Change(baseline=None, candidate=None, difference=None, percent=None)
+
+
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a side."""
 
@@ -73,11 +76,11 @@ class WallChange(msgspec.Struct, frozen=True, kw_only=True):
 class StepsChange(msgspec.Struct, frozen=True, kw_only=True):
     """Step times."""
 
-    step_us: Change  # the step under the profiler, as the summary's ``steps.step_us``
     total_us: Change  # host's window ÷ steps: every step counts, cut-short ones too
     wall_us: WallChange  # the host's time under the profiler
     unprofiled_us: Change  # the truth, where it was recorded
     inflation: Change
+    step_us: Change = UNKNOWN  # under the profiler, as ``steps.step_us`` of the summary; UNKNOWN in older files
 
 
 class QueueDelayChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,12 +85,17 @@ def _take(name: str, width: int) -> str:
     return "".join(taken)
 
 
+def words(text: str) -> list[str]:
+    """The words of a text; a number and its unit are one."""
+    return [glued.replace("\0", " ") for glued in _NUMBER_UNIT.sub("\\1\0\\2", text).split()]
+
+
 def wrap(text: str, width: int) -> list[str]:
     """``text`` (made safe) in lines of at most ``width`` columns; a longer word is cut."""
     width = max(1, width)
     lines = [""]
-    for glued in _NUMBER_UNIT.sub("\\1\0\\2", safe(text)).split():
-        rest = word = glued.replace("\0", " ")
+    for word in words(safe(text)):
+        rest = word
         if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
             lines[-1] += " " + word
             continue

@@ -18,7 +18,7 @@ from stallscope.analysis.contract.compare import (
     OperatorChange,
     Side,
 )
-from stallscope.analysis.report.style import Colour, Style, pad, shorten
+from stallscope.analysis.report.style import Colour, Style, pad, shorten, words
 from stallscope.analysis.units import count, microseconds
 
 COLUMN = 11  # a time with its unit and sign: "-1.39 ms"
@@ -37,8 +37,8 @@ Show = Callable[[float | None], str]
 TIMES = (
     ("without the profiler", "steps.unprofiled_us"),
     ("under it", "steps.step_us"),
-    ("the CPU's part, median", "steps.wall_us.median"),
-    ("the CPU's part, mean", "steps.total_us"),
+    ("on the CPU, median", "steps.wall_us.median"),
+    ("on the CPU, mean", "steps.total_us"),
     ("dataloader", "per_step.dataloader_us"),
     ("calls that launch", "per_step.launch_call_us"),
     ("synchronizing calls", "per_step.sync_call_us"),
@@ -235,7 +235,7 @@ def _wrap(text: str, width: int, *, indent: int = 0) -> list[str]:
     """
     line = text[: len(text) - len(text.lstrip(" "))]
     lines, blank = [], ""
-    for word in text.split():
+    for word in words(text):
         if blank and cell_len(line) + 1 + cell_len(word) > width:
             lines.append(line)
             line, blank = " " * indent, ""

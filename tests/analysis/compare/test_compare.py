@@ -244,7 +244,7 @@ def test_where_the_host_runs_ahead_the_step_is_compared_and_the_host_called_so()
     assert comparison.steps.step_us.difference == comparison.statistics.step_us.difference == 0.0
     page = text.render(comparison, Style(width=80))
     assert re.search(r"under it +20\.0 ms +20\.0 ms +0\n", page)
-    assert re.search(r"the CPU's part, median +8\.00 ms +2\.00 ms", page)
+    assert re.search(r"on the CPU, median +8\.00 ms +2\.00 ms", page)
 
 
 def test_unprofiled_times_are_the_truth_where_both_sides_have_them() -> None:
@@ -287,6 +287,15 @@ def test_reads_of_one_value_are_counted_on_a_cpu_run_too() -> None:
     """A CPU run never waits for a device, but `.item()` went from every step to every 100th."""
     before, after = (run(operators=[operator("aten::item", 1.0, calls=calls)]) for calls in (1.0, 0.01))
     assert "Counted per step, exactly: calls of aten::item 1 → 0.01." in compare([before], [after]).verdict.text
+
+
+def test_reads_that_no_recorded_step_held_are_told_by_the_argument() -> None:
+    """Read in each step, then by --every 100 in none of the recorded ones: 1 → 0.01; without arguments 1 → 0."""
+    item = [operator("aten::item", 1.0)]
+    before, after = manifest_of("train.py", "--every", "1"), manifest_of("train.py", "--every", "100")
+    text = compare([run(manifest=before, operators=item)], [run(manifest=after)]).verdict.text
+    assert "Reads of a value (aten::item) 1 → 0.01 a step, by --every 100: none fell into the recorded steps." in text
+    assert "calls of aten::item 1 → 0." in compare([run(operators=item)], [run()]).verdict.text
 
 
 def test_an_interval_without_a_ratio_is_told_in_time() -> None:
