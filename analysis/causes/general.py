@@ -55,11 +55,10 @@ def _python(case: Case, graph: Graph, nodes: Bools) -> Claim:
     longest = float(graph.duration_ns[nodes].max(initial=0)) / 1000
     return case.claim(
         "python",
-        "Python between the operators: nothing is asked of the GPU meanwhile",
+        "Python between the operators, with nothing asked of the GPU meanwhile",
         nodes=nodes,
         cost_us=cost,
-        evidence=f"{microseconds(cost)} a step of the main thread in no operator and no call, at most "
-        f"{microseconds(longest)} at a time.",
+        evidence=f"The main thread is in no operator and no call, at most {microseconds(longest)} at a time.",
         advice="Look at what the script does there (metrics, logging, preparing data): move it out of the loop, do it "
         "every 100 steps, or in another process. Neither torch.compile nor a CUDA graph makes it faster.",
     )

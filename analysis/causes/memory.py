@@ -126,7 +126,7 @@ def _no_caching(case: Case, rows: Ints, asked: float, wanted: float) -> Claim:
 def _retry(case: Case, rows: Ints, times: int) -> Claim:
     return case.claim(
         "allocation_retries",
-        "the GPU's memory is full: PyTorch gives its cache back and asks again",
+        "the GPU's memory is full, and PyTorch gives its cache back and asks again",
         nodes=case.nodes_of(rows),
         cost_us=_cost_us(case, rows),
         evidence=f"{times} times an operator asked for memory, got none, freed the cache and asked again: "

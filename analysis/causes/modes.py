@@ -218,13 +218,13 @@ def _capture(case: Case) -> Iterator[Claim]:
     us = case.stages.us(intervals.total(times))
     yield case.claim(
         "graph_capture",
-        "a graph is being captured: no work is meant to run yet",
+        "a graph is being captured, and no work is meant to run yet",
         nodes=case.nodes_inside(times),
         cost_us=us,
         evidence=f"{captures.captured} of {captures.launches} launches are recorded into a graph, in "
         f"{microseconds(us)}; they start no kernel.",
         advice="This is set-up, done once. Record the replays that follow it.",
-        bars=("cuda_graph", "compile_reduce_overhead"),
+        bars=("cuda_graph", "compile_reduce_overhead", "larger_batch", "fewer_launches"),
     )
 
 

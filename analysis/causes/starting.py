@@ -111,8 +111,8 @@ def find(case: Case) -> Iterator[Claim]:
         cost_us=stages.us(spent),
         evidence=f"{percent(spent / window.length)} of the time passes in {_calls(len(rows))}, the longest "
         f"{trace.name_of(longest)}, {microseconds(float(took.max()) / 1000)}.",
-        advice="The first calls of a process take so long: they start the GPU, load kernels and get memory. Record "
-        "later steps, after some that warm up.",
+        advice="First calls start the GPU, load kernels and get memory, once. Record later steps, after some that "
+        "warm up.",
         bars=BARS,
     )
 

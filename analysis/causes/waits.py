@@ -20,13 +20,13 @@ class Wait:
 
 WAITS: Final = {
     "boolean_mask": Wait(
-        "x[mask], a boolean mask: how many elements it picks only the GPU knows",
+        "x[mask], a boolean mask, of which only the GPU knows how many elements it picks",
         "Keep the size fixed: torch.where(mask, values, 0.0), or multiply by the mask.",
         calls=("index",),
         operators=("aten::index", "aten::index_put_"),
     ),
     "nonzero": Wait(
-        "nonzero(), unique() or masked_select(): results of a size that only the GPU knows",
+        "nonzero(), unique() or masked_select(), results of a size that only the GPU knows",
         "Keep sizes fixed: torch.where(condition, x, y) with three arguments, or a mask product.",
         calls=(
             *("nonzero", "argwhere", "unique", "unique_consecutive", "masked_select", "where", "bincount", "one_hot"),
@@ -42,7 +42,7 @@ WAITS: Final = {
         },
     ),
     "if_tensor": Wait(
-        "a tensor in `if`, `while` or bool(): Python must know its value",
+        "a tensor in `if`, `while` or bool(), whose value Python must know",
         "Decide on the GPU, x = torch.where(value > limit, a, b), or test every 100 steps: "
         "if step % 100 == 0 and value > limit.",
         calls=("__bool__", "is_nonzero", "equal", "allclose", "__contains__"),

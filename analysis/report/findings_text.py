@@ -33,11 +33,21 @@ def sentences(summary: Summary) -> list[str]:
     """One paragraph a cause, most saved first."""
     said = set(summary.verdict.advice)
     told = [cause for cause in summary.causes if cause.name not in COSTS_NOTHING][:MOST]
+    is_whole = summary.steps.source == "whole_trace"
     return [
-        f"{_capital(cause.title)}: {_figures(cause)}. {_capital(cause.evidence)}{_where(cause)}"
+        (_of_the_trace(_facts(cause)) if is_whole else _facts(cause))
         + ("" if cause.advice in said or not _is_worth(cause) else f" {cause.advice}")
         for cause in told
     ]
+
+
+def _facts(cause: Cause) -> str:
+    return f"{_capital(cause.title)}: {_figures(cause)}. {_capital(cause.evidence)}{_where(cause)}"
+
+
+def _of_the_trace(text: str) -> str:
+    """The same of a trace that counts as one step."""
+    return text.replace("without it a step takes", "without it the trace takes").replace(" a step", " in the trace")
 
 
 def _is_worth(cause: Cause) -> bool:

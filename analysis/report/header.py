@@ -22,6 +22,7 @@ _SAVINGS = (
     ("compute", "GPU work"),
 )
 UNSEEN = 0.97  # a factor above this may come from the drift between two windows
+FEW = 2  # steps, of which no middle can be told
 MOST_INFLATION = 4.0  # by which a step was ever made longer by recording alone
 USUAL_INFLATION = 2.0  # stacks and shapes included; beyond it steps of widely differing lengths were disturbed
 MOST_SHAPES: Final = 0.8  # of the time of products and the like whose shapes are known, from which it is a figure
@@ -276,9 +277,10 @@ def _steps(summary: Summary) -> str:
         )
     if steps.count == 1:
         return f"1 step of {microseconds(steps.time_us)}{marked}"
-    spread = f"middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
+    spread = f", middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
+    spread = spread if len(wall.samples) > FEW else ""
     of_these = f" (without {steps.left_out} that held an evaluation)" if steps.left_out else ""
-    return f"{steps.count} steps of {microseconds(steps.time_us)}{marked}, {spread}{of_these}{_others(summary)}"
+    return f"{steps.count} steps of {microseconds(steps.time_us)}{marked}{spread}{of_these}{_others(summary)}"
 
 
 def _others(summary: Summary) -> str:

@@ -22,8 +22,7 @@ def test_a_trace_spent_in_one_long_call_is_a_start():
         "longest cudaFree, 9.00 s."
     )
     assert verdict.advice[0] == (
-        "The first calls of a process take so long: they start the GPU, load kernels and get memory. Record later "
-        "steps, after some that warm up."
+        "First calls start the GPU, load kernels and get memory, once. Record later steps, after some that warm up."
     )
     assert found["first_calls"].saves_share == pytest.approx(0.9, abs=0.01)
 
