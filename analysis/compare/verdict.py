@@ -134,10 +134,11 @@ def _times(figures: Statistics, changed: Sequence[ArgumentChange] | None, names:
     """What a step takes on each side, and the difference."""
     step = figures.step_us
     before, after = step.baseline or 0.0, step.candidate or 0.0
-    words = f"a step takes {microseconds(after)} instead of {microseconds(before)}"
+    words = f"a step takes {microseconds(after)} instead of {microseconds(before)}{_less(step)}"
+    words = words if step.difference else f"a step takes {microseconds(after)}, as before"
     subject = _subject(changed, names)
     opening = OPENINGS.get(kind, "")
-    return f"{opening}{subject if not opening else subject[0].lower() + subject[1:]} {words}{_less(step)}."
+    return f"{opening}{subject if not opening else subject[0].lower() + subject[1:]} {words}."
 
 
 def _subject(changed: Sequence[ArgumentChange] | None, names: tuple[str, str]) -> str:
@@ -152,11 +153,10 @@ def _subject(changed: Sequence[ArgumentChange] | None, names: tuple[str, str]) -
 
 
 def _less(step: Change) -> str:
-    if not step.difference:
-        return ", the same"
-    word = "less" if step.difference < 0 else "more"
+    difference = step.difference or 0.0
+    word = "less" if difference < 0 else "more"
     share = f" ({abs(step.percent):.1f} %)" if step.percent is not None else ""
-    return f", {microseconds(abs(step.difference))}{share} {word}"
+    return f", {microseconds(abs(difference))}{share} {word}"
 
 
 def _certainty(figures: Statistics, kind: str) -> str:
@@ -177,7 +177,9 @@ def _certainty(figures: Statistics, kind: str) -> str:
         return f"Noise floor unknown ({figures.method}): too few steps. Repeat the runs."
     seen = ", here between the halves of a run" if figures.noise_source == "halves" else ""
     floor = f"{figures.noise_floor_percent:.1f} % ({figures.method}{seen})"
-    if kind in OPENINGS:
+    if kind == "no change":
+        return f"The noise floor is {floor}."
+    if kind == "cannot tell":
         return f"That is within the noise floor of {floor}. Repeat the runs."
     return f"That is more than the noise floor of {floor}. Repeat to be sure."
 

@@ -43,7 +43,7 @@ CPU_KINDS = {
     OPERATORS: "operator",
     EXCHANGES: "communication",
     REST: "rest",
-    AHEAD: "rest",
+    AHEAD: "ahead",
     REST_OF_CPU_RUN: "rest",
 }
 
