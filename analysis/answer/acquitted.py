@@ -8,6 +8,7 @@ from stallscope.analysis.causes.facts import Facts, GpuFacts
 from stallscope.analysis.replay.counterfactual import Replayed
 from stallscope.analysis.units import percent
 
+MOSTLY: Final = 0.5
 INNOCENT: Final = 0.15  # share of the step below which a usual suspect is "not the cause"
 GPU_KINDS: Final = ("compute-bound", "communication-bound", "copy-bound")
 LOADING: Final = "Loading data (DataLoader)"
@@ -82,9 +83,10 @@ def _saves(name: str, ns: float, facts: GpuFacts, replayed: Replayed) -> str:
         )
     moves = ""
     if facts.share(ns) >= INNOCENT and saved < facts.share(ns) / 2:
-        moves = {"sync": ": the CPU would wait elsewhere", "host": ": the GPU works meanwhile"}.get(
-            name, ": something else takes as long meanwhile"
-        )
+        busy = facts.share(facts.device.busy_ns) >= MOSTLY
+        moves = {"sync": ": the CPU would wait elsewhere", "host": ": the GPU works meanwhile" if busy else None}.get(
+            name
+        ) or ": something else takes as long meanwhile"
     return f" If it cost nothing, {percent(saved)} would be saved{moves}."
 
 

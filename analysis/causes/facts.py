@@ -69,7 +69,7 @@ class Host:
     cores: int | None
     threads: int | None  # of PyTorch's operators
     scatter: float | None  # of a CPU run's time in operators: beyond the fastest of the same calls
-    wall_ns: int  # from the first step's start to the last one's end
+    wall_ns: int  # from the first step's start to the last one's end, without the profiler's own waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,8 +276,13 @@ def _host(stages: Stages, manifest: Manifest | None, optimizer: str | None) -> H
         cores=manifest.machine.cores if manifest else None,
         threads=manifest.machine.threads if manifest else None,
         scatter=find_scatter(stages) if stages.trace.vendor == "cpu" else None,
-        wall_ns=_of_host(stages, stages.window.length),
+        wall_ns=_of_host(stages, stages.window.length - _profilers_wait_ns(stages)),
     )
+
+
+def _profilers_wait_ns(stages: Stages) -> int:
+    """The waits with which the profiler opens or closes the recording: no one's work."""
+    return intervals.total(stages.window.cover(stages.trace, stages.syncs.by_profiler))
 
 
 def _of_host(stages: Stages, total: int) -> int:

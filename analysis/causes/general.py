@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.causes.case import MOSTLY, Case, Claim
 from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.causes.python_time import python_nodes
 from stallscope.analysis.replay.graph import Graph, Work
@@ -28,7 +28,8 @@ def find(case: Case) -> Iterator[Claim]:
     claimed = case.none() if case.claimed is None else case.claimed
     left = ~claimed
     host = left & ~graph.on_device & (graph.work == Work.HOST)
-    python = host & (python_nodes(case.replayed.part, graph) if case.replayed is not None else False)
+    recorded = len(case.stages.operators.rows) > 0  # else what lies between the calls may be operators as well
+    python = host & recorded & (python_nodes(case.replayed.part, graph) if case.replayed is not None else False)
     yield _python(case, graph, python)
     yield _host(case, case.facts, host & ~python)
     yield _communication(case, left & (graph.work == Work.COMMUNICATION))
@@ -61,6 +62,7 @@ def _python(case: Case, graph: Graph, nodes: Bools) -> Claim:
         evidence=f"The main thread is in no operator and no call, at most {microseconds(longest)} at a time.",
         advice="Look at what the script does there (metrics, logging, preparing data): move it out of the loop, do it "
         "every 100 steps, or in another process. Neither torch.compile nor a CUDA graph makes it faster.",
+        bars=("larger_batch",) if cost > MOSTLY * case.step_us else (),  # who knows whether it grows with the batch
     )
 
 

@@ -21,6 +21,7 @@ MANY: Final = 10  # allocations a step
 PINNED_WORTH: Final = 0.02
 LARGER: Final = 1.5  # times the batch, from which a larger one is worth a word
 BEFORE: Final = "since before the recording"
+_EXPANDABLE: Final = ",{}PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."  # what ROCm lacks
 
 
 def find(case: Case) -> Iterator[Claim]:
@@ -84,10 +85,24 @@ def _allocating(case: Case) -> Iterator[Claim]:
     elif len(retried):
         yield _retry(case, rows, len(retried))
     elif len(loose) >= BURST * max(1, window.count // 2):
-        yield _emptied(case, rows, loose)
-    else:
+        yield _emptied(case, _since(case, rows, loose), loose)
+    elif window.from_steps and not _captures(case):
         yield _allocations(case, rows)
     yield from _pinned(case)
+
+
+def _since(case: Case, rows: Ints, loose: Ints) -> Ints:
+    """What the freed memory costs. Without steps, what came before the first such free was the run's own start."""
+    if case.stages.window.from_steps:
+        return rows
+    starts = case.trace.events.ts_ns
+    later: Ints = rows[starts[rows] >= starts[loose].min()]
+    return later
+
+
+def _captures(case: Case) -> bool:
+    """A graph that is being captured gets memory of its own, once."""
+    return case.facts.calls is not None and case.facts.calls.capturing
 
 
 def _retries(case: Case, rows: Ints, allocates: Bools, parent: Ints) -> list[int]:
@@ -131,7 +146,7 @@ def _retry(case: Case, rows: Ints, times: int) -> Claim:
         cost_us=_cost_us(case, rows),
         evidence=f"{times} times an operator asked for memory, got none, freed the cache and asked again: "
         f"{microseconds(_cost_us(case, rows))} a step.",
-        advice="Use a smaller batch, or less waste: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.",
+        advice="Use a smaller batch" + (_EXPANDABLE.format(" or less waste: ") if case.facts.vendor == "cuda" else "."),
         bars=("larger_batch", "compile_reduce_overhead", "cuda_graph"),
     )
 
@@ -141,7 +156,7 @@ def _emptied(case: Case, rows: Ints, loose: Ints) -> Claim:
     where = [place.call_site or place.function for place in places]
     return case.claim(
         "empty_cache",
-        "torch.cuda.empty_cache() in the loop",
+        "torch.cuda.empty_cache() in the loop" if case.stages.window.from_steps else "torch.cuda.empty_cache()",
         nodes=case.nodes_of(rows),
         cost_us=_cost_us(case, rows),
         evidence=f"{count(case.stages.per_step(len(loose)))} frees a step outside any operator, and what they freed is "
@@ -162,7 +177,8 @@ def _allocations(case: Case, rows: Ints) -> Claim:
         cost_us=_cost_us(case, rows),
         evidence=f"{calls} a step that allocate or free GPU memory, {microseconds(_cost_us(case, rows))}; PyTorch's "
         "cache should hold the memory after the first steps.",
-        advice="Keep shapes the same from step to step, or set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.",
+        advice="Keep shapes the same from step to step"
+        + (_EXPANDABLE.format(" or set ") if case.facts.vendor == "cuda" else "."),
     )
 
 

@@ -109,7 +109,7 @@ def find(case: Case) -> Iterator[Claim]:
         "kernels are loaded when they are first used" if loading else "the first calls of a process",
         nodes=case.nodes_of(starts.calls) | case.nodes_inside(starts.times),
         cost_us=stages.us(spent),
-        evidence=f"{percent(spent / window.length)} of the time passes in {_calls(len(rows))}, the longest "
+        evidence=f"{percent(spent / window.length)} of the time passes in {_calls(len(rows))} "
         f"{trace.name_of(longest)}, {microseconds(float(took.max()) / 1000)}.",
         advice="First calls start the GPU, load kernels and get memory, once. Record later steps, after some that "
         "warm up.",
@@ -118,4 +118,4 @@ def find(case: Case) -> Iterator[Claim]:
 
 
 def _calls(number: int) -> str:
-    return "one first call" if number == 1 else f"{count(number)} first calls"
+    return "one first call," if number == 1 else f"{count(number)} first calls, the longest"

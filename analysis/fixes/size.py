@@ -45,12 +45,12 @@ def larger_batch(subject: Subject, wanted: Wanted) -> Fix:
         grown = lasting(graph, kernels, graph.duration_ns[kernels] * _growth(subject, times, bound)[kernels])
         return scaled(grown, subject.input, times)
 
-    beyond = f"more than {LARGEST:.0f}" if limit > LARGEST else f"about {count(limit)}"
+    beyond = f"more than {LARGEST:.0f}" if limit > LARGEST else f"about {limit:.2g}"
     return Fix(
         wanted=Wanted(wanted.fix, times),
         why=f"the CPU's work is the same for a batch of any size; the GPU becomes the limit at {beyond} times the "
-        "present one, estimated from how full its kernels leave it. This changes the training: learning rate and "
-        "number of steps need care. The time is that of as many samples as a step has now",
+        f"present one, estimated from how full its kernels leave it. {_care(subject)}The time is that of as many "
+        "samples as a step has now",
         change=change,
         prior=BATCH_PRIOR,
         adds_up=False,
@@ -59,11 +59,17 @@ def larger_batch(subject: Subject, wanted: Wanted) -> Fix:
     )
 
 
+def _care(subject: Subject) -> str:
+    """What else a larger batch changes, where the run trains."""
+    trains = subject.facts.host.trains
+    return "This changes the training: learning rate and number of steps need care. " if trains else ""
+
+
 def _hardly(subject: Subject, limit: float) -> str:
     """Why a batch twice as large is worth little."""
     works = microseconds(subject.us_per_step(subject.graph.on_device & ~subject.reads))
     if limit < SOON:
-        return f"the GPU works {works} for one batch, as long as all the rest takes: a larger one takes longer alike"
+        return "the GPU's work for one batch takes as long as all the rest: a larger batch takes longer alike"
     return f"the GPU works {works} for one batch: from {limit:.1f} times the batch on it would be the limit"
 
 

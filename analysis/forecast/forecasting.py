@@ -68,4 +68,4 @@ def _part(stages: Stages, part: Stages) -> str | None:
 def barred(causes: Sequence[Cause]) -> dict[str, str]:
     """The fixes that causes worth a word bar, each with the reason."""
     worth = [cause for cause in causes if max(cause.saves_share or 0.0, cause.share or 0.0) >= PART]
-    return {fix: f"first the other thing: {cause.title}" for cause in reversed(worth) for fix in cause.bars}
+    return {fix: f"something else comes first: {cause.title}" for cause in reversed(worth) for fix in cause.bars}

@@ -12,6 +12,8 @@ LAUNCHES: Final = "calls starting kernels"
 WAITS: Final = "waiting for GPU"
 LOADS: Final = "loading data"
 EXCHANGES: Final = "exchanging data"
+PROFILER: Final = "the profiler's own wait"
+SEEN: Final = 0.005  # of the step: a part as short has no place in a bar
 REST: Final = "the rest: operators, Python"
 AHEAD: Final = "done, ahead of the GPU"
 REST_OF_CPU_RUN: Final = "the rest: Python etc."  # operators have a bar of their own there
@@ -35,5 +37,8 @@ def cpu_parts(summary: Summary) -> list[tuple[str, float]]:
     if each.dataloader_us:
         parts.append((LOADS, each.dataloader_us))
     busy = summary.steps.wall_us.mean if summary.steps.run_ahead else whole
+    own = sum(site.blocked_us_per_step for site in summary.sync_sites or [] if site.by_profiler)
+    if own >= SEEN * whole:
+        parts.append((PROFILER, own))
     parts.append((REST, max(0.0, busy - sum(us for _, us in parts))))
     return [*parts, (AHEAD, max(0.0, whole - busy))] if summary.steps.run_ahead else parts

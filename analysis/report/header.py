@@ -168,7 +168,7 @@ def extras(summary: Summary) -> list[str]:
     if filling.est_sm_efficiency is not None:
         occupancy = (
             ""
-            if filling.est_occupancy is None
+            if not filling.est_occupancy  # Kineto writes 0 for kernels of which it does not know
             else f"; each filled with threads to {percent(filling.est_occupancy / 100)} (achieved occupancy)"
         )
         found.append(

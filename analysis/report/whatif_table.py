@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.contract.forecast import ForecastBase, StepRange, WhatIf
@@ -40,6 +40,15 @@ def step_words(base: ForecastBase) -> str:
     if base.basis == PROFILED:
         return "in profiled time (without the profiler it is shorter; this trace does not say by how much)"
     return "without the profiler"
+
+
+def grounds(fixes: Sequence[WhatIf], *, applies: bool) -> list[str]:
+    """What each forecast rests on, or why there is none; fixes of one reason share a line."""
+    names: dict[str, list[str]] = {}
+    for each in fixes:
+        if each.applies == applies:
+            names.setdefault(each.why, []).append(each.fix)
+    return [f"{', '.join(fix)}: {why}" for why, fix in names.items()]
 
 
 def base_rows(base: ForecastBase | None) -> Iterator[tuple[str, str]]:

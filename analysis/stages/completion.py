@@ -161,5 +161,7 @@ def _recur(at: Ints, count: int) -> bool:
     if len(later) < 2:  # noqa: PLR2004 - what happens once does not come back
         return False
     distances = np.diff(later)
-    regular = distances.max() - distances.min() <= 1 and distances.min() > 1
+    widest = int(distances.max()) + 1  # before the first and after the last another one would have come
+    throughout = later[0] <= widest and count - 1 - later[-1] <= widest
+    regular = distances.max() - distances.min() <= 1 and distances.min() > 1 and throughout
     return bool(regular or len(later) >= max(FEWEST, count // 10))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stallscope.analysis.contract.forecast import WhatIf
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report.header import SIMULATED
 from stallscope.analysis.report.lines import indented, table_lines
 from stallscope.analysis.report.style import Style, pad, wrap
-from stallscope.analysis.report.whatif_table import base_rows, ladder, why_words
+from stallscope.analysis.report.whatif_table import base_rows, grounds, ladder, why_words
 
 LABEL = 12
 
@@ -23,8 +22,8 @@ def _page(summary: Summary, style: Style) -> str:
     sections = [
         list(_title(summary, style)),
         *([table_lines(table, style)] if (table := ladder(summary)) is not None else []),
-        list(_explained([each for each in summary.what_if or [] if each.applies], why_words(summary.forecast), style)),
-        list(_explained([each for each in summary.what_if or [] if not each.applies], "No forecast for", style)),
+        list(_explained(grounds(summary.what_if or [], applies=True), why_words(summary.forecast), style)),
+        list(_explained(grounds(summary.what_if or [], applies=False), "No forecast for", style)),
     ]
     text = "\n\n".join("\n".join(lines) for lines in sections if lines)
     return style.text(text) + "\n"
@@ -40,10 +39,10 @@ def _title(summary: Summary, style: Style) -> Iterator[str]:
             yield pad("" if number else label, LABEL) + part
 
 
-def _explained(fixes: Sequence[WhatIf], heading: str, style: Style) -> Iterator[str]:
+def _explained(reasons: Sequence[str], heading: str, style: Style) -> Iterator[str]:
     """What each forecast rests on, or why there is none."""
-    if not fixes:
+    if not reasons:
         return
     yield style.paint(heading, "bold")
-    for each in fixes:
-        yield from indented(f"{each.fix}: {each.why}", style, "- ")
+    for each in reasons:
+        yield from indented(each, style, "- ")

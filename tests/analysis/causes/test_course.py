@@ -40,6 +40,11 @@ def test_one_long_step_is_not_periodic():
     assert "periodic" not in causes(plain, 20, lambda number: 5000 if number == 10 else 1000)
 
 
+def test_two_long_steps_whose_distance_does_not_come_back_are_not_periodic():
+    """The 10th and the 21st of 39 take 3 ms: the 32nd would have to."""
+    assert "periodic" not in causes(plain, 39, lambda number: 3000 if number in {9, 20} else 1000)
+
+
 def test_a_step_that_does_more_each_time_grows():
     """One operator more in each of ten steps."""
 

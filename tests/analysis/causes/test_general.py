@@ -103,3 +103,12 @@ def test_the_cpu_is_an_alternative_only_to_training_with_next_to_no_gpu_work(cha
     advice = by_rule(**{"trains": True, **changes})["launching"].advice
     assert "larger batch" in advice
     assert ("faster on the CPU" in advice) is said
+
+
+def test_without_operators_in_the_file_the_time_between_calls_is_not_called_python():
+    """Launches 400 µs apart in a file that holds calls and kernels alone: operators may have run there."""
+    found = loop(
+        lambda builder, at: [builder.launch(at + 400 * n, 5, kernel=("k", at + 400 * n + 9, 2)) for n in (0, 1)]
+    )
+    assert "python" not in found
+    assert found["operators"].saves_share > 0.9

@@ -18,8 +18,8 @@ def test_a_trace_spent_in_one_long_call_is_a_start():
     verdict, found = answer(builder.launch(9_500_000, 5, kernel=("k", 9_500_010, 100)))
     assert verdict.kind == "start-up"
     assert verdict.text.startswith(
-        "This is the start of a run, and says little of its steps: 90 % of the time passes in one first call, the "
-        "longest cudaFree, 9.00 s."
+        "This is the start of a run, and says little of its steps: 90 % of the time passes in one first call, "
+        "cudaFree, 9.00 s."
     )
     assert verdict.advice[0] == (
         "First calls start the GPU, load kernels and get memory, once. Record later steps, after some that warm up."
