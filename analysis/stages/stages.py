@@ -77,8 +77,8 @@ class Stages:
 
     @property
     def unexplained_ns(self) -> int:
-        """Host waits during which nothing that was recorded ran."""
-        return waits_without_work(self.syncs.stall, self.activity.busy)
+        """Host waits during which nothing that was recorded ran; both are looked at over the window of the host."""
+        return waits_without_work(self.syncs.stall, self.window.cover(self.trace, self.trace.work.row))
 
     @property
     def unexplained_share(self) -> float | None:
