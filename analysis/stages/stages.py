@@ -29,6 +29,7 @@ from stallscope.analysis.stages.where.modules import Modules, find_modules
 from stallscope.analysis.stages.where.operators import KernelTotals, Operators, find_kernels, find_operators
 from stallscope.analysis.stages.where.places import Places
 from stallscope.analysis.stages.where.steps import Window, find_window
+from stallscope.traces.model.fields import Direction, Memory
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Trace
 
@@ -77,8 +78,15 @@ class Stages:
 
     @property
     def unexplained_ns(self) -> int:
-        """Host waits during which nothing that was recorded ran; both are looked at over the window of the host."""
-        return waits_without_work(self.syncs.stall, self.window.cover(self.trace, self.trace.work.row))
+        """Host waits during which nothing that was recorded ran; both are looked at over the window of the host.
+
+        Uploads from pageable memory are left out: the driver copies to a buffer of its own meanwhile.
+        """
+        trace, work = self.trace, self.trace.work
+        staged = (work.direction == Direction.HtoD) & (work.memory == Memory.pageable) & (self.launches.work_call >= 0)
+        uploads = self.window.cover(trace, self.launches.work_call[staged])
+        stall = intervals.subtract(self.syncs.stall, uploads)
+        return waits_without_work(stall, self.window.cover(trace, work.row))
 
     @property
     def unexplained_share(self) -> float | None:
