@@ -97,10 +97,13 @@ def _any(summary: Summary, prefix: str) -> bool:
     return any(row.name.startswith(prefix) for row in summary.operators)
 
 
-def every(changed: Sequence[ArgumentChange]) -> ArgumentChange | None:
-    """The argument that says every how many steps something happens, where it was changed to a number."""
-    found = (each for each in changed if _EVERY.search(each.name))
-    return next((each for each in found if (each.candidate or "").isdecimal() and int(each.candidate or 0)), None)
+def every(changed: Sequence[ArgumentChange]) -> tuple[str, int, int] | None:
+    """The argument that says every how many steps something happens, before and after; not given is each step."""
+    for each in changed:
+        told = [value or "1" for value in (each.baseline, each.candidate)]
+        if _EVERY.search(each.name) and all(value.isdecimal() and int(value) for value in told):
+            return each.name, int(told[0]), int(told[1])
+    return None
 
 
 def _argument(changed: Sequence[ArgumentChange], pattern: re.Pattern[str]) -> float | None:

@@ -189,15 +189,16 @@ def _signed(us: float) -> str:
 
 
 def _reads(operators: Sequence[OperatorChange], changed: Sequence[ArgumentChange]) -> str:
-    """How often a value is read after the change, where no read fell into the recorded steps and an argument says."""
+    """How often a value is read where the recorded steps of one side held no read, and an argument says how often."""
     read = next((row.calls_per_step for row in operators if row.name == READ), None)
-    argument = every(changed)
-    if read is None or argument is None or argument.candidate is None or not read.baseline or read.candidate:
+    told = every(changed)
+    if read is None or told is None or bool(read.baseline) == bool(read.candidate):
         return ""
-    was = argument.baseline or ""
-    rate = read.baseline * (int(was) if was.isdecimal() else 1) / int(argument.candidate)
+    name, was, now = told
+    before = read.baseline or (read.candidate or 0.0) * now / was
+    after = read.candidate or (read.baseline or 0.0) * was / now
     return (
-        f"Reads of a value ({READ}) {read.baseline:.4g} → {rate:.4g} a step, by {argument.name} {argument.candidate}: "
+        f"Reads of a value ({READ}) {before:.4g} → {after:.4g} a step, by {name} {was if read.candidate else now}: "
         "none fell into the recorded steps."
     )
 

@@ -295,6 +295,8 @@ def test_reads_that_no_recorded_step_held_are_told_by_the_argument() -> None:
     before, after = manifest_of("train.py", "--every", "1"), manifest_of("train.py", "--every", "100")
     text = compare([run(manifest=before, operators=item)], [run(manifest=after)]).verdict.text
     assert "Reads of a value (aten::item) 1 → 0.01 a step, by --every 100: none fell into the recorded steps." in text
+    text = compare([run(manifest=after)], [run(manifest=before, operators=item)]).verdict.text
+    assert "Reads of a value (aten::item) 0.01 → 1 a step, by --every 100: none fell into the recorded steps." in text
     assert "calls of aten::item 1 → 0." in compare([run(operators=item)], [run()]).verdict.text
 
 
