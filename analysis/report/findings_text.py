@@ -11,6 +11,7 @@ from stallscope.analysis.units import microseconds, percent
 MOST = 5
 PLACES = 3
 WORTH = 0.01  # of the step: what saves less needs no advice
+LITTLE = 0.5  # of what it costs: below it saves less than one would think
 COSTS_NOTHING = ("memory_room",)  # its figures stand with the GPU's memory
 HEADING = "What costs time now"
 HELPS = "What would help"
@@ -60,7 +61,7 @@ def _figures(cause: Cause) -> str:
     if cause.saves_us is None:
         return cost or "its cost cannot be told apart"
     saved = f"{microseconds(cause.saves_us)} ({percent(cause.saves_share)})"
-    if cost and not _is_worth(cause):
+    if cost and not _is_worth(cause) and cause.saves_us < LITTLE * (cause.cost_us or 0.0):
         return f"{cost}; but without it {'nothing' if not cause.saves_us else f'only {saved}'} would be saved"
     if cost == saved.replace(" (", " a step (", 1):
         return f"{cost}; without it as much would be saved"

@@ -273,7 +273,7 @@ def _steps(summary: Summary) -> str:
     if steps.run_ahead:
         return (
             f"{_some(steps.count, 'step')} of {microseconds(steps.time_us)}{marked}: the CPU is through with one after "
-            f"{microseconds(wall.median)} and runs ahead, the GPU's work for it takes longer"
+            f"{microseconds(wall.mean)} and runs ahead, the GPU's work for it takes longer"
         )
     if steps.count == 1:
         return f"1 step of {microseconds(steps.time_us)}{marked}"
