@@ -6,6 +6,7 @@ lines, ``summary`` with paths and no option but ``--format``, is understood here
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -43,11 +44,26 @@ def main() -> NoReturn:
 
 
 def _print(paths: list[Path], form: str) -> None:
+    _import_numpy()
     from stallscope import api  # noqa: PLC0415 - within what catches all
     from stallscope.output import printer  # noqa: PLC0415
 
     show = printer("summary", form, None, force=False)
     show([run.summary for path in paths for run in api.load_rank(path)])
+
+
+def _import_numpy() -> None:
+    """Numpy without the threads of its linear algebra, which no summary uses and whose start costs more than it.
+
+    The environment is as before when this returns.
+    """
+    if "OPENBLAS_NUM_THREADS" in os.environ:
+        return
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        import numpy  # noqa: F401, ICN001, PLC0415
+    finally:
+        del os.environ["OPENBLAS_NUM_THREADS"]
 
 
 if __name__ == "__main__":

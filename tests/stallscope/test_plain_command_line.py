@@ -1,5 +1,6 @@
 """The plainest command line is understood without the parser: it must mean the same, and load less."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,17 @@ def test_a_plain_summary_loads_nothing_heavy(tmp_path):
     code += f"except SystemExit as end: print(end.code, sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "0 []\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_a_plain_summary_starts_no_threads(tmp_path):
+    """Numpy's linear algebra starts none, and a child of this process would not see why."""
+    path = str(TraceBuilder().step(0, 100).write(tmp_path))
+    code = f"import os, sys, runpy; sys.argv = ['stallscope', 'summary', {path!r}]\n"
+    code += "try: runpy.run_module('stallscope', run_name='__main__')\n"
+    code += "except SystemExit: print(len(os.listdir('/proc/self/task')), os.environ.get('OPENBLAS_NUM_THREADS'), "
+    code += "'numpy' in sys.modules, file=sys.stderr)"
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == "1 None True\n"
