@@ -10,9 +10,11 @@ import pytest
 
 from tests.real import NO_REAL_TRACES, real_trace_folder
 
-# `make test` and a bare `pytest`; `make test-all` asks for the other one. See ``tests.examples`` for single tests.
-hypothesis.settings.register_profile("short", max_examples=25, deadline=None)
-hypothesis.settings.register_profile("thorough", max_examples=300, deadline=None)
+# `make test` and a bare `pytest`; `make test-all` asks for the second. See ``tests.examples`` for single tests. Both
+# make up the same examples each time, so that what fails is what was changed; "search" looks for new ones.
+hypothesis.settings.register_profile("short", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("thorough", max_examples=300, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile("short")
 
 

@@ -15,7 +15,6 @@ from stallscope.demo.catalog import WORKLOADS
 from stallscope.demo.results import load
 from stallscope.traces.model.errors import BadInput, StallscopeError
 from stallscope.traces.runs.runs import find_runs
-from tests.lanes import one_of_a_kind
 from tests.simulated_iris import SAMPLE
 
 FIGURES = {"us_per_epoch": 365.0, "epochs": 1000, "item_us": 0.2, "append_us": 0.07, "print_us": 0.8,
@@ -326,7 +325,8 @@ def test_commands_can_be_pasted() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", one_of_a_kind(WORKLOADS, "iris-mlp"))
+@pytest.mark.full  # the one of README is run by the test of README
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_each_workload_in_short(name: str, tmp_path: Path) -> None:
     """From the command line, once each variant: every variant of the CPU is measured, and all is written and told."""
     command = [sys.executable, "-m", "stallscope", "demo", name, "--quick", "--repeats", "1"]

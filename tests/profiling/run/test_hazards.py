@@ -408,10 +408,8 @@ COMPILE = """
 KINDS = {"module": 3005, "eager": 3005, "fullgraph": 3005, "in_place": 3005, "function": 3005, "late": 3030}
 
 
-KINDS_IN_SHORT = "fullgraph late"
-
-
-@pytest.mark.parametrize("kinds", one_of_a_kind([KINDS_IN_SHORT, "module eager in_place function"], KINDS_IN_SHORT))
+@pytest.mark.full
+@pytest.mark.parametrize("kinds", ["fullgraph late", "module eager in_place function"])
 def test_compiled_models_compile_as_often_as_without_us(tmp_path, kinds):
     """The same graphs of the same sizes, no graph break, no warning even where warnings are errors.
 

@@ -288,6 +288,7 @@ def failed(tmp_path_factory):
     return folder, python(*STARTS_AGAIN, *PROFILE, "--no-summary", "train.py", cwd=folder)
 
 
+@pytest.mark.full
 def test_a_failing_rank_does_not_cost_the_others_their_traces(failed):
     """Of the first start both ranks' closed windows are readable; rank 0 was ended by torchrun's SIGTERM."""
     folder, ended = failed
@@ -300,6 +301,7 @@ def test_a_failing_rank_does_not_cost_the_others_their_traces(failed):
     assert "stallscope: rank 1: the script ended with exit code 1" in ended.err
 
 
+@pytest.mark.full
 def test_restarted_workers_never_mix(failed):
     """The second start of the same torchrun has a folder of its own, with both ranks' 30 steps."""
     folder, _ = failed
@@ -308,6 +310,7 @@ def test_restarted_workers_never_mix(failed):
     assert [(each.rank, each.steps.count, each.exit_code) for each in found] == [(0, 30, 0), (1, 30, 0)]
 
 
+@pytest.mark.full
 def test_traces_without_a_process_group_say_their_rank(failed):
     """Where the ranks never talk to each other, the launcher's word is in ``distributedInfo``."""
     folder, _ = failed
