@@ -16,6 +16,7 @@ FEW: Final = 3
 SLOW_GB_S: Final = 3.0  # below it any full slot is slow: PCIe 3.0 x16 gives 12 to 13, x4 about 3
 SMALL: Final = 65_536
 MANY: Final = 20  # small uploads a step
+_LINK: Final = {"cuda": " (GPU Link Info in nvidia-smi -q)", "rocm": " (rocm-smi --showbus, lspci -vv)"}
 
 
 def find(case: Case) -> Iterator[Claim]:
@@ -46,7 +47,7 @@ def find(case: Case) -> Iterator[Claim]:
                 cost_us=us,
                 evidence=f"The fastest of {int(large.sum())} copies from pinned memory moves {best:.2g} GB/s, slow "
                 f"for any full slot; copies take {microseconds(us)} a step.",
-                advice="Look at the link's width and generation (GPU Link Info in nvidia-smi -q), and at what else "
+                advice=f"Look at the link's width and generation{_LINK.get(case.trace.vendor, '')}, and at what else "
                 "uses it. In an external case or a x4 slot it is so by nature: then copy less.",
                 bars=("pinned_memory",),
             )

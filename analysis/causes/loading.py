@@ -86,7 +86,7 @@ def _plain(case: Case, cost: float, fetch: str) -> Claim:
     slow = case.facts.input.workers is True
     return case.claim(
         "loader_workers_slow" if slow else "loader_main_process",
-        "waiting for the DataLoader's workers" if slow else "loading data in the training process",
+        "waiting for the DataLoader's workers" if slow else "loading data in the main process",
         nodes=None if graph is None else ~graph.on_device & (graph.tag == Tag.INPUT),
         cost_us=cost,
         evidence=f"{fetch}.",
