@@ -6,7 +6,7 @@ from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.causes.waits import SPOKEN, advice_for_call, spoken
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import CopySite, MemcpyRow, Summary, SyncSite
-from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
+from stallscope.analysis.report.table import TOP, Row, Table, scope, scope_of_all, share, step_us
 from stallscope.analysis.stages.sync import STALLS
 from stallscope.analysis.units import count, microseconds, percent, quantity
 
@@ -114,7 +114,9 @@ def sites(summary: Summary) -> Table:
         "its work ran out until it has some again (or the CPU turns to loading data); where it had none before the "
         "call, the call's own time. Without a wait the CPU may only wait elsewhere."
     )
-    return Table(f"Where the CPU waits, {scope(summary)}", note if rows else "", headers, rows, headline(summary))
+    return Table(
+        f"Where the CPU waits, {scope_of_all(summary)}", note if rows else "", headers, rows, headline(summary)
+    )
 
 
 def _more(sites: list[SyncSite]) -> list[Row]:
@@ -210,7 +212,7 @@ def copies(summary: Summary) -> Table:
     if any(row.memory == "pageable" for row in listed):
         told.append("Pageable memory is what programs get; pinned memory can be copied while the CPU goes on.")
     told.append("Overlap: the part of the time in which a kernel ran beside the copy.")
-    return Table(f"Copies {scope(summary)}", " ".join(told) if listed else "", headers, rows, _trap(summary))
+    return Table(f"Copies {scope_of_all(summary)}", " ".join(told) if listed else "", headers, rows, _trap(summary))
 
 
 def _makes_wait(summary: Summary, row: MemcpyRow) -> bool | None:

@@ -115,3 +115,14 @@ def test_what_a_sequential_numbers_is_named_by_its_class():
     summary = msgspec.structs.replace(summarize(TraceBuilder(gpu=None).op("a", 0, 5).trace()), modules=rows)
     (table,) = (each for each in tables(summary) if each.title.startswith("Top modules"))
     assert table.rows == [("net.* Block (5 of them)", "5.00 µs"), ("Linear 0, 2, 4", "3.00 µs"), ("ReLU 1", "1.00 µs")]
+
+
+@pytest.mark.parametrize(("last", "says"), [(1000, "per step"), (9000, "per step, over all 6 steps")])
+def test_a_table_of_all_steps_says_so_where_some_do_not_count(last, says):
+    """Six steps, the last nine times as long: its waits are in the table, its time is not in the step."""
+    builder = TraceBuilder()
+    for number in range(6):
+        at = 1000 * number
+        builder.step(at, last if number == 5 else 1000).launch(at + 10, 5, kernel=("k", at + 20, 100))
+        builder.sync(at + 30, 95)
+    assert ledger_tables.sites(summarize(builder.trace())).title == f"Where the CPU waits, {says}"
