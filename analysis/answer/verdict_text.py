@@ -244,7 +244,13 @@ def _host_bound(facts: GpuFacts) -> str:
 
 
 def _sync_bound(facts: GpuFacts) -> str:
-    stall_ns, waits = facts.calls.stall_ns, facts.calls.waits
+    stall_ns, waits, memory_ns = facts.calls.stall_ns, facts.calls.waits, facts.calls.memory_ns
+    if memory_ns > stall_ns:
+        return (
+            f"The CPU stands still in calls that get and free the GPU's memory, {facts.time(memory_ns)} of the "
+            f"{facts.step} of {facts.each} ({facts.part(memory_ns)}), and the GPU idles {facts.part(facts.idle_ns)} of "
+            "the time."
+        )
     where = f", most of it in {waits[0].most.operator or waits[0].most.api}" if waits else ""
     return (
         f"CPU and GPU take turns: in {facts.part(stall_ns)} of {facts.each} the CPU stands still and waits for the "

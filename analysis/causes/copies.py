@@ -29,8 +29,8 @@ def find(case: Case) -> Iterator[Claim]:
         (trace.events.category[work.row] == Category.MEMCPY)
         & work.bytes.known
         & np.isin(work.direction, (int(Direction.HtoD), int(Direction.DtoH)))
-        & stages.device_window.holds(trace.events.ts_ns[work.row])
     )
+    inside = stages.device_window.holds(trace.events.ts_ns[work.row[copies]])
     rows, size = work.row[copies], work.bytes.values[copies]
     ns = np.maximum(trace.events.dur_ns[rows], 1)
     pinned = work.memory[copies] == int(Memory.pinned)
@@ -38,7 +38,7 @@ def find(case: Case) -> Iterator[Claim]:
     if large.sum() >= FEW:
         best = float(np.max(size[large] / ns[large]))  # bytes a ns are GB/s
         if best < SLOW_GB_S:
-            us = stages.device_us(int(ns[size >= LARGE].sum()))
+            us = stages.device_us(int(ns[inside & (size >= LARGE)].sum()))
             yield case.claim(
                 "slow_link",
                 "the link between CPU and GPU is slow",
@@ -51,7 +51,7 @@ def find(case: Case) -> Iterator[Claim]:
                 "uses it. In an external case or a x4 slot it is so by nature: then copy less.",
                 bars=("pinned_memory",),
             )
-    small = (work.direction[copies] == int(Direction.HtoD)) & (size < SMALL)
+    small = (work.direction[copies] == int(Direction.HtoD)) & (size < SMALL) & inside
     number = stages.per_device_step(int(small.sum()))
     if number >= MANY:
         calls = stages.launches.work_call[copies[small]]
