@@ -14,6 +14,7 @@ WOULD_WAIT = "Lines that would make the CPU wait, were the tensors on a GPU"
 MOSTLY = 0.5
 CALLERS = 3  # lines named of those that call a helper
 COPY_CALL_US = 50  # a copy call that lasts longer is not only the cost of a call
+ALL = 100  # lines that would wait, which are named
 ENOUGH = 5  # steps, from which on a number of calls is a rate
 GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
@@ -140,7 +141,9 @@ def would_wait(summary: Summary) -> list[str]:
         sentences.append(f"{text} Advice as for {said[advice]}." if advice in said else f"{text} {advice}")
         said.setdefault(advice, site.call_site)
     if len(listed) > TOP:
-        sentences.append(f"{len(listed) - TOP} more lines: see --format json.")
+        rest = [f"{site.call_site} {spoken(site.called or '')}" for site in listed[TOP:ALL]]
+        more = f", and {len(listed) - ALL} more (see --format json)" if len(listed) > ALL else ""
+        sentences.append(f"Likewise: {', '.join(rest)}{more}.")
     if listed and steps:
         over = f"the {steps} steps" if steps > 1 else "the one step"
         sentences.append(
