@@ -67,8 +67,11 @@ def find_causes(case: Case) -> list[Cause]:
 
 
 def _is_worth(cause: Cause, least: float, *, hides: bool) -> bool:
-    """Whether it costs or saves at least that; of what may hide behind the GPU's work what it saves alone decides."""
-    if hides and cause.saves_share is not None:
+    """Whether it costs or saves at least that; of what may hide behind the GPU's work what it saves alone decides.
+
+    But for what is said with doubt: a start that a longer recording would not hold.
+    """
+    if hides and cause.saves_share is not None and cause.confidence == "ok":
         return cause.saves_share >= least
     shares = [share for share in (cause.saves_share, cause.share) if share is not None]
     return not shares or max(shares) >= least
