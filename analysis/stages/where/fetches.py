@@ -20,6 +20,7 @@ from stallscope.traces.model.fields import CALLS, Category
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
 LONG: Final = 3.0  # times the median fetch, from which one is a start of workers
+HALF: Final = 0.5  # of the usual long fetch, below which one is just a little late
 START_NS: Final = 300_000  # that making processes takes at least
 MOST_WORKERS: Final = 8  # that hand over their batches at one time, and not the first batches of an epoch
 OFTEN: Final = 2  # long fetches, from which they come back
@@ -40,9 +41,11 @@ class Fetches:
 
     @property
     def long(self) -> Bools:
-        """Which take far longer than most, (f,)."""
+        """Which take far longer than most, and not far less than others that do, (f,)."""
         usual = np.median(self.length_ns) if len(self) else 0
         found: Bools = self.length_ns > max(LONG * usual, 1)
+        if found.any():
+            found &= self.length_ns >= HALF * np.median(self.length_ns[found])
         return found
 
     @property
