@@ -108,3 +108,15 @@ def test_samples_picked_one_by_one():
     found = fetching([20] * 6, workers=False, inside=picks)
     assert next(iter(found)) == "loader_row_by_row"
     assert "pinned_memory" in found["loader_row_by_row"].bars
+
+
+def test_loading_that_hides_behind_the_gpu_s_work_is_no_cause():
+    """Each fetch takes 300 µs of a host that is through with a step in 400; the GPU needs 990 for each."""
+    builder = TraceBuilder()
+    for number in range(10):
+        at = 400 * number
+        builder.step(at, 400).annotation("enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", at, 300)
+        builder.op("aten::mm", at + 310, 30).launch(at + 320, 5, kernel=("gemm", 330 + 990 * number, 988))
+    summary = summarize(builder.sync(4000, 6230).trace())
+    assert summary.verdict.kind == "compute-bound"
+    assert not [cause.name for cause in summary.causes if cause.name.startswith("loader")]
