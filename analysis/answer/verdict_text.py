@@ -138,9 +138,11 @@ def _refused(facts: Facts) -> str:
             "idles although work was launched that had not started: GPU records are missing, or another process held "
             "the GPU. So what holds it up is not known. Record again, alone on the GPU, fewer steps at a time."
         )
+    works = "" if facts.device is None else f"The GPU works {facts.part(facts.device.busy_ns)} of the time at least. "
     return (
-        f"In {percent(recording.unexplained_share)} of the time the CPU waited for GPU work that the trace "
-        "does not hold, so the shares may blame the wrong thing and no verdict is given."
+        f"{works}In {percent(recording.unexplained_share)} of the time the CPU waited for GPU work that the trace does "
+        "not hold, so the shares may blame the wrong thing and no verdict is given. Record again, alone on the GPU, "
+        "fewer steps at a time."
     )
 
 
@@ -158,7 +160,10 @@ def _unknown(facts: Facts) -> str:
     if not facts.has_rows:
         return "The trace holds no operators, calls or GPU work."
     if facts.vendor in NOT_ANALYSED:
-        return f"The calls of {facts.vendor.upper()} devices are not understood yet."
+        return (
+            f"The calls of {facts.vendor.upper()} devices are not understood yet, so nothing is known of the device; "
+            "what the CPU did stands below."
+        )
     if facts.vendor == "cpu":
         return (
             "The file was cut short before any GPU work in it, so whether this run used a GPU is not known. Record it "
@@ -232,14 +237,20 @@ def _host_bound(facts: GpuFacts) -> str:
             "since launches that are captured start nothing. This is set-up, not a step."
         )
     return (
-        f"The CPU is the limit: preparing and starting {_kernels(facts)} takes it "
-        f"{facts.time(facts.working_host_ns)} of the {facts.step} of {facts.each}, and the GPU idles "
-        f"{facts.part(facts.idle_ns)} of the time because no work has reached it."
+        f"The CPU is the limit: it works {facts.time(facts.working_host_ns)} of the {facts.step} of {facts.each}, in "
+        f"which it starts {_kernels(facts)}, and the GPU idles {facts.part(facts.idle_ns)} of the time because no work "
+        "has reached it."
     )
 
 
 def _sync_bound(facts: GpuFacts) -> str:
-    stall_ns, waits = facts.calls.stall_ns, facts.calls.waits
+    stall_ns, waits, memory_ns = facts.calls.stall_ns, facts.calls.waits, facts.calls.memory_ns
+    if memory_ns > stall_ns:
+        return (
+            f"The CPU stands still in calls that get and free the GPU's memory, {facts.time(memory_ns)} of the "
+            f"{facts.step} of {facts.each} ({facts.part(memory_ns)}), and the GPU idles {facts.part(facts.idle_ns)} of "
+            "the time."
+        )
     where = f", most of it in {waits[0].most.operator or waits[0].most.api}" if waits else ""
     return (
         f"CPU and GPU take turns: in {facts.part(stall_ns)} of {facts.each} the CPU stands still and waits for the "

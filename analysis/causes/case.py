@@ -26,7 +26,7 @@ from stallscope.analysis.replay.graph import NEVER, Graph, Link
 from stallscope.analysis.replay.replay import Program
 from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.model.manifest import Manifest
-from stallscope.traces.model.trace import Bools, Ints, Trace
+from stallscope.traces.model.trace import Bools, Floats, Ints, Trace
 
 MOSTLY: Final = 0.5
 WORTH: Final = 0.01  # share of the step below which nothing is a cause
@@ -80,10 +80,10 @@ class Case:
         program, passes = Program(graph), replayed.passes
         return program, passes, program.run(graph.duration_ns, passes=passes).step_ns
 
-    def saving_us(self, nodes: Bools, kept: float = 0.0) -> float | None:
+    def saving_us(self, nodes: Bools, kept: float | Floats = 0.0) -> float | None:
         """What a step would take less without these nodes (n,): no time of their own, and nothing they wait for, µs.
 
-        ``kept``: a part of their time that stays.
+        ``kept``: a part of their time that stays, one for all or one a node, (n,).
         """
         graph, program = self.graph, self._program
         if graph is None or program is None:
@@ -161,7 +161,7 @@ class Case:
         nodes: Bools | None = None,
         cost_us: float | None = None,
         saves_us: float | None = None,
-        kept: float = 0.0,
+        kept: float | Floats = 0.0,
         where: Sequence[str] = (),
         fix: str | None = None,
         bars: Sequence[str] = (),

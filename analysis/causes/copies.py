@@ -16,6 +16,7 @@ FEW: Final = 3
 SLOW_GB_S: Final = 3.0  # below it any full slot is slow: PCIe 3.0 x16 gives 12 to 13, x4 about 3
 SMALL: Final = 65_536
 MANY: Final = 20  # small uploads a step
+_LINK: Final = {"cuda": " (GPU Link Info in nvidia-smi -q)", "rocm": " (rocm-smi --showbus, lspci -vv)"}
 
 
 def find(case: Case) -> Iterator[Claim]:
@@ -28,8 +29,8 @@ def find(case: Case) -> Iterator[Claim]:
         (trace.events.category[work.row] == Category.MEMCPY)
         & work.bytes.known
         & np.isin(work.direction, (int(Direction.HtoD), int(Direction.DtoH)))
-        & stages.device_window.holds(trace.events.ts_ns[work.row])
     )
+    inside = stages.device_window.holds(trace.events.ts_ns[work.row[copies]])
     rows, size = work.row[copies], work.bytes.values[copies]
     ns = np.maximum(trace.events.dur_ns[rows], 1)
     pinned = work.memory[copies] == int(Memory.pinned)
@@ -37,7 +38,7 @@ def find(case: Case) -> Iterator[Claim]:
     if large.sum() >= FEW:
         best = float(np.max(size[large] / ns[large]))  # bytes a ns are GB/s
         if best < SLOW_GB_S:
-            us = stages.device_us(int(ns[size >= LARGE].sum()))
+            us = stages.device_us(int(ns[inside & (size >= LARGE)].sum()))
             yield case.claim(
                 "slow_link",
                 "the link between CPU and GPU is slow",
@@ -46,11 +47,11 @@ def find(case: Case) -> Iterator[Claim]:
                 cost_us=us,
                 evidence=f"The fastest of {int(large.sum())} copies from pinned memory moves {best:.2g} GB/s, slow "
                 f"for any full slot; copies take {microseconds(us)} a step.",
-                advice="Look at the link's width and generation (GPU Link Info in nvidia-smi -q), and at what else "
+                advice=f"Look at the link's width and generation{_LINK.get(case.trace.vendor, '')}, and at what else "
                 "uses it. In an external case or a x4 slot it is so by nature: then copy less.",
                 bars=("pinned_memory",),
             )
-    small = (work.direction[copies] == int(Direction.HtoD)) & (size < SMALL)
+    small = (work.direction[copies] == int(Direction.HtoD)) & (size < SMALL) & inside
     number = stages.per_device_step(int(small.sum()))
     if number >= MANY:
         calls = stages.launches.work_call[copies[small]]

@@ -9,11 +9,12 @@ import numpy as np
 
 from stallscope.analysis.causes.case import Case, Claim
 from stallscope.analysis.columns import intervals
+from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import rows_named
 from stallscope.analysis.stages.completion import LONG
 from stallscope.analysis.stages.where.iterations import is_fetch
 from stallscope.analysis.units import count, microseconds, percent
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import Category, step_number
 from stallscope.traces.model.trace import Bools, Ints
 
 FEWEST: Final = 5  # steps, from which a course can be seen
@@ -118,15 +119,18 @@ def _only_there(case: Case, long: Ints) -> tuple[list[str], float]:
 
 def _growth(case: Case) -> Iterator[Claim]:
     """More operators, or more launches, in each step than in the one before."""
-    trace, window, stages = case.trace, case.stages.window, case.stages
+    window, stages = case.stages.window, case.stages
     for what, rows in (("operators", stages.operators.rows), ("launches", stages.launches.calls)):
-        inside = rows[window.holds(trace.events.ts_ns[rows])]
-        step = np.searchsorted(window.step_starts, trace.events.ts_ns[inside], side="right") - 1
-        held = np.bincount(step, minlength=window.count).astype(np.int64)
+        held = _by_step(case, rows).sum(axis=0)
         if _grows(held):
+            times, threads, kept = _growing(case)
+            us = stages.us(intervals.total(times))
             yield case.claim(
                 "growth",
                 "each step does a little more than the one before",
+                nodes=case.with_launched(case.nodes_inside(times, threads)),
+                kept=kept,
+                cost_us=(1 - kept) * us,
                 evidence=f"{count(float(held[0]))} {what} in the first of {window.count} recorded steps, "
                 f"{count(float(held[-1]))} in the last.",
                 advice="Something is kept and gone through again: a list of losses with their graphs (append "
@@ -135,7 +139,44 @@ def _growth(case: Case) -> Iterator[Claim]:
             return
 
 
+def _by_step(case: Case, rows: Ints) -> Ints:
+    """How many of these rows start in each step, (names of the trace, s)."""
+    events, window = case.trace.events, case.stages.window
+    rows = rows[window.holds(events.ts_ns[rows])]
+    step = np.searchsorted(window.step_starts, events.ts_ns[rows], side="right") - 1
+    size = len(case.trace.strings)
+    return np.bincount(events.name[rows] * window.count + step, minlength=size * window.count).reshape(size, -1)
+
+
+def _growing(case: Case) -> tuple[Intervals, list[int], float]:
+    """(when the outermost operators run of which each step has more, their threads, the part that was there before).
+
+    That part is read off a line through their numbers, where it meets the training's first step, or where steps are
+    not numbered, the first that was recorded.
+    """
+    trace, window, operators = case.trace, case.stages.window, case.stages.operators
+    outer = operators.rows[operators.parent[operators.rows] < 0]
+    held = _by_step(case, outer)
+    names = [name for name in np.flatnonzero(held[:, -1] > held[:, 0]).tolist() if _grows(held[name])]
+    first = np.array(_numbers(case), dtype=np.float64)
+    grown = held[names].sum(axis=0)
+    slope, start = np.polyfit(first, grown, 1) if names else (0.0, 0.0)
+    rows = outer[np.isin(trace.events.name[outer], names)]
+    rows = rows[window.holds(trace.events.ts_ns[rows])]
+    kept = min(1.0, max(0.0, float(start) / max(1.0, float(grown.mean())))) if slope > 0 else 1.0
+    return window.cover(trace, rows), np.unique(trace.events.thread[rows]).tolist(), kept
+
+
+def _numbers(case: Case) -> list[int]:
+    """The numbers of the steps, from 0 where nothing says them."""
+    trace, window = case.trace, case.stages.window
+    rows = rows_named(trace, trace.events.rows(Category.ANNOTATION), lambda name: step_number(name) is not None)
+    told = dict(zip(trace.events.ts_ns[rows].tolist(), (step_number(trace.name_of(row)) for row in rows), strict=True))
+    numbers = [told.get(start) for start in window.step_starts.tolist()]
+    return [at if None in numbers else number or 0 for at, number in enumerate(numbers)]
+
+
 def _grows(held: Ints) -> bool:
     more: Bools = np.diff(held) >= 0
     rise = int(held[-1] - held[0])
-    return bool(more.mean() >= STEADILY and rise >= max(len(held) // 2, GROWS * held[0]) and held[0] > 0)
+    return bool(more.mean() >= STEADILY and rise >= max(len(held) // 2, GROWS * held[0]))

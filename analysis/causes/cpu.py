@@ -26,7 +26,9 @@ def find(case: Case) -> Iterator[Claim]:
             cost_us=facts.us(facts.communication_ns),
             evidence=f"{percent(facts.share(facts.communication_ns))} of the time is in collectives.",
             advice="Exchange less often: accumulate gradients over several batches under model.no_sync() "
-            "(DistributedDataParallel).",
+            "(DistributedDataParallel)."
+            if facts.host.trains
+            else "Exchange less often, or several values at once.",
         )
 
 

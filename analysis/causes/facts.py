@@ -25,7 +25,7 @@ from stallscope.analysis.stages.sites_by_line import SitesOfLine, by_line
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import Site
 from stallscope.analysis.units import microseconds, percent
-from stallscope.traces.model.fields import Category
+from stallscope.traces.model.fields import CallKind, Category
 from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.vendors.device_rows import is_collective_range
 
@@ -114,6 +114,7 @@ class Calls:
     optimizer_launches: int  # in the optimizer's steps
     launch_ns: int  # in launch calls
     stall_ns: int  # blocked, waiting for the GPU
+    memory_ns: int  # in calls that get and free the GPU's memory
     waits: tuple[SitesOfLine, ...]  # those of the stall, most time first
     kinds: Mapping[Site, str]  # of their sites, by name in ``WAITS``
     capturing: bool = False  # most launches only put work into a graph
@@ -204,8 +205,8 @@ class GpuFacts(Facts):
 
     @property
     def working_host_ns(self) -> int:
-        """Host time that is neither a wait nor the DataLoader: it prepares and starts the work."""
-        return max(0, self.host.wall_ns - self.calls.stall_ns - self.input.dataloader_ns)
+        """Host time that is no wait, no call for memory, no loading: it prepares and starts the work."""
+        return max(0, self.host.wall_ns - self.calls.stall_ns - self.calls.memory_ns - self.input.dataloader_ns)
 
     @property
     def host_ns_per_launch(self) -> float | None:
@@ -319,12 +320,14 @@ def _device(stages: Stages) -> Device:
 
 def _calls(stages: Stages, optimizer_launches: int) -> Calls:
     launches, syncs = stages.launches, stages.syncs
+    allocations = stages.trace.events.calls(CallKind.DEVICE_ALLOCATION, CallKind.DEVICE_FREE)
     return Calls(
         launches=_of_host(stages, launches.total),
         graph_launches=_of_host(stages, launches.graph_launches),
         optimizer_launches=_of_host(stages, optimizer_launches),
         launch_ns=_of_host(stages, intervals.total(launches.calls_cover)),
         stall_ns=_of_host(stages, intervals.total(syncs.stall)),
+        memory_ns=_of_host(stages, intervals.total(stages.window.cover(stages.trace, allocations))),
         waits=tuple(line for line in by_line(syncs.sites) if line.is_stall),
         kinds=find_wait_kinds(stages),
         capturing=find_captures(stages.trace, stages.window).dominate,

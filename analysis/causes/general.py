@@ -30,10 +30,11 @@ def find(case: Case) -> Iterator[Claim]:
     host = left & ~graph.on_device & (graph.work == Work.HOST)
     recorded = len(case.stages.operators.rows) > 0  # else what lies between the calls may be operators as well
     python = host & recorded & (python_nodes(case.replayed.part, graph) if case.replayed is not None else False)
-    yield _python(case, graph, python)
-    yield _host(case, case.facts, host & ~python)
-    yield _communication(case, left & (graph.work == Work.COMMUNICATION))
-    yield _copies(case, left & (graph.work == Work.COPY))
+    exchanged, copied = left & (graph.work == Work.COMMUNICATION), left & (graph.work == Work.COPY)
+    yield from (_python(case, graph, python),) if python.any() else ()
+    yield from (_host(case, case.facts, host & ~python),) if (host & ~python).any() else ()
+    yield from (_communication(case, exchanged),) if exchanged.any() else ()
+    yield from (_copies(case, copied),) if copied.any() else ()
 
 
 def _by_rule(case: Case, facts: GpuFacts) -> Iterator[Claim]:

@@ -25,6 +25,7 @@ CHAINS: Final = 0.3  # of the kernels' time in kernels that can be merged, from 
 ITSELF: Final = ("product", "convolution", "attention", "collective")  # the work that was asked for
 TF32_FROM: Final = 8.0  # compute capability
 KEPT_F32: Final = 0.5  # of the time of float64 kernels, at least, where they run in float32 (1:2 on A100 and H100)
+CLOCKS: Final = {"cuda": "nvidia-smi -q -d PERFORMANCE,CLOCK", "rocm": "rocm-smi --showclocks --showtemp"}
 KEPT_TF32: Final = 0.4  # of the time of float32 products, where tensor cores do them
 SLOWER: Final = 1.15  # times the first third's duration in the last third
 FEW_STEPS: Final = 6
@@ -169,7 +170,8 @@ def _fp32_products(case: Case, kernels: Kernels) -> Iterator[Claim]:
         f"this GPU (compute capability {cc:g}) has tensor cores for them.",
         where=kernels.places(plain),
         advice='torch.set_float32_matmul_precision("high") lets products use TF32; or '
-        'with torch.autocast("cuda", dtype=torch.bfloat16): around forward and loss.',
+        'with torch.autocast("cuda", dtype=torch.bfloat16): around forward'
+        f"{' and loss' if case.facts.host.trains else ''}.",
     )
 
 
@@ -289,7 +291,8 @@ def _slowdown(case: Case, kernels: Kernels) -> Iterator[Claim]:
         cost_us=more,
         evidence=f"Kernels of the same name and size, {percent(slower_ns / kernels.total_ns)} of the time, take "
         f"longer from step to step; at the pace of the first steps a step would be {microseconds(more)} shorter.",
-        advice="The GPU's clocks fall: look at heat and power, nvidia-smi -q -d PERFORMANCE,CLOCK while it runs.",
+        advice=f"The GPU's clocks fall: look at heat and power, {CLOCKS.get(case.trace.vendor, 'its clocks')} while it "
+        "runs.",
     )
 
 

@@ -13,12 +13,11 @@ from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.replay.graph import Tag
-from stallscope.analysis.stages.where.iterations import is_fetch
+from stallscope.analysis.stages.where.fetches import OFTEN, find_fetches
 from stallscope.analysis.units import count, microseconds, percent
 from stallscope.traces.model.fields import Category
 from stallscope.traces.model.trace import Ints
 
-LONG: Final = 3.0  # times the median fetch, from which one is a start of workers
 MOST: Final = 0.5
 ROWS: Final = 8  # samples picked one by one in a fetch
 SHORT_FETCH_US: Final = 1000.0  # a worker costs about as much to hand a batch over
@@ -30,22 +29,18 @@ _is_pick: Final = matches(re.compile(r"aten::(select|index|slice|__getitem__)$")
 
 def find(case: Case) -> Iterator[Claim]:
     """The DataLoader, by what its fetches look like."""
-    trace, facts = case.trace, case.facts
-    fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_fetch)
-    fetches = fetches[np.unique(trace.events.ts_ns[fetches], return_index=True)[1]]  # a file may hold each row twice
-    fetches = fetches[case.stages.window.holds(trace.events.ts_ns[fetches])]
+    facts, fetches = case.facts, find_fetches(case.trace, case.stages.window)
     if not facts.input.dataloader_ns or not len(fetches):
         return
     graph = case.graph
     nodes = None if graph is None else ~graph.on_device & (graph.tag == Tag.INPUT)
-    lengths = trace.events.dur_ns[fetches]
+    lengths, long = fetches.length_ns, fetches.long
     usual = float(np.median(lengths))
-    long = lengths > max(LONG * usual, 1)
     spent = float(lengths[long].sum()) / max(1, int(lengths.sum()))
     cost = facts.us(facts.input.dataloader_ns)
     fetch = f"A fetch takes {microseconds(facts.input.fetch_us)}"
-    picks = _picks(case, fetches)
-    if picks >= ROWS and not facts.input.workers and _launches(case, fetches):
+    picks = _picks(case, fetches.rows)
+    if picks >= ROWS and not facts.input.workers and _launches(case, fetches.rows):
         yield case.claim(
             "loader_row_by_row",
             "samples are picked one by one from data that is on the GPU already",
@@ -56,18 +51,18 @@ def find(case: Case) -> Iterator[Claim]:
             "x[idx[i : i + b]].",
             bars=("dataloader_workers", "pinned_memory"),
         )
-    elif facts.input.workers and long.any() and spent >= MOST and int(long.sum()) > 1:
+    elif facts.input.workers and spent >= MOST and int(long.sum()) >= OFTEN and not fetches.in_bursts:
         yield case.claim(
             "loader_restart",
             "the DataLoader's workers are started anew each epoch",
             nodes=nodes,
-            cost_us=cost,
+            cost_us=cost + case.stages.us(intervals.total(fetches.starts)),
             evidence=f"{int(long.sum())} of {len(fetches)} fetches take {_us(lengths[long].mean())} each, "
             f"{percent(spent)} of all loading; the others take {_us(usual)}.",
             advice="DataLoader(..., persistent_workers=True) keeps them from epoch to epoch.",
             bars=GRAPHS,
         )
-    elif facts.input.workers and long.any() and spent >= MOST and bool(long[0]):
+    elif facts.input.workers and spent >= MOST and int(long.sum()) == 1 and bool(long[0]):
         yield case.claim(
             "loader_first_fetch",
             "the first fetch starts the DataLoader's workers",
@@ -86,7 +81,7 @@ def _plain(case: Case, cost: float, fetch: str) -> Claim:
     slow = case.facts.input.workers is True
     return case.claim(
         "loader_workers_slow" if slow else "loader_main_process",
-        "waiting for the DataLoader's workers" if slow else "loading data in the training process",
+        "waiting for the DataLoader's workers" if slow else "loading data in the main process",
         nodes=None if graph is None else ~graph.on_device & (graph.tag == Tag.INPUT),
         cost_us=cost,
         evidence=f"{fetch}.",

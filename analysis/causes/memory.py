@@ -12,10 +12,11 @@ from stallscope.analysis.causes.facts import GpuFacts
 from stallscope.analysis.columns.rows import grouped
 from stallscope.analysis.stages.gpu.room import ROOM, Room
 from stallscope.analysis.units import count, microseconds, percent, quantity, times_as_large
-from stallscope.traces.model.fields import CallKind
+from stallscope.traces.model.fields import CALLS, CallKind
 from stallscope.traces.model.trace import Bools, Ints
 
-BURST: Final = 3  # frees in a step outside any operator, from which they are a call to empty the cache
+BURST: Final = 3  # frees in a row, from which they are a call to empty the cache
+BURSTS: Final = 0.8  # of the frees, in such rows: tensors that die one by one are freed one by one
 MOST: Final = 0.5
 MANY: Final = 10  # allocations a step
 PINNED_WORTH: Final = 0.02
@@ -80,7 +81,8 @@ def _allocating(case: Case) -> Iterator[Claim]:
     retried = _retries(case, rows, allocates, parent)
     asked = case.stages.per_step(int(allocates.sum()))
     wanted = case.stages.per_step(_tensors(case))
-    if asked >= MANY and asked >= MOST * wanted and len(rows) - allocates.sum() >= MOST * allocates.sum():
+    each = asked >= MANY and asked >= MOST * wanted and len(rows) - allocates.sum() >= MOST * allocates.sum()
+    if each and not _in_bursts(case, rows[~allocates]):
         yield _no_caching(case, rows, asked, wanted)
     elif len(retried):
         yield _retry(case, rows, len(retried))
@@ -89,6 +91,19 @@ def _allocating(case: Case) -> Iterator[Claim]:
     elif window.from_steps and not _captures(case):
         yield _allocations(case, rows)
     yield from _pinned(case)
+
+
+def _in_bursts(case: Case, frees: Ints) -> bool:
+    """Whether most of these calls come in rows, with no operator and no other call between them."""
+    events = case.trace.events
+    others = np.setdiff1d(np.concatenate((events.rows(*CALLS), case.stages.operators.rows)), frees)
+    held = 0
+    for thread, mine in grouped(events.thread[frees]):
+        between = np.sort(events.ts_ns[others[events.thread[others] == thread]])
+        burst = np.searchsorted(between, np.sort(events.ts_ns[frees[mine]]))  # so many others came before each
+        _, size = np.unique(burst, return_counts=True)
+        held += int(size[size >= BURST].sum())
+    return held >= BURSTS * len(frees)
 
 
 def _since(case: Case, rows: Ints, loose: Ints) -> Ints:

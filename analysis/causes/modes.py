@@ -99,10 +99,11 @@ def _on_cpu(case: Case) -> Iterator[Claim]:
     whole = not stages.launches.total or intervals.total(stages.activity.busy) < intervals.total(times) / 2
     names = {case.trace.name_of(row) for row in long.tolist()}
     us = stages.us(intervals.total(times))
+    nodes = case.nodes_inside(times)
     yield case.claim(
         "model_on_cpu" if whole else "partly_on_cpu",
         "the model computes on the CPU" if whole else "a part of the model computes on the CPU",
-        nodes=case.nodes_inside(times),
+        nodes=nodes if whole else nodes | case.with_launched(case.nodes_of(_beside(case, long))),
         cost_us=us,
         saves_us=us if case.graph is None else None,
         evidence=f"{percent(share)} of the time is in {', '.join(sorted(names)[:3])} on the CPU; "
@@ -112,6 +113,17 @@ def _on_cpu(case: Case) -> Iterator[Claim]:
         'batch = batch.to("cuda").',
         bars=GPU_FIXES,
     )
+
+
+def _beside(case: Case, heavy: Ints) -> Ints:
+    """The calls that wait between the same two kernels' launches as such an operator: what it takes and gives back."""
+    stages, events = case.stages, case.trace.events
+    kernels = events.category[case.trace.work.row] == Category.KERNEL
+    launched = np.unique(events.ts_ns[np.setdiff1d(stages.launches.work_call[kernels], [-1])])
+    waits = stages.syncs.blocking
+    waits = waits[np.isin(events.thread[waits], events.thread[heavy])]
+    between = np.searchsorted(launched, events.ts_ns[heavy])
+    return waits[np.isin(np.searchsorted(launched, events.ts_ns[waits]), between)]
 
 
 def _around(case: Case, rows: Ints) -> Ints:
@@ -256,7 +268,7 @@ def _data_parallel(case: Case) -> Iterator[Claim]:
     if gpus < 2 or len(names) < 2:  # noqa: PLR2004 - it scatters or broadcasts, and gathers, on several
         return
     times = _times(case, rows)
-    us = case.stages.us(intervals.total(times))
+    us = max(case.stages.us(intervals.total(times)), _device_us(case, times))
     yield case.claim(
         "data_parallel",
         "nn.DataParallel copies the model to every GPU in each step",
@@ -267,6 +279,14 @@ def _data_parallel(case: Case) -> Iterator[Claim]:
         advice="Use one process a GPU: torch.nn.parallel.DistributedDataParallel, started by torchrun.",
         bars=("no_sync",),
     )
+
+
+def _device_us(case: Case, times: Intervals) -> float:
+    """How long the devices work, any of them, on what was launched in these times, µs a step."""
+    trace, launches = case.trace, case.stages.launches
+    started = (launches.work_call >= 0) & intervals.covers(times, trace.events.ts_ns[launches.work_call])
+    rows = trace.work.row[started]
+    return case.stages.us(intervals.total(intervals.union(trace.events.ts_ns[rows], trace.events.end_ns[rows])))
 
 
 def _wddm(case: Case) -> Iterator[Claim]:

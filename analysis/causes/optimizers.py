@@ -14,12 +14,14 @@ from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import NameTest, matches, rows_named
 from stallscope.analysis.units import count, microseconds
 from stallscope.traces.model.fields import Category
+from stallscope.traces.model.trace import Ints
 
 PER_TENSOR: Final = 20  # calls a step, from which it is done tensor by tensor
 FUSABLE: Final = ("Adam", "AdamW", "SGD", "Adagrad")
 FUSED_LAUNCHES: Final = 2  # an optimizer that starts no more than this is fused already
 OPTIMIZER_SHARE: Final = 0.05  # of the launches, from which the optimizer's are many
 is_step: Final = matches(re.compile(r"Optimizer\.step#"))
+is_product: Final = matches(re.compile(r"aten::mul_$"))
 is_zero_grad: Final = matches(re.compile(r"Optimizer\.zero_grad#"))
 _PER_TENSOR: Final = (
     (
@@ -95,6 +97,7 @@ def _per_tensor(case: Case) -> Iterator[Claim]:
         number = case.stages.per_step(len(mine))
         if number < PER_TENSOR:
             continue
+        mine = np.union1d(mine, _scaled(case, outer, mine)) if name == "clip" else mine
         times = window.cover(trace, mine)
         yield case.claim(
             name,
@@ -105,6 +108,18 @@ def _per_tensor(case: Case) -> Iterator[Claim]:
             f"{microseconds(case.stages.us(intervals.total(times)))}.",
             advice=told,
         )
+
+
+def _scaled(case: Case, outer: Ints, norms: Ints) -> Ints:
+    """The products with which clipping scales gradients: those after a step's first norm, if one for each tensor."""
+    events, starts = case.trace.events, case.stages.window.step_starts
+    products = rows_named(case.trace, outer, is_product)
+    products = products[np.isin(events.thread[products], events.thread[norms])]
+    first = np.full(len(starts), np.iinfo(np.int64).max)
+    np.minimum.at(first, np.searchsorted(starts, events.ts_ns[norms], side="right") - 1, events.ts_ns[norms])
+    step = np.searchsorted(starts, events.ts_ns[products], side="right") - 1
+    later = products[events.ts_ns[products] > first[step]]
+    return later if len(later) >= PER_TENSOR * len(starts) else later[:0]
 
 
 def ranges(case: Case, accept: NameTest) -> Intervals:

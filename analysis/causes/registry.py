@@ -43,12 +43,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     cpu.find,
     general.find,
 )
+HIDE: Final[tuple[Family, ...]] = (starting.find, loading.find, waiting.find, general.find)
 
 
 def find_causes(case: Case) -> list[Cause]:
     """The causes by what they save; what is not replayed by its cost, the general after the specific ones.
 
-    Below 1 % of the step nothing is one.
+    Below 1 % of the step nothing is one, and a wait that saves nothing neither: the GPU works meanwhile.
     """
     claims: list[Claim] = []
     specific = 0
@@ -56,7 +57,7 @@ def find_causes(case: Case) -> list[Cause]:
         seen = replace(case, claimed=_claimed(case, claims))
         least = GENERAL_WORTH if family is general.find else WORTH
         specific = len(claims)
-        claims += [claim for claim in family(seen) if _is_worth(claim.cause, least)]
+        claims += [claim for claim in family(seen) if _is_worth(claim.cause, least, hides=family in HIDE)]
     general_ones = {claim.cause.name for claim in claims[specific:]}
 
     def order(cause: Cause) -> tuple[float, bool, float, str]:
@@ -65,11 +66,15 @@ def find_causes(case: Case) -> list[Cause]:
     return sorted((claim.cause for claim in claims), key=order)
 
 
-def _is_worth(cause: Cause, least: float) -> bool:
-    """Whether it costs or saves at least that; of a general cause what it saves alone decides."""
+def _is_worth(cause: Cause, least: float, *, hides: bool) -> bool:
+    """Whether it costs or saves at least that; of what may hide behind the GPU's work what it saves alone decides.
+
+    But for what is said with doubt: a start that a longer recording would not hold.
+    """
+    if hides and cause.saves_share is not None and cause.confidence == "ok":
+        return cause.saves_share >= least
     shares = [share for share in (cause.saves_share, cause.share) if share is not None]
-    told = [cause.saves_share] if least == GENERAL_WORTH and cause.saves_share is not None else shares
-    return not told or max(told) >= least
+    return not shares or max(shares) >= least
 
 
 def _claimed(case: Case, claims: list[Claim]) -> Bools:

@@ -12,13 +12,16 @@ from stallscope.analysis.causes.wait_kinds import find_wait_kinds
 from stallscope.analysis.causes.waits import WAITS
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import grouped
+from stallscope.analysis.replay.graph import Tag
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import STALLS, Site
 from stallscope.analysis.stages.where.places import Place
 from stallscope.analysis.units import count, microseconds
-from stallscope.traces.model.trace import Bools, Ints
+from stallscope.traces.model.fields import Memory
+from stallscope.traces.model.trace import Bools, Floats, Ints
 
 HALF: Final = 0.5
+PINNED_GB_S: Final = 12.0  # or bytes a ns: what PCIe 3.0 x16 moves from pinned memory
 BEFORE: Final = 6  # operators before a read, among which the scaler's check stands
 MOVES: Final = " The wait may only move to the next place that waits."
 READS: Final = frozenset({"item", "if_tensor", "print", "tolist", "to_host"})  # without them all of the read goes
@@ -41,10 +44,13 @@ def find(case: Case) -> Iterator[Claim]:
         own = np.concatenate([rows.get(_key(site), _NONE) for site in sites])
         if case.is_claimed(own):
             continue
+        nodes = _nodes(case, own, whole=name in READS)
+        nodes, kept = _uploads(case, nodes) if name == "to_device" else (nodes, 0.0)
         yield case.claim(
             name if name == "grad_scaler" else f"wait_{name}",
             wait.title,
-            nodes=_nodes(case, own, whole=name in READS),
+            nodes=nodes,
+            kept=kept,
             cost_us=stages.us(sum(site.blocked_ns for site in sites)),
             evidence=_evidence(stages, sites),
             where=[told for told in dict.fromkeys(_told(site.place) for site in sites) if told],
@@ -105,6 +111,23 @@ def _nodes(case: Case, rows: Ints, *, whole: bool) -> Bools:
     times = intervals.union(events.ts_ns[around], events.end_ns[around])
     threads = np.unique(events.thread[rows]).tolist()
     return case.with_launched(nodes | case.nodes_inside(times, threads))
+
+
+def _uploads(case: Case, nodes: Bools) -> tuple[Bools, Floats]:
+    """(the waits, their staging and the copies that they wait for, (n,); what stays of each from pinned memory)."""
+    graph, work, trace = case.graph, case.trace.work, case.trace
+    if graph is None:
+        return nodes, np.zeros(0)
+    staging = np.flatnonzero((graph.tag == Tag.STAGING) & ~graph.on_device)
+    found = case.with_launched(nodes)
+    found[staging] |= nodes[np.minimum(staging + 1, len(graph) - 1)]
+    kept = np.zeros(len(graph))
+    copies = np.flatnonzero(found & graph.on_device)
+    at = np.searchsorted(work.row, graph.row[copies])
+    ns = np.maximum(trace.events.dur_ns[work.row[at]], 1)
+    pinned_ns = np.where(work.bytes.known[at], work.bytes.values[at] / PINNED_GB_S, ns)
+    kept[copies] = np.where(work.memory[at] == Memory.pinned, 1.0, np.minimum(1.0, pinned_ns / ns))
+    return found, kept
 
 
 def _evidence(stages: Stages, sites: list[Site]) -> str:

@@ -18,6 +18,10 @@ class Wait:
     advice_of_call: Mapping[str, str] = field(default_factory=dict)  # where one of the calls has a better one
 
 
+SCALED: Final = (  # of which a number was given as a tensor, ``alpha=scale``
+    *("add", "sub", "rsub", "addmm", "addmv", "addr", "addbmm", "baddbmm", "addcmul", "addcdiv"),
+    *("add_", "sub_", "addmm_", "addmv_", "addr_", "addbmm_", "baddbmm_", "addcmul_", "addcdiv_"),
+)
 WAITS: Final = {
     "boolean_mask": Wait(
         "x[mask], a boolean mask, of which only the GPU knows how many elements it picks",
@@ -61,13 +65,17 @@ WAITS: Final = {
     "item": Wait(
         ".item(), float() or int() of a GPU tensor",
         "Keep loss.detach() in a list and read it once per 100 steps: torch.stack(losses).tolist().",
-        calls=("item", "__float__", "__int__", "__index__", "__complex__"),
+        calls=("item", "__float__", "__int__", "__index__", "__complex__", *SCALED),
+        advice_of_call=dict.fromkeys(SCALED, "Multiply first, and give no number: x.add_(y * scale)."),
         operators=("aten::item", "aten::_local_scalar_dense"),
     ),
     "tensor_to_device": Wait(
         "making a GPU tensor of Python values, torch.tensor(values, device=...)",
         "Make it once before the loop and reuse it, or build it on the GPU: torch.full((n,), value, device=device).",
-        calls=("tensor", "as_tensor", "asarray"),
+        calls=("tensor", "as_tensor", "asarray", "new_tensor", "index_array"),
+        advice_of_call={
+            "index_array": "Pick the rows on the GPU: rows = torch.randperm(n, device=x.device)[:b]; x[rows].",
+        },
     ),
     "to_device": Wait(
         "copying to the GPU from pageable memory, x.to(device)",
@@ -78,7 +86,7 @@ WAITS: Final = {
         "copying results to the CPU, .cpu(), .numpy() or .to('cpu')",
         "Bring results back less often, several at once; or into pinned memory: "
         "out.copy_(x, non_blocking=True), read after a later event.synchronize().",
-        calls=("cpu", "numpy", "__array__"),
+        calls=("cpu", "numpy", "__array__", "type", "type_as"),
     ),
     "synchronize": Wait(
         "torch.cuda.synchronize() or a stream's or event's",
@@ -112,6 +120,8 @@ SPOKEN: Final = {  # calls and operators whose words are not ``.name()``
     "__repr__": "printing a tensor",
     "__array__": "numpy.asarray(tensor)",
     "index": "x[mask]",
+    "index_array": "x[array], an index of numbers that the CPU holds",
+    **{call: f".{call}(..., alpha=tensor)" for call in SCALED},
     "forward": "model(...)",
     "function": "(a call in it)",
     "optimizer": "optimizer.step()",

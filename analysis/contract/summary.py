@@ -240,8 +240,8 @@ class SyncSite(msgspec.Struct, frozen=True, kw_only=True):
 
     Where an attribution window told the lines of the script, a line is one row: its waits are added up, ``api`` and
     ``kind`` are those of the call that took most time (what it does beside waiting, allocations and the like, has rows
-    of its own). Without a GPU the lines that would wait on one have rows of
-    kind ``would_synchronize``, without ``api`` and time.
+    of its own). Without a GPU the calls that would wait on one have rows of
+    kind ``would_synchronize``, each call of a line its own, without ``api`` and time.
     """
 
     call_site: str | None  # "train.py:47", where the trace holds the line of the call

@@ -76,13 +76,13 @@ def _of_site(stages: Stages, site: Site) -> contract.SyncSite:
 
 
 def _would_wait(joined: Joined) -> list[contract.SyncSite]:
-    """The marked lines of a run without a GPU that would wait on one, most calls first."""
-    lines: dict[str, list[int]] = {}
+    """The marked calls of a run without a GPU that would wait on one, each of a line apart, most calls first."""
+    calls: dict[tuple[str, str], list[int]] = {}
     for number, name in enumerate(joined.site_names):
         if name.would_synchronize and joined.site_calls[number]:
-            lines.setdefault(name.line, []).append(number)
+            calls.setdefault((name.line, name.called), []).append(number)
     modules = joined.modules_of_sites()
-    rows = [_would_row(joined, numbers, modules) for numbers in lines.values()]
+    rows = [_would_row(joined, numbers, modules) for numbers in calls.values()]
     return sorted(rows, key=lambda row: (-row.calls_per_step, _by_line(row.call_site or "")))
 
 
@@ -93,8 +93,7 @@ def _by_line(place: str) -> tuple[str, int, str]:
 
 
 def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | None]]) -> contract.SyncSite:
-    sure = [number for number in numbers if joined.site_names[number].called not in IF_COPIED]
-    most = max(sure or numbers, key=lambda number: (int(joined.site_calls[number]), -number))
+    most = max(numbers, key=lambda number: (int(joined.site_calls[number]), -number))
     name = joined.site_names[most]
     callers = [joined.site_names[number].callers[:1] for number in numbers]
     return contract.SyncSite(
@@ -109,9 +108,9 @@ def _would_row(joined: Joined, numbers: list[int], modules: dict[int, set[str | 
         function=name.function,
         called=name.called,
         exact=name.exact,
-        callers=list(dict.fromkeys(line for some in callers for line in some)),
+        callers=list(dict.fromkeys(line for some in callers for line in some if line != name.line)),
         stack=[name.line, *name.callers],
-        note=contract.WOULD_SYNCHRONIZE if sure else contract.WOULD_IF_COPIED,
+        note=contract.WOULD_IF_COPIED if name.called in IF_COPIED else contract.WOULD_SYNCHRONIZE,
         seen_in_steps=int(joined.site_seen[numbers].any(axis=0).sum()),
     )
 

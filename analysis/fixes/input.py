@@ -39,7 +39,7 @@ def dataloader_workers(subject: Subject, wanted: Wanted) -> Fix:
 
     return Fix(
         wanted=wanted,
-        why=f"making a batch takes {microseconds(now)} of the training process; {workers:.0f} worker processes make "
+        why=f"making a batch takes {microseconds(now)} of the main process; {workers:.0f} worker processes make "
         "them meanwhile, and compete with it for the CPU, which the interval allows for",
         change=change,
         prior=LOADER_PRIOR,
@@ -93,7 +93,7 @@ def _pinning(*, workers: bool) -> str:
     if workers:
         return "With pin_memory=True a thread of the DataLoader's pins each batch meanwhile"
     return (
-        "Without worker processes the training process itself pins each batch, DataLoader(pin_memory=True) or "
+        "Without worker processes the main process itself pins each batch, DataLoader(pin_memory=True) or "
         "x.pin_memory(), which may cost what it saves"
     )
 

@@ -51,7 +51,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ranked(self) -> list[str]:
         """The classes, most saved first."""
-        return sorted(self.savings, key=lambda name: -self.savings[name])
+        return _ranked(self.savings)
 
     def saved_us(self, name: str) -> float:
         """What a class would save."""
@@ -92,6 +92,11 @@ def find_replayed(stages: Stages, *, inflation: float | None = None, batched: bo
     )
 
 
+def _ranked(savings: dict[str, float]) -> list[str]:
+    """The classes, most saved first; of those that save the same the host last: it is what has no name of its own."""
+    return sorted(savings, key=lambda name: (-round(savings[name], 2), name == "host"))
+
+
 class _Step(msgspec.Struct, frozen=True):
     """A step, to be replayed with classes of work free; no replay takes longer than ``base``."""
 
@@ -113,7 +118,7 @@ class _Step(msgspec.Struct, frozen=True):
 
 def _joint(step: _Step, savings: dict[str, float]) -> tuple[str, float]:
     """(what is named beside the class that saves most, what both save together)."""
-    first, *others = sorted(NAMES, key=lambda work: -savings[NAMES[work]])
+    first, *others = (work for name in _ranked(savings) for work in NAMES if NAMES[work] == name)
     alone, most = savings[NAMES[first]], savings[NAMES[others[0]]]
 
     def together(other: Work) -> float:

@@ -68,7 +68,7 @@ class Work(IntEnum):
     """The classes of work, disjoint; a verdict makes one of them free."""
 
     HOST = 0  # every other host node
-    SYNC = 1  # Synchronize calls, and all of an ``aten::item`` that waits
+    SYNC = 1  # Synchronize calls, all of an ``aten::item`` that waits, frees of device memory and what asks again
     INPUT = 2  # inside the DataLoader
     COPY = 3  # copies between host and device, the calls that block for them, their staging
     COMMUNICATION = 4  # NCCL, RCCL kernels

@@ -24,7 +24,8 @@ from stallscope.analysis.replay.graph_edges import (
 )
 from stallscope.analysis.replay.graph_host import Host, Parts, find_host
 from stallscope.analysis.stages.stages import Stages
-from stallscope.traces.model.trace import Ints
+from stallscope.traces.model.fields import CallKind
+from stallscope.traces.model.trace import Bools, Ints
 
 
 def build(stages: Stages) -> Graph | None:
@@ -145,8 +146,19 @@ def _classes(stages: Stages, host: Host) -> Small:
     """The class of each host node."""
     found = np.full(len(host.start), Work.HOST, dtype=np.uint8)
     found[(host.kind == Kind.COPY_CALL) | (host.tag == Tag.STAGING)] = Work.COPY
-    found[(host.kind == Kind.SYNC) | (host.tag == Tag.ITEM)] = Work.SYNC
+    found[(host.kind == Kind.SYNC) | (host.tag == Tag.ITEM) | _turns_memory_over(stages, host)] = Work.SYNC
     found[host.tag == Tag.INPUT] = Work.INPUT
     found[(host.tag == Tag.PROFILER) & (found == Work.HOST)] = Work.NONE
     found[np.isin(host.row, stages.syncs.by_profiler) & (host.row >= 0)] = Work.NONE
     return found
+
+
+def _turns_memory_over(stages: Stages, host: Host) -> Bools:
+    """Calls that free the device's memory, which waits for the device, and those that ask for it again, (h,).
+
+    In the loop alone: a run that begins asks for memory once.
+    """
+    events = stages.trace.events
+    frees = events.is_call(host.row, CallKind.DEVICE_FREE)
+    loops = frees.any() and stages.window.from_steps
+    return (frees | events.is_call(host.row, CallKind.DEVICE_ALLOCATION)) & loops

@@ -196,12 +196,21 @@ def _latencies(rows: _Rows, kind: Small) -> tuple[Ints, Bools, tuple[int, bool] 
     idle = first & (rows.previous <= rows.call_start)
     latency, from_end = np.zeros(len(rows.work), dtype=np.int64), np.zeros(len(rows.work), dtype=np.bool_)
     kernels = kind == Kind.KERNEL
-    usual = _latency(rows, first & kernels, idle & kernels) or _latency(rows, first, idle)
+    known = _latency(rows, first & kernels, idle & kernels) or _latency(rows, first, idle)
+    usual = known or (ASSUMED_LAUNCH_NS, False)
     for each in (Kind.KERNEL, Kind.MEMCPY, Kind.MEMSET):
         mine = kind == each
         found = _latency(rows, first & mine, idle & mine, from_start=each == Kind.MEMCPY)
-        latency[mine], from_end[mine] = found or usual or (ASSUMED_LAUNCH_NS, False)
-    return latency, from_end, usual
+        latency[mine], from_end[mine] = found or (_since_start(rows, usual) if each == Kind.MEMCPY else usual)
+    return latency, from_end, known
+
+
+def _since_start(rows: _Rows, usual: tuple[int, bool]) -> tuple[int, bool]:
+    """A latency counted from the start of the call: a copy may end with its call, and so cannot start after it."""
+    latency, from_end = usual
+    if not from_end:
+        return usual
+    return latency + int(np.median((rows.call_end - rows.call_start)[rows.launched])), False
 
 
 def _latency(rows: _Rows, first: Bools, idle: Bools, *, from_start: bool = False) -> tuple[int, bool] | None:

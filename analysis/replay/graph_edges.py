@@ -17,6 +17,7 @@ from stallscope.analysis.stages.awaited import ALL, SKEW_NS, scopes
 from stallscope.analysis.stages.memcpy import SHORTEST_UPLOAD_NS
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.sync import LONG_WAIT_NS
+from stallscope.analysis.stages.where.fetches import OFTEN, find_fetches
 from stallscope.analysis.stages.where.launches import stream_numbers
 from stallscope.traces.model.fields import Direction, Memory
 from stallscope.traces.model.trace import Bools, Ints
@@ -276,7 +277,8 @@ def loader_waits(stages: Stages, host: Host) -> Waits:
 
     However fast the training is, the next batch comes when the workers have made it. A quarter of the fetches is taken
     to have found its batch ready, unless they took longer than that ever does: so much a fetch takes by itself. Where
-    only some fetches are long (workers that start), nothing holds the others back.
+    only some fetches are long (workers that start), nothing holds the others back; but where these come at the pace of
+    workers that hand over their batches at one time, each is held back by the one before it.
     """
     none = np.zeros(0, dtype=np.int64)
     nothing = Waits(edges_of(none, none, Link.LOADER), none, none, None)
@@ -288,13 +290,19 @@ def loader_waits(stages: Stages, host: Host) -> Waits:
     last = np.append(first[1:], len(nodes)) - 1
     fetch_ns = host.end[nodes[last]] - host.start[nodes[first]]
     waited = np.maximum(fetch_ns - min(int(np.quantile(fetch_ns, READY)), READY_NS), 0)
-    if len(first) < ENOUGH or np.median(waited) < max(LONG_WAIT_NS, BEHIND * host.line.length / len(first)):
+    long_ns = max(LONG_WAIT_NS, BEHIND * host.line.length / len(first))
+    held = np.arange(len(first))
+    if np.median(waited) < long_ns and find_fetches(stages.trace, stages.window).in_bursts:
+        held = np.flatnonzero(waited >= long_ns)
+    elif np.median(waited) < long_ns:
+        return nothing
+    if len(first) < ENOUGH or len(held) < OFTEN:
         return nothing
     longest = np.array([mine[np.argmax((host.end - host.start)[mine])] for mine in np.split(nodes, first[1:])])
     own = np.maximum((host.end - host.start)[longest] - waited, 0)
-    ends = host.end[nodes[last]]
-    edges = edges_of(nodes[last[:-1]], nodes[last[1:]], Link.LOADER, lag=np.diff(ends))
-    return Waits(edges, longest[1:], own[1:], None)
+    ended = nodes[last[held]]
+    edges = edges_of(ended[:-1], ended[1:], Link.LOADER, lag=np.diff(host.end[ended]))
+    return Waits(edges, longest[held[1:]], own[held[1:]], None)
 
 
 def usual_call_ns(stages: Stages) -> int | None:

@@ -26,6 +26,7 @@ from stallscope.analysis.replay.graph import Kind, Small, Tag
 from stallscope.analysis.replay.graph_device import Device
 from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.overhead import overhead
+from stallscope.analysis.stages.where.fetches import Fetches, find_fetches
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, LAUNCHES, Category
@@ -134,7 +135,7 @@ def find_host(trace: Trace, window: Window, parts: Parts, device: Device) -> Hos
     launches = np.union1d(parts.launches, trace.events.calls(*LAUNCHES))  # those of a capture start nothing
     main = _main(trace, line, steps, launches if len(launches) else calls)
     waits = _hand_offs(trace, window, line, calls, main)
-    tags = _ranges(trace, line, parts)
+    tags = _ranges(trace, line, parts, find_fetches(trace, window))
     bounds = line.place(np.full(window.count, main), np.append(window.step_starts[1:], window.step_ends[-1:]))
     cuts = [bounds, waits.ended, *(each.starts for each in tags.values()), *(each.ends for each in tags.values())]
     return _assemble(line, main, _outermost(trace, line, calls, device, parts), waits, tags, np.concatenate(cuts))
@@ -174,7 +175,7 @@ def _outermost(trace: Trace, line: Line, calls: Ints, device: Device, parts: Par
     return Calls(began, start, end, rows, _kinds(rows, parts), calls, holder)
 
 
-def _ranges(trace: Trace, line: Line, parts: Parts) -> dict[Tag, Intervals]:
+def _ranges(trace: Trace, line: Line, parts: Parts, fetches: Fetches) -> dict[Tag, Intervals]:
     """Where on the line each tag holds, the stronger first."""
     rows = trace.events.rows(Category.CPU_OP, Category.ANNOTATION)
     waits = np.union1d(parts.synchronize, parts.copies)
@@ -185,9 +186,18 @@ def _ranges(trace: Trace, line: Line, parts: Parts) -> dict[Tag, Intervals]:
     return {
         Tag.PROFILER: _overhead(trace, line),
         Tag.ITEM: Intervals(items.starts[holds], items.ends[holds]),
-        Tag.INPUT: line.cover(trace, rows_named(trace, rows, is_dataloader)),
+        Tag.INPUT: intervals.join(
+            line.cover(trace, rows_named(trace, rows, is_dataloader)), _starts(trace, line, fetches)
+        ),
         Tag.OPTIMIZER: line.cover(trace, rows_named(trace, rows, _is_optimizer)),
     }
+
+
+def _starts(trace: Trace, line: Line, fetches: Fetches) -> Intervals:
+    """Where the DataLoader's workers are made."""
+    thread, known = line.number(trace, fetches.rows[fetches.starting])
+    starts, ends = line.place(thread, fetches.starts.starts), line.place(thread, fetches.starts.ends)
+    return intervals.union(starts[known], ends[known])
 
 
 def _overhead(trace: Trace, line: Line) -> Intervals:

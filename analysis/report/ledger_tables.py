@@ -6,7 +6,7 @@ from stallscope.analysis.causes.case import WORTH
 from stallscope.analysis.causes.waits import SPOKEN, advice_for_call, spoken
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.contract.summary import CopySite, MemcpyRow, Summary, SyncSite
-from stallscope.analysis.report.table import TOP, Row, Table, scope, share, step_us
+from stallscope.analysis.report.table import TOP, Row, Table, scope, scope_of_all, share, step_us
 from stallscope.analysis.stages.sync import STALLS
 from stallscope.analysis.units import count, microseconds, percent, quantity
 
@@ -14,6 +14,7 @@ WOULD_WAIT = "Lines that would make the CPU wait, were the tensors on a GPU"
 MOSTLY = 0.5
 CALLERS = 3  # lines named of those that call a helper
 COPY_CALL_US = 50  # a copy call that lasts longer is not only the cost of a call
+ALL = 100  # lines that would wait, which are named
 ENOUGH = 5  # steps, from which on a number of calls is a rate
 GROUPED = {
     "queue_full": ("(queue of the GPU full)", "launch"),
@@ -114,7 +115,9 @@ def sites(summary: Summary) -> Table:
         "its work ran out until it has some again (or the CPU turns to loading data); where it had none before the "
         "call, the call's own time. Without a wait the CPU may only wait elsewhere."
     )
-    return Table(f"Where the CPU waits, {scope(summary)}", note if rows else "", headers, rows, headline(summary))
+    return Table(
+        f"Where the CPU waits, {scope_of_all(summary)}", note if rows else "", headers, rows, headline(summary)
+    )
 
 
 def _more(sites: list[SyncSite]) -> list[Row]:
@@ -138,7 +141,9 @@ def would_wait(summary: Summary) -> list[str]:
         sentences.append(f"{text} Advice as for {said[advice]}." if advice in said else f"{text} {advice}")
         said.setdefault(advice, site.call_site)
     if len(listed) > TOP:
-        sentences.append(f"{len(listed) - TOP} more lines: see --format json.")
+        rest = [f"{site.call_site} {spoken(site.called or '')}" for site in listed[TOP:ALL]]
+        more = f", and {len(listed) - ALL} more (see --format json)" if len(listed) > ALL else ""
+        sentences.append(f"Likewise: {', '.join(rest)}{more}.")
     if listed and steps:
         over = f"the {steps} steps" if steps > 1 else "the one step"
         sentences.append(
@@ -210,7 +215,7 @@ def copies(summary: Summary) -> Table:
     if any(row.memory == "pageable" for row in listed):
         told.append("Pageable memory is what programs get; pinned memory can be copied while the CPU goes on.")
     told.append("Overlap: the part of the time in which a kernel ran beside the copy.")
-    return Table(f"Copies {scope(summary)}", " ".join(told) if listed else "", headers, rows, _trap(summary))
+    return Table(f"Copies {scope_of_all(summary)}", " ".join(told) if listed else "", headers, rows, _trap(summary))
 
 
 def _makes_wait(summary: Summary, row: MemcpyRow) -> bool | None:

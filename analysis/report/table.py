@@ -31,6 +31,14 @@ def scope(summary: Summary) -> str:
     return "in the trace" if summary.steps.source == "whole_trace" else "per step"
 
 
+def scope_of_all(summary: Summary) -> str:
+    """The same of figures that are means over all steps, those too that are left out of the step's time."""
+    steps = summary.steps
+    if steps.counted is None or steps.counted == steps.count or steps.run_ahead:
+        return scope(summary)
+    return f"per step, over all {steps.count} steps"
+
+
 def step_us(summary: Summary) -> float:
     """The step, which the breakdown of the steps that count sums to."""
     return summary.steps.time_us

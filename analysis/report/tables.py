@@ -9,7 +9,7 @@ from stallscope.analysis.causes.waits import spoken
 from stallscope.analysis.contract.rows import ModuleRow
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import ledger_tables
-from stallscope.analysis.report.table import TOP, Row, Table, scope, share
+from stallscope.analysis.report.table import TOP, Row, Table, scope, scope_of_all, share
 from stallscope.analysis.stages.where.modules import NO_MODULE
 from stallscope.analysis.units import count, microseconds
 
@@ -83,7 +83,7 @@ def _operators(summary: Summary) -> Table:
     headers: Row = ("operator", "calls", "CPU self", "CPU total", "GPU", "launches")[: len(rows[0]) if rows else 6]
     note = "Self: without the operators it calls." + (" GPU: kernels it starts itself." if len(headers) > 4 else "")  # noqa: PLR2004
     by = "GPU time" if by_gpu else "CPU time of their own"
-    return Table(f"Top operators by {by}, {scope(summary)}", note, headers, rows)
+    return Table(f"Top operators by {by}, {scope_of_all(summary)}", note, headers, rows)
 
 
 def _modules(summary: Summary) -> Table:
@@ -110,7 +110,7 @@ def _modules(summary: Summary) -> Table:
         rows, headers = [row[:2] for row in rows], headers[:2]
     alike = "class" if all(row.type is None for row in summary.modules or []) else "name, but for numbers,"
     note = f"Without the modules inside. Modules of one {alike} are added up."
-    return Table(f"Top modules by {'GPU' if by_gpu else 'CPU'} time, {scope(summary)}", note, headers, rows)
+    return Table(f"Top modules by {'GPU' if by_gpu else 'CPU'} time, {scope_of_all(summary)}", note, headers, rows)
 
 
 def _kind_of(row: ModuleRow) -> str:
@@ -149,7 +149,7 @@ def _call_sites(summary: Summary) -> Table:
         rows.append((f"({len(listed) - PLACES} more, see --format json)", *[""] * (len(rows[0]) - 1)))
     lines = "The lines are those of the calls." if any(site.is_call for site in sites) else _DEFINED
     note = f"{lines} CPU: in operators called from there."
-    return Table(f"Top places in the program, {scope(summary)}", note, headers, rows)
+    return Table(f"Top places in the program, {scope_of_all(summary)}", note, headers, rows)
 
 
 def _module_class(name: str, rows: list[ModuleRow]) -> tuple[str, float, float, float, float]:
@@ -175,7 +175,7 @@ def _kernels(summary: Summary) -> Table:
         for name, (number, us) in ranked
     ]
     note = "Kernels of one name that differ in types and sizes only are added up."
-    title = f"Top kernels by time, {scope(summary)}"
+    title = f"Top kernels by time, {scope_of_all(summary)}"
     return Table(title, note if len(named) < len(summary.kernels or []) else "", (
         "kernel", "number", "time", "each", "share"), rows)  # fmt: skip
 
@@ -186,4 +186,4 @@ def _devices(summary: Summary) -> Table:
         (f"GPU {each.device}", count(each.kernels), microseconds(each.gpu_busy_us), share(summary, each.gpu_busy_us))
         for each in several
     ]
-    return Table(f"GPUs of this process, {scope(summary)}", "", ("", "kernels", "working", "share"), rows)
+    return Table(f"GPUs of this process, {scope_of_all(summary)}", "", ("", "kernels", "working", "share"), rows)

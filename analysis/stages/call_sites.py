@@ -82,7 +82,7 @@ def find_call_sites(
         sums(place[launches.calls], np.ones(len(launches.calls), dtype=np.int64), size),
     )
     found = [
-        CallSiteTotals(name, host, forward, back, started, told.get(name))
+        CallSiteTotals(told[name].line if name in told else name, host, forward, back, started, told.get(name))
         for name, host, forward, back, started in zip(
             (*labels, NO_CALL_SITE), *(column.tolist() for column in columns), strict=True
         )
@@ -96,7 +96,7 @@ def _places(
 ) -> tuple[list[str], Home, dict[str, SiteName]]:
     """The places, where everything belongs, and what the marks tell of a place: from the best source that there is."""
     if joined is not None and len(joined.sites.labels):
-        told = site_by_line(joined)
+        told = _sites_apart(joined)
         return *_by_marks(trace, operators, launches, backward, joined, told), told
     if trace.origins.stacks:
         labels, home = _by_stacks(trace, operators, backward)
@@ -129,10 +129,13 @@ def _by_stacks(trace: Trace, operators: Operators, backward: Backward) -> tuple[
     return labels, (place, is_backward, place)
 
 
-def site_by_line(joined: Joined) -> dict[str, SiteName]:
-    """The sites by their lines; of several on one line the one marked most often."""
-    order = sorted(range(len(joined.site_names)), key=lambda i: (int(joined.site_calls[i]), -i))
-    return {joined.site_names[i].line: joined.site_names[i] for i in order}
+def _sites_apart(joined: Joined) -> dict[str, SiteName]:
+    """The sites by what they are called: each call of a line is a place of its own; a function is one place."""
+    return {_label(site): site for site in reversed(joined.site_names)}
+
+
+def _label(site: SiteName) -> str:
+    return f"{site.line} {site.called}" if site.exact else site.line
 
 
 def _by_marks(
@@ -146,7 +149,7 @@ def _by_marks(
     """The places by the marks of an attribution window: lines of calls, and outside of them functions."""
     labels = sorted({*told, *joined.function_names})
     number = {label: i for i, label in enumerate(labels)}
-    lines = np.array([*(number[site.line] for site in joined.site_names), len(labels)], dtype=np.int64)
+    lines = np.array([*(number[_label(site)] for site in joined.site_names), len(labels)], dtype=np.int64)
     functions = np.array([*(number[name] for name in joined.function_names), len(labels)], dtype=np.int64)
     rows = _rows_asked(trace, operators, launches)
     position, as_backward = backward.homes(trace, joined.sites, rows)

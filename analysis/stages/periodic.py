@@ -6,10 +6,11 @@ rest (as Rousseeuw's shorth holds half; so every second step may be long): its m
 stands for. A step is *long* when it exceeds that by 4 standard deviations and by 3 %.
 
 Then every distance up to a third of the window, at every offset, is tried: the steps there must be long in four cases
-of five and at least three times, and so many long steps must be too many for chance: with ``q`` the share of long
-steps elsewhere, the binomial probability of finding so many, times the number of combinations tried, must be below 1
-in 1000 (Bonferroni). The least probable wins; its excess is taken off and the search begins anew, so that evaluation
-every 1000 steps is found beside a print every 100.
+of five and at least three times, and so many long steps must be too many for chance. Were the same long steps
+shuffled, the number of them at one place would be hypergeometric. The least probable place wins, if fewer places as
+improbable than ``CHANCE`` are expected among all that were tried, or than ``NOISY`` where steps are long elsewhere
+too. Few repeats in a short series thus are no period: of 20 steps 4 come at equal distances once in 200 shuffles. Its
+excess is taken off and the search begins anew, so that evaluation every 1000 steps is found beside a print every 100.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ SIGMAS: Final = 4.0
 WORTH: Final = 0.03  # of the usual step
 PRESENT: Final = 0.8  # of the steps at the distance
 LEAST: Final = 3  # long steps
-CHANCE: Final = math.log(1e-3)
+CHANCE: Final = 3e-4  # with NOISY measured: on noise of nine kinds one alarm in 10 000 series, or fewer
+NOISY: Final = 3e-5
+NEARLY: Final = 1e-9  # up to which two logarithms are the same
 FEW: Final = 60  # long steps, up to which their distances are fewer than all distances
 MOST: Final = 3  # kinds of periodic work
 USUAL: Final = 0.4  # of the steps, at least
@@ -98,14 +101,17 @@ def _best_comb(long: Bools) -> tuple[int, int] | None:
     size = len(long)
     if len(places) < LEAST or len(places) > MOSTLY * size:
         return None
-    tried = sum(range(2, size // LEAST + 1))
     best: tuple[float, int, int] | None = None
     for period in _periods(places, size):
         for first, hits, count in _candidates(places, size, period):
-            chance = _log_chance(hits, count, (len(places) - hits + 1) / (size - count + 2)) + math.log(tried)
-            if chance < CHANCE and (best is None or chance < best[0]):
+            chance = _log_chance(hits, count, len(places), size)
+            if best is None or chance < best[0]:
                 best = (chance, period, first)
-    return None if best is None else (best[1], best[2])
+    if best is None:
+        return None
+    chance, period, first = best
+    elsewhere = (places % period != first).any()
+    return (period, first) if _expected(chance, len(places), size) <= (NOISY if elsewhere else CHANCE) else None
 
 
 def _periods(places: Ints, size: int) -> list[int]:
@@ -124,15 +130,30 @@ def _candidates(places: Ints, size: int, period: int) -> list[tuple[int, int, in
     return [(int(i), int(hits[i]), int(counts[i])) for i in chosen.tolist()]
 
 
-def _log_chance(hits: int, count: int, share: float) -> float:
-    """Logarithm of the probability of ``hits`` or more of ``count`` where each has the probability ``share``."""
+def _expected(chance: float, long: int, size: int) -> float:
+    """How many places, of all that are tried, would be as improbable as ``chance`` (logarithm) in shuffled steps."""
+    periods = np.arange(2, size // LEAST + 1)
+    more, fewer = size % periods, periods - size % periods  # offsets with one step more than the others, the others
+    number = np.bincount(np.concatenate([size // periods + 1, size // periods]), weights=np.concatenate([more, fewer]))
+    expected = 0.0
+    for count in np.flatnonzero(number).tolist():
+        for hits in range(max(LEAST, math.ceil(PRESENT * count)), min(count, long) + 1):
+            one = _log_chance(hits, count, long, size)
+            if one <= chance + NEARLY:
+                expected += float(number[count]) * math.exp(one)
+                break
+    return expected
+
+
+def _log_chance(hits: int, count: int, long: int, size: int) -> float:
+    """Logarithm of the probability of ``hits`` or more long steps among ``count``, where ``long`` of ``size`` are."""
     logs = [
-        math.lgamma(count + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(count - k + 1)
-        + k * math.log(share)
-        + (count - k) * math.log1p(-share)
-        for k in range(hits, count + 1)
+        _log_choose(count, k) + _log_choose(size - count, long - k) - _log_choose(size, long)
+        for k in range(max(hits, long + count - size), min(count, long) + 1)
     ]
     most = max(logs)
     return most + math.log(sum(math.exp(each - most) for each in logs))
+
+
+def _log_choose(of: int, chosen: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)

@@ -168,13 +168,16 @@ def _make(torch: Any, ranges: Ranges) -> Any:
             self.calls += python
             try:
                 if mark is None:
-                    return call(function, args, kwargs)
-                with mark:
-                    return call(function, args, kwargs)
+                    result = call(function, args, kwargs)
+                else:
+                    with mark:
+                        result = call(function, args, kwargs)
+                ranges.torch_returned(function, args, kwargs, result)
             except BaseException as error:
                 unframed(error, frames=2)
                 raise
             finally:
                 self.calls -= python
+            return result
 
     return StallscopeMode()

@@ -15,6 +15,7 @@ from stallscope.profiling.machine.device import find_device
 from stallscope.profiling.mark import synchronizing
 from stallscope.profiling.mark.callsites import CallSites
 from stallscope.profiling.mark.direct_calls import DirectCalls
+from stallscope.profiling.mark.host_born import HostBorn
 from stallscope.profiling.watch.guarded import Guarded
 from stallscope.traces.model.manifest import Finding
 
@@ -35,6 +36,7 @@ class Ranges:
         self._lines = call_sites
         self._devices = _devices(torch, on_gpu=on_gpu)
         self._calls = synchronizing.calls(torch) if call_sites else {}
+        self._host_born = None if on_gpu or not call_sites else HostBorn(torch)
         self._new = _range_maker(torch)
         self._unwatched = torch._C.DisableTorchFunction  # noqa: SLF001
 
@@ -56,10 +58,17 @@ class Ranges:
         with self.guarded:
             self.direct.torch_called(caller)
             call = self._calls.get(function)
-            waits = None if call is None else self._waits(call.rule, args, kwargs)
-            if call is not None and waits is not None:
-                return self.of_line(call.kind, caller, waits=waits)
+            told = None if call is None else self._told(call, args, kwargs)
+            if told is not None:
+                kind, waits = told
+                return self.of_line(kind, caller, waits=waits)
         return None
+
+    def torch_returned(self, function: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """Note what a call into torch has made. Never raises."""
+        if self._host_born is not None:
+            with self.guarded, contextlib.suppress(Exception), self._unwatched():
+                self._host_born.called(function, args, kwargs, result)
 
     def of_line(self, kind: str, caller: FrameType, *, waits: bool) -> Any:
         """The range of a call of ``kind`` by the line that ``caller`` runs, None where it is nobody's. Never raises."""
@@ -80,10 +89,18 @@ class Ranges:
     def _of(self, index: int | None) -> Any:
         return None if index is None else self._new(f"stallscope.site#{index}")
 
-    def _waits(self, rule: synchronizing.Rule, args: Any, kwargs: Any) -> bool | None:
-        """Ask a rule, which looks at tensors: no mode or subclass of the user's sees that."""
+    def _told(self, call: synchronizing.Call, args: Any, kwargs: Any) -> tuple[str, bool] | None:
+        """What a call is called, and whether it waits, by its rule; None: it is of no interest.
+
+        The rule looks at tensors: no mode or subclass of the user's sees that.
+        """
         with contextlib.suppress(Exception), self._unwatched():  # a class of the script's may not answer as tensors do
-            return rule(self._devices, args, kwargs)
+            waits = call.rule(self._devices, args, kwargs)
+            if waits is None or (
+                self._host_born is not None and self._host_born.holds(call.reads_number(self._devices, args))
+            ):
+                return None
+            return call.kind_of(self._devices, args), waits
         return None
 
 

@@ -5,7 +5,9 @@ wherever the tensor is on a GPU; False, it does not, or nobody can tell. On a ru
 decide. On a CPU run every tensor is on the CPU, so what is said is what the call is made for: ``item`` and ``cpu`` read
 a tensor back, hence True; ``x.to(device)`` copies to the GPU or from it, and the host waits unless ``non_blocking``:
 hence True, though it may also find that there is nothing to copy, which the summary says of these calls
-(``IF_COPIED``); ``x.to(other_tensor)`` mostly does, hence False.
+(``IF_COPIED``); ``x.to(other_tensor)`` mostly does, hence False. ``torch.tensor(values, device=device)`` copies what
+Python or NumPy holds: hence True, unless the script says ``"cpu"``. What is read of tensors that the host makes for
+itself (``host_born.py``) waits for nothing.
 
 Waiting was read off torch's sources: a copy between host and device waits for its stream unless it is ``non_blocking``
 (torch pins the memory that such a copy to the host writes to); a result whose size depends on values (``nonzero``,
@@ -17,8 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from stallscope.traces.model.manifest import IF_COPIED
 
 Arguments = Sequence[Any]
 Keywords = dict[str, Any]
@@ -35,6 +35,12 @@ FUNCTIONS = (  # the same as functions of torch
     *("is_nonzero", "equal", "allclose", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select"),
     *("bincount", "inverse", "cholesky", "combinations"),
 )
+SCALARS = ("alpha", "beta", "value")  # keywords of arithmetic that take a number: of a tensor it is read
+SCALED = (
+    *("add", "sub", "rsub", "addmm", "addmv", "addr", "addbmm", "baddbmm", "addcmul", "addcdiv"),
+    *("add_", "sub_", "addmm_", "addmv_", "addr_", "addbmm_", "baddbmm_", "addcmul_", "addcdiv_"),
+)
+NUMBERS = ("item", "tolist", "__bool__", "__float__", "__int__", "__index__", "__complex__", "is_nonzero")
 LINALG = ("cholesky", "eigh", "eigvalsh", "inv", "ldl_factor", "lu_factor", "solve", "svd")  # whether it worked
 SIZED = ("arange", "empty", "eye", "full", "ones", "rand", "randint", "randn", "randperm", "zeros")
 SHAPING = ("expand", "narrow", "repeat", "reshape", "select", "view")
@@ -46,6 +52,14 @@ class Call:
 
     kind: str
     rule: Rule
+
+    def kind_of(self, devices: Devices, args: Arguments) -> str:
+        """The name for a call with these arguments: what an index picks by decides how it waits."""
+        return _index_kind(devices, args) if self.rule is _index else self.kind
+
+    def reads_number(self, devices: Devices, args: Arguments) -> Any:
+        """The tensor of which such a call only reads numbers; None: it does more."""
+        return args[0] if self.kind in NUMBERS and args and devices.is_tensor(args[0]) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +109,16 @@ def calls(torch: Any) -> dict[Any, Call]:
         (torch, ("multinomial",), _multinomial),
         (torch.Tensor, ("multinomial",), _multinomial),
         (torch, ("tensor", "as_tensor", "asarray"), _new),
+        (torch.Tensor, ("new_tensor",), _new_like),
+        (torch, SCALED, _scaled),
+        (torch.Tensor, SCALED, _scaled),
         (torch, SIZED, _sized),
         (torch.Tensor, SHAPING, _shaped),
         (torch.Tensor, ("numpy", "__array__"), _numpy),
         (torch.Tensor, ("to",), _to),
-        (torch.Tensor, IF_COPIED[1:], _to_gpu),
+        (torch.Tensor, ("cuda", "xpu"), _to_gpu),
+        (torch.Tensor, ("type",), _type),
+        (torch.Tensor, ("type_as",), _type_as),
         (torch.Tensor, ("copy_",), _copy),
         (torch.Tensor, ("__getitem__", "__setitem__"), _index),
     ):
@@ -143,11 +162,27 @@ def _new(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
     data = args[0] if args else kwargs.get("data", kwargs.get("obj"))
     if devices.holds_tensor(data):
         return True
-    if not devices.on_gpu or kwargs.get("device") is None:
+    device = kwargs.get("device")
+    if device is None:
         return None
-    target = _device_type(devices, kwargs["device"])
-    moves = target != "cpu" and not (devices.is_tensor(data) and not devices.on_host(data))
+    if not devices.on_gpu:  # a device in a variable may be any
+        return None if devices.is_tensor(data) or (isinstance(device, str) and device.startswith("cpu")) else True
+    moves = _device_type(devices, device) != "cpu" and not (devices.is_tensor(data) and not devices.on_host(data))
     return True if moves else None
+
+
+def _new_like(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
+    """``x.new_tensor(values)`` makes it where ``x`` is."""
+    data = args[1] if len(args) > 1 else kwargs.get("data")
+    if devices.holds_tensor(data):
+        return True
+    return True if devices.away(*args[:1]) and not devices.is_tensor(data) else None
+
+
+def _scaled(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
+    """``x.add_(y, alpha=tensor)``: the number is read back, unless it lies in host memory."""
+    del args
+    return _reads(devices, [kwargs[name] for name in SCALARS if name in kwargs], {}) if kwargs else None
 
 
 def _sized(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
@@ -174,6 +209,27 @@ def _to(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
 
 def _to_gpu(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
     return _copied(devices, args[0], "gpu", waits=not _non_blocking(args[1:], kwargs))
+
+
+def _type(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
+    """``x.type(torch.FloatTensor)`` names a device as well, ``x.type(torch.float32)`` does not."""
+    wanted = kwargs.get("dtype", args[1] if len(args) > 1 else None)
+    name = wanted if isinstance(wanted, str) else _type_name(wanted)
+    if not name.startswith("torch.") or not name.endswith("Tensor"):
+        return None
+    target = "cpu" if name.count(".") == 1 else name.split(".")[1]
+    return _copied(devices, args[0], target, waits=not _non_blocking(args[2:], kwargs))
+
+
+def _type_name(value: Any) -> str:
+    is_type = isinstance(value, type) or type(value).__name__ == "tensortype"
+    return f"{value.__module__}.{value.__name__}" if is_type else ""
+
+
+def _type_as(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
+    del kwargs
+    target = _device_type(devices, args[1]) if len(args) > 1 and devices.is_tensor(args[1]) else ""
+    return _copied(devices, args[0], target, waits=True) if devices.on_gpu and target else None
 
 
 def _copy(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
@@ -231,6 +287,27 @@ def _index(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
         return None if filled else True
     foreign = devices.on_gpu and not devices.on_host(itself) and any(devices.on_host(each) for each in tensors)
     return True if foreign else None
+
+
+def _index_kind(devices: Devices, args: Arguments) -> str:
+    """What is said of ``x[key]``: a mask, numbers of the host's that are copied, or one number that is read."""
+    key = args[1]
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(devices.is_tensor(each) and each.dim() and each.dtype in devices.masks for each in parts):
+        return "index"
+    lists = [each for each in parts if _is_list(each)]
+    if any(_holds_masks(each) for each in lists):
+        return "index"
+    if lists:
+        return "index_array"
+    return "__index__" if any(_reads_number(devices, each) for each in parts) else "index_array"
+
+
+def _holds_masks(part: Any) -> bool:
+    dtype = getattr(part, "dtype", None)
+    if dtype is not None:
+        return getattr(dtype, "kind", "") == "b"
+    return isinstance(part, list) and any(isinstance(each, bool) for each in part[:MAX_ITEMS])
 
 
 def _is_special(devices: Devices, part: Any) -> bool:

@@ -11,6 +11,7 @@ What comes before the first whole iteration and after the last is no part of any
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +25,7 @@ from stallscope.traces.model.trace import Ints, Trace
 Source = Literal["profiler_step", "optimizer", "dataloader", "annotation", "whole_trace"]
 
 FEWEST: Final = 2  # whole iterations: fewer tell nothing of what a loop repeats
+COUNTED: Final = 0.5  # of the ranges, that have a name of their own where its number counts them
 COVERED: Final = 0.5  # of the time from its first to its last, from which an annotation is the loop's body
 SEVERAL: Final = 8  # iterations in each of several marked steps, from which the marks are not the iterations
 
@@ -114,22 +116,26 @@ def _by_device_marks(trace: Trace) -> Iterations | None:
 
 
 def _by_annotation(trace: Trace) -> Iterations | None:
-    """By the annotation, numbers in its name apart, whose ranges follow each other and hold most of the time."""
-    rows = trace.events.rows(Category.ANNOTATION)
-    if not len(rows):
-        return None
-    kinds: dict[str, int] = {}
-    kind_of = {
-        name: kinds.setdefault(_NUMBER.sub("#", trace.strings[name]), len(kinds))
-        for name in np.unique(trace.events.name[rows]).tolist()
-    }
-    kind = np.array([kind_of[name] for name in trace.events.name[rows].tolist()], dtype=np.int64)
+    """By the annotation whose ranges follow each other and hold most of the time."""
     best, held = None, 0
-    for each in range(len(kinds)):
-        bounds, covered = _back_to_back(trace, rows[kind == each])
+    for rows in _alike(trace, trace.events.rows(Category.ANNOTATION)):
+        bounds, covered = _back_to_back(trace, rows)
         if bounds is not None and covered > held:
             best, held = bounds, covered
     return None if best is None else _iterations(best, "annotation")
+
+
+def _alike(trace: Trace, rows: Ints) -> Iterator[Ints]:
+    """The ranges of each name, or of all that differ in a number alone where that counts: most come once."""
+    kinds: dict[str, list[int]] = {}
+    for name in np.unique(trace.events.name[rows]).tolist():
+        kinds.setdefault(_NUMBER.sub("#", trace.strings[name]), []).append(name)
+    for names in kinds.values():
+        mine = rows[np.isin(trace.events.name[rows], names)]
+        if len(names) >= COUNTED * len(mine):
+            yield mine
+        else:
+            yield from (rows[trace.events.name[rows] == name] for name in names)
 
 
 def _back_to_back(trace: Trace, rows: Ints) -> tuple[Ints | None, int]:

@@ -21,7 +21,7 @@ def facts(**changes) -> Facts:
     base = {
         "vendor": "cuda", "measured": True, "launches_known": True, "refused": False, "from_steps": True,
         "step_us": 560.0, "unexplained_share": 0.0, "late_share": 0.0, "orphan_share": 0.0,
-        "launches": 19, "graph_launches": 0,
+        "launches": 19, "graph_launches": 0, "memory_us": 0.0,
         "launch_call_us": 90.0, "kernels": 19, "kernel_sum_us": 30.4, "busy_us": 32.0, "stall_us": 39.0,
         "compute_us": 30.4, "copy_us": 1.6, "communication_us": 0.0, "input_us": 0.0, "dataloader_us": 0.0,
         "fetches": 0, "operators": 40, "operator_us": 300.0, "optimizer": None, "optimizer_launches": 0,
@@ -36,7 +36,8 @@ def facts(**changes) -> Facts:
     )  # fmt: skip
     calls = Calls(
         launches=step["launches"] * step["steps"], graph_launches=step["graph_launches"],
-        optimizer_launches=step["optimizer_launches"], launch_ns=ns["launch_call"], stall_ns=ns["stall"],
+        optimizer_launches=step["optimizer_launches"], launch_ns=ns["launch_call"],
+        stall_ns=ns["stall"], memory_ns=ns["memory"],
         waits=tuple(SitesOfLine((site,)) for site in step["sites"]),
         kinds={site: str(site.operator).removeprefix("aten::") for site in step["sites"]},
     )  # fmt: skip

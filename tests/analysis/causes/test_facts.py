@@ -66,7 +66,7 @@ def test_without_a_kernel_none_is_given_a_length():
     """A host-bound trace in which no kernel ran: no kernel, and no mean of 0 µs."""
     verdict = judge(facts(kernels=0, kernel_sum_us=0.0, launches=0, busy_us=0.0, compute_us=0.0, stall_us=0.0))
     assert verdict.kind == "host-bound"
-    assert "preparing and starting no kernel takes it 560 µs" in verdict.text
+    assert "it works 560 µs of the 560 µs of each step, in which it starts no kernel" in verdict.text
 
 
 @pytest.mark.parametrize("path", real_parameters())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stallscope.analysis.causes import kernels
 from stallscope.analysis.summary import summarize
 from tests.builders import TraceBuilder
 
@@ -44,7 +45,9 @@ def test_double_precision():
 
 def test_products_without_tensor_cores():
     """An sgemm on a card that has TF32; products in bfloat16 are none, nor are those of a card without TF32."""
-    assert 'set_float32_matmul_precision("high")' in causes((F32, 9000), (ADD, 1000))["fp32_products"].advice
+    found = causes((F32, 9000), (ADD, 1000))["fp32_products"]
+    assert 'set_float32_matmul_precision("high")' in found.advice
+    assert "loss" not in found.advice  # nothing trains here
     assert "fp32_products" not in causes((BF16, 9000), (ADD, 1000))
 
 
@@ -86,3 +89,9 @@ def test_a_trace_without_device_rows_has_no_cause_in_kernels():
     """Launches alone."""
     builder = TraceBuilder().step(0, 1000).launch(10, 5).launch(100, 5)
     assert not {"float64", "pointwise", "fp32_products"} & {each.name for each in summarize(builder.trace()).causes}
+
+
+@pytest.mark.parametrize(("vendor", "tool"), [("cuda", "nvidia-smi"), ("rocm", "rocm-smi")])
+def test_the_tool_that_tells_clocks_is_the_vendors(vendor, tool):
+    """What shows why clocks fall: each vendor's own program."""
+    assert kernels.CLOCKS[vendor].startswith(tool)

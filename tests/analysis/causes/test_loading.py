@@ -66,9 +66,30 @@ def test_loading_in_the_training_process():
 
 
 def test_workers_that_are_started_anew():
-    """Every fourth fetch takes 200 ms, the others 0.1: workers are started each epoch."""
-    found = fetching(([200] + [0.1] * 3) * 3)
+    """Every twelfth fetch takes 200 ms, the others 0.1: workers are started each epoch."""
+    found = fetching(([200] + [0.1] * 11) * 3)
     assert "persistent_workers=True" in found["loader_restart"].advice
+
+
+def test_workers_that_all_hand_over_at_one_time():
+    """Every fourth fetch takes 20 ms, the others 0.1: four batches at once, then nothing; none of them is started."""
+    found = fetching(([20] + [0.1] * 3) * 5)
+    assert next(iter(found)) == "loader_workers_slow"
+
+
+def test_workers_of_short_epochs():
+    """The same, but before the long fetch the script makes something for 2 ms: the processes of the next epoch."""
+    builder, at = TraceBuilder(), 0.0
+    for number in range(20):
+        made, took = (2000, 20_000) if number % 4 == 1 else (0, 100)
+        builder.step(at, made + took + 10_000)
+        fetch = "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__"
+        builder.op("aten::detach", at, 5).annotation(fetch, at + 5 + made, took)
+        at += made + took
+        builder.op("aten::mm", at + 10, 30).launch(at + 20, 5, kernel=("gemm", at + 30, 9000)).sync(at + 50, 8985)
+        at += 10_000
+    costs = {cause.name: cause.cost_us for cause in summarize(builder.trace()).causes}
+    assert costs["loader_restart"] == pytest.approx((22_000 + 3 * 100) / 4, rel=0.01)
 
 
 def test_quick_fetches_are_no_cause():
@@ -87,3 +108,15 @@ def test_samples_picked_one_by_one():
     found = fetching([20] * 6, workers=False, inside=picks)
     assert next(iter(found)) == "loader_row_by_row"
     assert "pinned_memory" in found["loader_row_by_row"].bars
+
+
+def test_loading_that_hides_behind_the_gpu_s_work_is_no_cause():
+    """Each fetch takes 300 µs of a host that is through with a step in 400; the GPU needs 990 for each."""
+    builder = TraceBuilder()
+    for number in range(10):
+        at = 400 * number
+        builder.step(at, 400).annotation("enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", at, 300)
+        builder.op("aten::mm", at + 310, 30).launch(at + 320, 5, kernel=("gemm", 330 + 990 * number, 988))
+    summary = summarize(builder.sync(4000, 6230).trace())
+    assert summary.verdict.kind == "compute-bound"
+    assert not [cause.name for cause in summary.causes if cause.name.startswith("loader")]

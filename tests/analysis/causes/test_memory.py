@@ -99,3 +99,18 @@ def test_what_the_run_first_asked_for_is_no_cost_of_an_emptied_cache():
 def test_memory_that_is_got_in_a_file_without_steps_is_not_said_to_be_got_in_a_loop():
     """One allocation before the first kernel: a run has to get its memory once."""
     assert "allocations" not in without_steps(frees=False)
+
+
+def test_frees_in_a_row_are_a_call_however_many_tensors_are_made():
+    """Twelve tensors a step, each with a cudaMalloc; twelve cudaFree in a row at its end, in no operator."""
+
+    def work(builder, at, _number):
+        for place in range(12):
+            start = at + 100 + 300 * place
+            builder.op("aten::empty", start, 250).call("cudaMalloc", start + 10, 200)
+        for place in range(12):
+            builder.call("cudaFree", at + 5000 + 300 * place, 250)
+
+    found = causes(work)
+    assert next(iter(found)) == "empty_cache"
+    assert "no_caching_allocator" not in found

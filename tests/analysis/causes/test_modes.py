@@ -58,6 +58,23 @@ def test_a_part_of_the_model_on_the_cpu():
     assert "partly_on_cpu" in causes(loop(work))
 
 
+def test_a_part_on_the_cpu_holds_the_copies_beside_it():
+    """What comes down before the convolution, and waits for the GPU, is not blamed again as a read."""
+
+    def work(builder, at, _number):
+        builder.op("aten::mm", at + 50, 40).launch(at + 60, 5, kernel=("gemm", at + 100, 2000))
+        builder.op("aten::to", at + 200, 1960)
+        builder.memcpy(at + 210, 1900, copy=("Memcpy DtoH (Device -> Pageable)", at + 2102, 4))
+        builder.op("aten::mkldnn_convolution", at + 2500, 3000)
+        builder.op("aten::mm", at + 6000, 40).launch(at + 6010, 5, kernel=("gemm", at + 6020, 2000)).sync(
+            at + 7000, 1030
+        )
+
+    found = causes(loop(work))
+    assert next(iter(found)) == "partly_on_cpu"
+    assert "wait_to_host" not in found
+
+
 def test_operators_around_a_slow_launch_are_no_model_on_the_cpu():
     """A convolution of 3 ms of its own, in whose inner operator a kernel is started."""
 

@@ -36,3 +36,21 @@ def test_optimizer_evidence_counts_its_launches():
     """Adam that starts 4 of 6 kernels."""
     found = causes(launching((110, 130, 150, 170), (410, 430)))
     assert found["optimizer"].evidence.startswith("4 of 6 launches a step are the optimizer's")
+
+
+def clipping(products):
+    """Four steps: 25 norms, and after them a product for each of so many tensors, each launched in 20 µs."""
+    builder = TraceBuilder()
+    for at in range(0, 8000, 2000):
+        builder.step(at, 2000)
+        names = ["aten::linalg_vector_norm"] * 25 + ["aten::mul_"] * products
+        for place, name in enumerate(names):
+            start = at + 50 + 30 * place
+            builder.op(name, start, 20).launch(start + 10, 5, kernel=(name, start + 18, 2))
+    return causes(builder)
+
+
+def test_clipping_holds_its_products_too():
+    """25 norms and 25 products of 20 µs each are 1 ms a step; three products are somebody else's."""
+    assert clipping(25)["clip"].cost_us == 1000.0
+    assert clipping(3)["clip"].cost_us == 500.0

@@ -36,6 +36,18 @@ def test_batches_come_at_the_pace_of_the_workers():
     assert savings["input"] > 0.7
 
 
+def test_workers_that_hand_over_at_one_time_keep_their_pace_too():
+    """Four batches at once, then a wait of 12 ms: a host that costs nothing only waits longer."""
+    build, at = TraceBuilder(), 0.0
+    for fetch in (100.0, 12_000.0, 100.0, 100.0) * 5:
+        build.step(at, fetch + 1000).annotation(WORKERS, at, fetch)
+        build.launch(at + fetch + 500, 10, kernel=("gemm", at + fetch + 520, 50))
+        at += fetch + 1000
+    savings = replayed(build).savings
+    assert savings["host"] < 0.06  # the 4 ms of a host of 16: but for the first wait of a run
+    assert savings["input"] > 0.7
+
+
 def test_batches_that_lie_ready_hold_nobody():
     """Workers are ahead, and taking a batch over takes 0.9 to 1.1 ms: a host that costs nothing saves what it took."""
     build, at = TraceBuilder(), 0.0
@@ -124,3 +136,28 @@ def test_collectives_that_spin_are_no_work_of_the_gpus_own():
     savings = replayed(build).savings
     assert savings["communication"] > 0.7
     assert savings["compute"] < 0.15
+
+
+def test_memory_that_is_freed_and_asked_for_again_is_one_class():
+    """In each of four steps of 4 ms a free that waits for the GPU, and then an allocation: both are waits."""
+    build = TraceBuilder()
+    for at in range(0, 16_000, 4000):
+        build.step(at, 4000).op("aten::mm", at + 10, 40).launch(at + 20, 5, kernel=("gemm", at + 30, 1000))
+        build.call("cudaFree", at + 100, 1400).op("aten::empty", at + 1600, 1100).call("cudaMalloc", at + 1650, 1000)
+    savings = replayed(build).savings
+    assert savings["sync"] == pytest.approx(2400 / 4000, abs=0.02)
+    assert savings["host"] == pytest.approx(1600 / 4000, abs=0.03)
+
+
+def test_a_copy_that_ends_with_its_call_starts_before_that():
+    """`.item()` on ROCm: one call copies and waits, no other copies; the replay takes the time that it took."""
+    build = TraceBuilder()
+    for number, call in enumerate((4, 9, 6, 12, 5)):  # a kernel starts 5 µs after the end of its call
+        at = 2000 * number
+        build.step(at, 2000).op("aten::mm", at + 10, 40).launch(at + 20, call, kernel=("gemm", at + 25 + call, 1500))
+        build.op("aten::item", at + 100, 1500).op("aten::_local_scalar_dense", at + 101, 1498)
+        copy = ("Memcpy DtoD (Device -> Device)", at + 1540, 2)
+        build.memcpy(at + 110, 1450, copy=copy, name="hipMemcpyWithStream")
+    found = replayed(build)
+    assert found.trust.identity_error == pytest.approx(0.0, abs=0.01)
+    assert found.savings["sync"] > 0.1

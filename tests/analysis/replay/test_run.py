@@ -145,19 +145,19 @@ def test_simulated_trainings(monkeypatch, tmp_path):
 
 
 HALVED = (
-    "h100/owlv2_large",
-    "kineto-2021/resnet50_num_workers_0/worker0.1623143089861",
-    "v100/ns_resolution_rank0",
-    "wild/a100_sam_oct_true",
+    ("h100/owlv2_large", POINTS),
+    ("kineto-2021/resnet50_num_workers_0/worker0.1623143089861", POINTS),
+    ("v100/ns_resolution_rank0", POINTS),
+    ("wild/a100_sam_oct_true", 0.03),  # its first step holds three times the GPU's work of any other
 )
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", HALVED)
-def test_half_of_a_real_trace(name, monkeypatch, real_traces):
+@pytest.mark.parametrize(("name", "points"), HALVED)
+def test_half_of_a_real_trace(name, points, monkeypatch, real_traces):
     """Real traces of several steps, and what half of their events say of them."""
     (path,) = (each for each in real_traces.rglob("*.json.gz") if name_of(each) == name)
-    agree(*answers(monkeypatch, real(path).stages, 0.5))
+    agree(*answers(monkeypatch, real(path).stages, 0.5), points=points)
 
 
 @pytest.mark.full

@@ -101,6 +101,19 @@ def test_each_line_that_would_wait_has_its_advice():
     assert third == f"t.py:3 .nonzero(): {waits} Advice as for t.py:1."
 
 
+def test_all_lines_that_would_wait_are_named():
+    """Of fourteen the first ten with advice, the other four by line and call."""
+    rows = [
+        SyncSite(call_site=f"t.py:{line}", operator=None, api=None, module=None, calls_per_step=1.0,
+                 blocked_us_per_step=0.0, idle_after_us_per_step=None, called="item", note="would synchronize on a GPU",
+                 seen_in_steps=5)
+        for line in range(1, 15)
+    ]  # fmt: skip
+    bare = summarize(TraceBuilder(gpu=None).op("a", 0, 5).trace())
+    told = ledger_tables.would_wait(msgspec.structs.replace(bare, sync_sites=rows))
+    assert told[-1] == "Likewise: t.py:11 .item(), t.py:12 .item(), t.py:13 .item(), t.py:14 .item()."
+
+
 def test_what_a_sequential_numbers_is_named_by_its_class():
     """Three Linears and a ReLU at the top, five blocks below: no bare "*", and no row that could hold nothing."""
     from stallscope.analysis.contract.rows import ModuleRow
@@ -115,3 +128,14 @@ def test_what_a_sequential_numbers_is_named_by_its_class():
     summary = msgspec.structs.replace(summarize(TraceBuilder(gpu=None).op("a", 0, 5).trace()), modules=rows)
     (table,) = (each for each in tables(summary) if each.title.startswith("Top modules"))
     assert table.rows == [("net.* Block (5 of them)", "5.00 µs"), ("Linear 0, 2, 4", "3.00 µs"), ("ReLU 1", "1.00 µs")]
+
+
+@pytest.mark.parametrize(("last", "says"), [(1000, "per step"), (9000, "per step, over all 6 steps")])
+def test_a_table_of_all_steps_says_so_where_some_do_not_count(last, says):
+    """Six steps, the last nine times as long: its waits are in the table, its time is not in the step."""
+    builder = TraceBuilder()
+    for number in range(6):
+        at = 1000 * number
+        builder.step(at, last if number == 5 else 1000).launch(at + 10, 5, kernel=("k", at + 20, 100))
+        builder.sync(at + 30, 95)
+    assert ledger_tables.sites(summarize(builder.trace())).title == f"Where the CPU waits, {says}"

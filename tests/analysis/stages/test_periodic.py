@@ -68,6 +68,36 @@ def test_nothing_is_made_of_few_or_empty_samples():
     assert [find_periodic(each) for each in ([], [0] * 50, [1] * 20 + [9] + [1] * 20 + [9] + [1] * 20)] == [[], [], []]
 
 
+def spikes(size, *places) -> list[float]:
+    """300 µs a step, 500 µs at these places."""
+    return [500.0 if i in places else 300.0 for i in range(size)]
+
+
+def test_few_repeats_in_a_short_series_are_no_period():
+    """Four at equal distances: of 20 steps by chance once in 200 shuffles, of 40 once in 3000."""
+    assert found(spikes(20, 1, 6, 11, 16)) == []
+    assert found(spikes(40, 9, 19, 29, 39)) == [(10, 9)]
+    assert found(spikes(40, 9, 14, 19, 29, 39)) == []
+    assert found(spikes(80, 9, 14, 19, 29, 39, 49, 59, 69, 79)) == [(10, 9)]
+
+
+@pytest.mark.parametrize(("noise", "seed", "size"), [("lognormal", 13692, 20), ("two speeds", 10000594, 15)])
+def test_noise_that_looked_periodic_is_none(noise, seed, size):
+    """Long steps at equal distances among others that are long: what shuffled steps often show."""
+    assert found(NOISES[noise](np.random.default_rng(seed), size)) == []
+
+
+def test_alarms_on_short_noise_are_rarer_than_one_in_1000():
+    """3000 short series of three kinds of noise, of which few would be enough to see a rate of one in 1000 doubled."""
+    alarms = sum(
+        bool(found(NOISES[noise](np.random.default_rng(seed), size)))
+        for noise in ("lognormal", "spikes", "two speeds")
+        for seed in range(200)
+        for size in (10, 15, 20, 30, 60)
+    )
+    assert alarms <= 1
+
+
 def test_the_summary_says_what_is_periodic():
     """30 steps of 1 ms, every 10th 3 ms, which held an evaluation: 60 of 90 µs."""
     samples = [1_000_000 + 2_000_000 * (i % 10 == 9) for i in range(40)]

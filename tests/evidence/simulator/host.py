@@ -282,12 +282,14 @@ class Host:
     def _wait(self, wait: p.Wait) -> None:
         if "sync" in self.free:
             return
+        outer, self._kind = self._kind, "sync"  # the call's own cost goes with the call
         begin = self._begin_call()
         last = self.device.drained(wait.stream)
         self._spend(self.machine.sync_us / self.machine.host_scale**0.5)
         if last > begin:
             self.now = max(self.now, last + int(1000 * self.machine.sync_return_us * self._wakes()))
         self._recorder(self.machine.profiler.call_us * 0.5)
+        self._kind = outer
         name = "cudaDeviceSynchronize" if wait.stream is None else "cudaStreamSynchronize"
         call = self._call(name, begin)
         kind = "Context Sync" if wait.stream is None else "Stream Sync"

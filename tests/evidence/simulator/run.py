@@ -45,6 +45,23 @@ class Process:
         self.host.steps(warmup)
         return self.step_ns(count)
 
+    def slope_ns(self, count: int, warmup: int = 2, *, opened: bool = True) -> float:
+        """Mean time from one step's completion to the next one's, over the steps that `record` would record.
+
+        The device is synchronized before them where `record` does it, and nowhere else.
+        """
+        host = self.host
+        if not opened:
+            host.synchronize()
+        host.profiled = host.device.profiled = True
+        host.steps(warmup)
+        if opened:
+            host.synchronize()
+        host.steps(1)
+        first = max(host.now, host.device.drained(None))
+        host.steps(count - 1)
+        return (max(host.now, host.device.drained(None)) - first) / (count - 1)
+
     def record(self, count: int, warmup: int = 2, *, opened: bool = True) -> Recorded:
         """Record ``count`` steps after ``warmup`` profiled ones; a synchronize closes the record.
 

@@ -15,7 +15,6 @@ import pytest
 from tests.evidence.simulator.faults.case import ALARMS, FAULTS, LEAST, MOST, Case, case, healthy
 from tests.evidence.simulator.faults.plan import step_us
 from tests.evidence.simulator.faults.recording import recorded
-from tests.evidence.simulator.faults.verdicts import CLASSES, judged, verdict
 from tests.lanes import one_of_a_kind
 
 Row = dict[str, Any]
@@ -363,21 +362,6 @@ def test_a_seed_says_everything_and_splits_share_nothing() -> None:
     assert first.truth == again.truth
     assert held_out.fault.name == first.fault.name
     assert (held_out.name, held_out.trace) != (first.name, first.trace)
-
-
-def test_verdicts_follow_the_rule_and_near_a_limit_both_sides_are_right() -> None:
-    """50 and 10 %: bound. 30 and 25, together 50: mixed. 8 and 5: balanced. 30 and 21: either."""
-    none = dict.fromkeys(CLASSES, 0.0)
-
-    def saved(pair: float, **shares: float) -> set[str]:
-        kinds = {name: frozenset({name}) for name in CLASSES}
-        return set(judged(kinds, lambda free: pair if len(free) > 1 else {**none, **shares}[min(free)]))
-
-    assert verdict("compute", "host", {**none, "compute": 0.5, "host": 0.1}, 0.6) == "compute-bound"
-    assert saved(0.6, compute=0.6, host=0.1) == {"compute-bound"}
-    assert saved(0.5, sync=0.30, host=0.29) == {"mixed(sync, host)", "mixed(host, sync)"}
-    assert saved(0.1, sync=0.05, host=0.04) == {"balanced"}
-    assert saved(0.5, sync=0.30, host=0.21) == {"sync-bound", "mixed(sync, host)"}
 
 
 def test_a_busy_gpu_is_the_limit_and_a_small_training_is_not() -> None:

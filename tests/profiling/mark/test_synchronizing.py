@@ -61,6 +61,21 @@ ON_CPU = (  # a line of a script, what is marked there, whether it would wait
     ("torch.tensor([s, s])", "tensor", True),
     ("torch.as_tensor((s, 1.0))", "as_tensor", True),
     ("torch.tensor([1.0, 2.0])", None, None),
+    ("torch.tensor([1.0, 2.0], device=x.device)", "tensor", True),
+    ("torch.tensor([1.0, 2.0], device='cpu')", None, None),
+    ("torch.as_tensor(numpy.ones(2), device=x.device)", "as_tensor", True),
+    ("x.new_tensor([1.0])", "new_tensor", True),
+    ("x.type(torch.FloatTensor)", "type", True),
+    ("x.type(torch.float64)", None, None),
+    ("x.add(x, alpha=s)", "add", True),
+    ("torch.addcmul(x, x, x, value=0.5)", None, None),
+    ("torch.randint(3, (1,)).item()", None, None),
+    ("[1, 2, 3][torch.randint(2, (1,))]", None, None),
+    ("[int(each + 1) for each in torch.randperm(2)]", None, None),
+    ("torch.randperm(4)[:2].tolist()", None, None),
+    ("bool(torch.rand(1) < 0.5)", "__bool__", True),
+    ("int(torch.arange(1, device=x.device))", "__int__", True),
+    ("int(torch.arange(1) + i)", "__int__", True),
     ("torch.stack([s, s])", None, None),
     ("nn.functional.one_hot(i)", "one_hot", True),
     ("nn.functional.one_hot(i, 3)", None, None),
@@ -74,9 +89,11 @@ ON_CPU = (  # a line of a script, what is marked there, whether it would wait
     ("x.to(s)", "to", False),
     ("x.to(x.device, non_blocking=True)", "to", False),
     ("x[b]", "index", True),
-    ("x[i]", "index", True),
-    ("x[[0, 2]]", "index", True),
-    ("x[:i]", "index", True),
+    ("x[i]", "__index__", True),
+    ("x[[0, 2]]", "index_array", True),
+    ("x[numpy.array([0, 2])]", "index_array", True),
+    ("x[numpy.array([True, False, True, True])]", "index", True),
+    ("x[:i]", "__index__", True),
     ("x[1]", None, None),
     ("x[1:3]", None, None),
     ("x[torch.ones(2, dtype=torch.long)]", None, None),
@@ -131,6 +148,13 @@ ON_GPU = (  # as an expression of g (on the GPU), h (on the host), and what the 
     ("torch.Tensor.numpy", "(h,)", {}, None),
     ("torch.tensor", "([1.0],)", {"device": "meta"}, True),
     ("torch.as_tensor", "(g,)", {"device": "meta"}, None),
+    ("torch.Tensor.new_tensor", "(g, [1.0])", {}, True),
+    ("torch.Tensor.new_tensor", "(h, [1.0])", {}, None),
+    ("torch.Tensor.type", "(g, 'torch.FloatTensor')", {}, True),
+    ("torch.Tensor.type", "(h, torch.FloatTensor)", {}, None),
+    ("torch.Tensor.type", "(h, 'torch.cuda.FloatTensor')", {}, True),
+    ("torch.Tensor.type_as", "(h, g)", {}, True),
+    ("torch.Tensor.add_", "(g, g)", {"alpha": 0.5}, None),
     ("torch.Tensor.__getitem__", "(g, g > 0)", {}, True),
     ("torch.Tensor.__getitem__", "(h, h > 0)", {}, None),
     ("torch.Tensor.__getitem__", "(g, (slice(None), torch.ones(2, dtype=torch.long)))", {}, True),
@@ -166,6 +190,20 @@ def test_a_cpu_run_lists_the_moves_of_tensors(tmp_path):
     assert (move(devices, (torch.ones(1),), {}), move(devices, (torch.ones(1), None, True), {})) == (True, False)
     marked = run_marked(tmp_path, "nn.utils.clip_grad_norm_(grads(), 1.0)\nx.to(x.device)", before=PREPARED)
     assert marked.lines("to") == [2]
+
+
+def test_a_tensor_of_the_hosts_that_is_moved_is_the_hosts_no_more(tmp_path):
+    """``to`` returns the same tensor where there is nothing to move; on a GPU it would be another."""
+    text = """
+        made = torch.arange(1)
+        made.item()
+        moved = made.to(x.device)
+        moved.item()
+        with torch.device("cpu"):
+            torch.arange(1).item()
+    """
+    marked = run_marked(tmp_path, text, before=PREPARED)
+    assert marked.lines("item") == [4, 6]
 
 
 def test_data_loading_and_step_counters_are_not_held_against_a_script(tmp_path):

@@ -48,6 +48,14 @@ def test_an_annotation_that_comes_back_bounds_iterations():
     assert bounds(TraceBuilder().op("aten::mm", 0, 5).annotation("all", 0, 80))[0] == "whole_trace"
 
 
+def test_a_number_that_does_not_count_is_part_of_the_name():
+    """Six ranges "masks 0 0" and one short "masks 0 1" after them: six iterations, the last range is none."""
+    builder = TraceBuilder().op("aten::mm", 0, 5)
+    for number in range(6):
+        builder.annotation("masks 0 0", 100 * number, 80)
+    assert bounds(builder.annotation("masks 0 1", 590, 3)) == ("annotation", [0, 100, 200, 300, 400, 500, 580])
+
+
 def test_one_marked_step_that_holds_several_optimizer_steps_is_looked_into():
     """A ProfilerStep of 400 µs with three optimizer steps is no iteration; one with a single one is."""
     builder, plain = TraceBuilder().step(0, 400), TraceBuilder().step(0, 400)

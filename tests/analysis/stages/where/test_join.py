@@ -254,6 +254,31 @@ def test_a_run_without_a_gpu_lists_the_lines_that_would_wait():
     }  # fmt: skip
 
 
+def test_calls_of_one_line_are_told_apart():
+    """``a = x.cpu(); b = [x.item() for _ in range(5)]``: a row each, the list's own frame is no caller; places too."""
+    sites = [
+        site("cpu", frame(6), would_synchronize=True),
+        site("item", frame(6, "<listcomp>"), frame(6), would_synchronize=True),
+        site("forward", frame(6)),
+    ]
+
+    def loop(*, marks: bool):
+        builder = TraceBuilder(gpu=None)
+        for start in (0, 200):
+            builder.step(start, 200)
+            for at, number in enumerate((0, 1, 1, 1, 1, 1, 2)):
+                if marks:
+                    builder.op(f"stallscope.site#{number}", start + 20 * at, 12)
+                builder.op("aten::to", start + 20 * at + 1, 5)
+        return builder.trace()
+
+    summary = summarize(loop(marks=False), manifest_of(call_sites=sites, command=["train.py"]), loop(marks=True))
+    told = [(row.call_site, row.called, row.calls_per_step, row.callers) for row in summary.sync_sites]
+    assert told == [("train.py:6", "item", 5.0, []), ("train.py:6", "cpu", 1.0, [])]
+    places = [(row.call_site, row.called, row.host_us_per_step) for row in summary.call_sites]
+    assert places == [("train.py:6", "item", 25.0), ("train.py:6", "cpu", 5.0), ("train.py:6", "forward", 5.0)]
+
+
 @pytest.mark.parametrize(
     ("steps", "often", "said"),
     [

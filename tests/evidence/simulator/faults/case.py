@@ -100,7 +100,7 @@ class Case:
 
     def _verdicts(self, plan: Plan) -> frozenset[str]:
         steps = self.how.steps if self.fault.steps != ANY_STEPS else min(self.how.steps, JUDGED_STEPS)
-        return verdicts(plan, self.name, steps, self.fault)
+        return verdicts(plan, self.name, steps, self.fault, opened=self.how.opened)
 
 
 def case(split: Split, number: int) -> Case:

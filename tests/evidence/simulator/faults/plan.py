@@ -176,6 +176,11 @@ def step_us(plan: Plan, seed: str, steps: int, free: frozenset[str] = frozenset(
     return process(plan, seed, free).profiled_ns(steps) / 1000
 
 
+def slope_us(plan: Plan, seed: str, steps: int, free: frozenset[str] = frozenset(), *, opened: bool = True) -> float:
+    """What a recorded step takes by completion; ``free`` kinds of work cost nothing."""
+    return process(plan, seed, free).slope_ns(steps, opened=opened) / 1000
+
+
 def process(plan: Plan, seed: str, free: frozenset[str] = frozenset()) -> Process:
     """A run of the plan, the same for the same seed."""
     return Process(loop(plan), plan.machine, seed, free=free)
