@@ -202,9 +202,8 @@ def _health(run: Run, worker: Worker, limits: Limits) -> HealthReport:
     from stallscope.analysis.fill.health import fill_health
     from stallscope.traces.describe.details import read_details
 
-    one = _explained(run, worker, limits)
-    trace = one.stages.trace
-    return fill_health(trace, one.summary, read_details(trace.path, limits=limits))
+    stages = _stages(run, worker, limits)
+    return fill_health(stages, read_details(stages.trace.path, limits=limits))
 
 
 def summarize(path: str | Path, *, rank: int | None = None) -> Summary:

@@ -1,7 +1,7 @@
 """What a trace file is and how far it can be trusted, as values: the contract ``stallscope.health/1``.
 
-Times in µs from the file's own zero. ``None`` is unknown. What each figure measures is said in ``traces/links.py``,
-``traces/dialect.py`` and ``traces/validate.py``.
+Times in µs from the file's own zero. ``None`` is unknown. What each figure measures is said in ``links.py``,
+``dialect.py`` and ``validate.py`` of ``traces/describe``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import msgspec
 import numpy as np
 
 from stallscope.analysis.contract.run import Attribution
-from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.fill.places import fill_attribution
+from stallscope.analysis.fill.run import fill_trace_info
+from stallscope.analysis.stages.issues import find_issues
+from stallscope.analysis.stages.stages import Stages
 from stallscope.traces.describe.details import Details
 from stallscope.traces.describe.dialect import find_dialect
 from stallscope.traces.describe.links import Links, Share, find_links
 from stallscope.traces.describe.validate import validate
 from stallscope.traces.model.fields import Category
+from stallscope.traces.model.issues import TraceIssue, grade
 from stallscope.traces.model.trace import Trace
 
 HEALTH_SCHEMA = "stallscope.health/1"
@@ -115,43 +119,44 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     attribution: Attribution | None = None  # None: no attribution trace was joined
 
 
-def fill_health(trace: Trace, summary: Summary, details: Details) -> HealthReport:
-    """The health of one trace: read, summarized, and read again for its details."""
+def fill_health(stages: Stages, details: Details) -> HealthReport:
+    """The health of one trace: analysed, and read again for its ``details``. Nothing is replayed for it."""
+    trace, issues, info = stages.trace, find_issues(stages), fill_trace_info(stages.trace)
     dialect = find_dialect(trace, details)
     rules = [RuleCount(name=r.name, meaning=r.meaning, violations=r.violations) for r in validate(details.rows)]
     return HealthReport(
         path=trace.path,
-        grade=summary.health.grade,
+        grade=grade(issues),
         file=FileInfo(
             writer=dialect.writer,
             years=dialect.years,
             times=dialect.times,
             features=list(dialect.features),
             vendor=trace.vendor,
-            devices=summary.trace.devices,
+            devices=info.devices,
             rank=trace.rank,
             world_size=trace.world_size,
             recorded=sorted(trace.recorded),
             events=trace.event_count,
         ),
-        coverage=_coverage(trace, summary),
-        issues=_issues(summary),
+        coverage=_coverage(stages, info.span_us),
+        issues=_issues(issues),
         links=_links(find_links(details)),
         validator=Validator(source=VALIDATOR, passed=not any(r.violations for r in rules), rules=rules),
-        attribution=summary.attribution,
+        attribution=fill_attribution(stages),
     )
 
 
-def _coverage(trace: Trace, summary: Summary) -> Coverage:
-    marked = summary.steps.source != "whole_trace"
+def _coverage(stages: Stages, span_us: float) -> Coverage:
+    trace, window = stages.trace, stages.window
     known = [_cover(trace, category) for category in Category]
     unknown = [
         CategoryCover(name=name, known=False, count=count, first_us=None, last_us=None)
         for name, count in trace.unknown_categories.items()
     ]
     return Coverage(
-        span_us=summary.trace.span_us,
-        steps=summary.steps.count if marked else None,
+        span_us=span_us,
+        steps=window.count if window.source != "whole_trace" else None,
         categories=[each for each in known if each.count] + unknown,
     )
 
@@ -169,10 +174,10 @@ def _cover(trace: Trace, category: Category) -> CategoryCover:
     )
 
 
-def _issues(summary: Summary) -> list[HealthIssue]:
+def _issues(issues: list[TraceIssue]) -> list[HealthIssue]:
     return [
-        HealthIssue(name=i.name, severity=i.severity, count=i.count, share=i.share, advice=i.advice)
-        for i in summary.health.issues
+        HealthIssue(name=i.name, severity=str(i.severity), count=i.count, share=i.share, advice=i.advice)
+        for i in issues
     ]
 
 

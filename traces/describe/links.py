@@ -9,21 +9,23 @@ nothing began.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from stallscope.traces.describe.details import Details, Row
+import numpy as np
+from numpy.typing import NDArray
+
+from stallscope.traces.describe.details import Details, Rows
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, COPIES, DEVICE_WORK, LAUNCHES, CallKind, Category
-from stallscope.traces.model.trace import ROUNDING_NS
+from stallscope.traces.model.trace import ROUNDING_NS, Bools, Ints
+from stallscope.traces.text.values import NO_ID
 from stallscope.traces.vendors.calls import call_kind
 
 PROVED: Final = 0.99  # of the calls whose id names an operator must lie in it
 _WORKING: Final = (*LAUNCHES, *COPIES, CallKind.MEMSET)
 
+Group = NDArray[np.integer[Any]]
 Proof = Literal["proved", "misleading", "absent"]
 
 
@@ -57,66 +59,89 @@ class Links:
 
 def find_links(details: Details) -> Links:
     """Measure the links of a file."""
-    calls = [row for row in details.rows if _kind(row) in CALLS]
-    work = [row for row in details.rows if _kind(row) in DEVICE_WORK]
-    operators = [row for row in details.rows if _kind(row) in (Category.CPU_OP, Category.ANNOTATION)]
-    kinds = {name: call_kind(name) for name in {row.name for row in calls}}
-    working = [row for row in calls if kinds[row.name] in _WORKING]
-    named, enclosing = _external_ids(calls, operators)
+    rows = details.rows
+    kinds = [fields.CATEGORIES.get(name) for name in rows.categories]
+    calls = _rows_of(rows, [kind in CALLS for kind in kinds])
+    work = _rows_of(rows, [kind in DEVICE_WORK for kind in kinds])
+    operators = _rows_of(rows, [kind == Category.CPU_OP for kind in kinds])
+    ranges = _rows_of(rows, [kind in (Category.CPU_OP, Category.ANNOTATION) for kind in kinds])
+    named, enclosing = _external_ids(rows, calls, ranges)
+    external = rows.external[calls]
     return Links(
-        device_rows_with_call=_correlated(work, calls),
-        working_calls_with_device_rows=_correlated(working, work),
-        calls_in_operators=_inside(calls, [row for row in operators if _kind(row) == Category.CPU_OP]),
-        ids_naming_operators=Share(named, sum(row.external is not None for row in calls)),
+        device_rows_with_call=_correlated(rows, work, calls),
+        working_calls_with_device_rows=_correlated(rows, _working(rows, calls), work),
+        calls_in_operators=_inside(rows, calls, operators),
+        ids_naming_operators=Share(named, int((external != NO_ID).sum())),
         ids_enclosing=Share(enclosing, named),
-        ids_own=sum(row.external is not None and row.external == row.correlation for row in calls),
+        ids_own=int(((external != NO_ID) & (external == rows.correlation[calls])).sum()),
         external_ids=_proof(named, enclosing),
         forward_backward_starts=details.flows["fwdbwd", "s"],
         forward_backward_ends=details.flows["fwdbwd", "f"],
     )
 
 
-def _kind(row: Row) -> Category | None:
-    return fields.CATEGORIES.get(row.category)
+def _rows_of(rows: Rows, wanted: list[bool]) -> Ints:
+    """The rows of the categories that are ``wanted``."""
+    return np.flatnonzero(np.array(wanted, np.bool_)[rows.category])
 
 
-def _correlated(rows: Iterable[Row], others: Iterable[Row]) -> Share:
-    """How many of ``rows`` carry a correlation that one of ``others`` carries."""
-    known = {row.correlation for row in others if row.correlation is not None}
-    found = [row.correlation in known for row in rows]
-    return Share(sum(found), len(found))
+def _working(rows: Rows, calls: Ints) -> Ints:
+    """Those of ``calls`` that launch, copy or set memory."""
+    works = np.zeros(len(rows.names), np.bool_)
+    for name in np.unique(rows.name[calls]).tolist():
+        works[name] = call_kind(rows.names[name]) in _WORKING
+    return calls[works[rows.name[calls]]]
 
 
-def _inside(calls: Iterable[Row], operators: Iterable[Row]) -> Share:
+def _correlated(rows: Rows, chosen: Ints, others: Ints) -> Share:
+    """How many of the rows ``chosen`` carry a correlation that one of ``others`` carries."""
+    known = rows.correlation[others]
+    found = np.isin(rows.correlation[chosen], known[known != NO_ID])
+    return Share(int(found.sum()), len(chosen))
+
+
+def _inside(rows: Rows, calls: Ints, operators: Ints) -> Share:
     """How many of ``calls`` start while an operator of their thread is open."""
-    by_thread: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for row in operators:
-        by_thread.setdefault(row.thread, []).append((row.start, row.end))
-    starts, reach = {}, {}
-    for thread, ranges in by_thread.items():
-        ranges.sort()
-        starts[thread] = [start for start, _ in ranges]
-        reach[thread] = list(accumulate((end for _, end in ranges), max))  # the latest end so far
-    found = []
-    for row in calls:
-        place = bisect_right(starts.get(row.thread, ()), row.start) - 1
-        found.append(place >= 0 and reach[row.thread][place] > row.start)
-    return Share(sum(found), len(found))
+    found = _covered(rows, operators, rows.thread[operators], calls, rows.thread[calls], rows.start[calls] + 1)
+    return Share(int(found.sum()), len(calls))
 
 
-def _external_ids(calls: Iterable[Row], operators: Iterable[Row]) -> tuple[int, int]:
-    """(calls whose external id an operator carries, those of them that lie inside it)."""
-    named: dict[int, list[Row]] = {}
-    for row in operators:
-        if row.external is not None:
-            named.setdefault(row.external, []).append(row)
-    told = [(row, named[row.external]) for row in calls if row.external in named]
-    return len(told), sum(any(_encloses(operator, row) for operator in candidates) for row, candidates in told)
+def _external_ids(rows: Rows, calls: Ints, operators: Ints) -> tuple[int, int]:
+    """(calls whose external id an operator carries, those of them that lie inside it, on its thread)."""
+    calls = calls[rows.external[calls] != NO_ID]
+    operators = operators[rows.external[operators] != NO_ID]
+    told = calls[np.isin(rows.external[calls], rows.external[operators])]
+    groups = _numbered(rows, np.concatenate((operators, told)))
+    group, asked = groups[: len(operators)], groups[len(operators) :]
+    found = _covered(rows, operators, group, told, asked, rows.end[told] - ROUNDING_NS)
+    return len(told), int(found.sum())
 
 
-def _encloses(operator: Row, call: Row) -> bool:
-    inside = operator.start <= call.start and call.end <= operator.end + ROUNDING_NS
-    return operator.thread == call.thread and inside
+def _numbered(rows: Rows, chosen: Ints) -> Group:
+    """A number for each pair of external id and thread of the rows ``chosen``, from 0 without gaps."""
+    external, thread = (np.unique(column[chosen], return_inverse=True)[1] for column in (rows.external, rows.thread))
+    pairs: Group = np.unique(external * (len(rows.thread) + 1) + thread, return_inverse=True)[1]
+    return pairs
+
+
+def _covered(rows: Rows, ranges: Ints, group: Group, calls: Ints, asked: Group, until: Ints) -> Bools:
+    """Which ``calls`` start while a range of their group is open that ends at ``until`` or later.
+
+    ``group`` is that of each of ``ranges``, ``asked`` that of each call. Of the ranges of a group that have begun, the
+    one that ends last decides.
+    """
+    if not len(ranges):
+        return np.zeros(len(calls), np.bool_)
+    moments = np.unique(rows.start[ranges])
+    begun = np.searchsorted(moments, rows.start[calls], side="right")  # 1: at the first moment, or just after it
+    order = np.lexsort((rows.start[ranges], group))
+    group = group[order].astype(np.int64)
+    keys = group * (len(moments) + 1) + np.searchsorted(moments, rows.start[ranges[order]]) + 1
+    place = np.searchsorted(keys, asked.astype(np.int64) * (len(moments) + 1) + begun, side="right") - 1
+    ends, rank = np.unique(rows.end[ranges[order]], return_inverse=True)
+    latest = ends[np.maximum.accumulate(group * len(ends) + rank) - group * len(ends)]
+    found: Bools = (place >= 0) & (group[place] == asked) & (latest[place] >= until)
+    return found
 
 
 def _proof(named: int, enclosing: int) -> Proof:

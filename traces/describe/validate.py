@@ -6,15 +6,15 @@ look at waits as CUDA spells them. They are counted as torch 2.13 counts them, s
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from msgspec import UNSET
+import numpy as np
 
-from stallscope.traces.describe.details import BACKWARD, COLLECTIVE, Args, Row
-from stallscope.traces.text.values import integer
+from stallscope.traces.describe.details import KERNEL, Rows
+from stallscope.traces.model.trace import Bools, Ints
+from stallscope.traces.text.values import NO_ID
 from stallscope.traces.vendors.peers import (
     TORCH_EVENT_SYNC,
     TORCH_LAUNCH,
@@ -33,88 +33,75 @@ class Rule:
     violations: int
 
 
-def validate(rows: Iterable[Row]) -> tuple[Rule, ...]:
+def validate(rows: Rows) -> tuple[Rule, ...]:
     """Every rule, in torch's order."""
-    rows = tuple(rows)
     return tuple(Rule(name, meaning, count(rows)) for name, meaning, count in RULES)
 
 
-def _kernels_before_their_launch(rows: Iterable[Row]) -> int:
+def _kernels_before_their_launch(rows: Rows) -> int:
     """External ids whose first kernel starts before the first ``cudaLaunchKernel`` of that id."""
-    launched: dict[int, int] = {}
-    ran: dict[int, int] = {}
-    for row in rows:
-        external = integer(row.args.external)  # torch does not know the spelling of 2021
-        if external is None:
-            continue
-        if row.category == "cuda_runtime" and row.name == TORCH_LAUNCH:
-            launched[external] = min(row.start, launched.get(external, row.start))
-        elif row.category == "kernel":
-            ran[external] = min(row.start, ran.get(external, row.start))
-    return sum(external in launched and start < launched[external] for external, start in ran.items())
+    known = rows.external_id != NO_ID  # torch does not know the spelling of 2021
+    launches = known & rows.of_category("cuda_runtime") & rows.named(TORCH_LAUNCH)
+    launched, launch = _first(rows.external_id[launches], rows.start[launches])
+    ran, kernel = _first(*(column[known & rows.of_category(KERNEL)] for column in (rows.external_id, rows.start)))
+    _, of_launch, of_kernel = np.intersect1d(launched, ran, assume_unique=True, return_indices=True)
+    return int((kernel[of_kernel] < launch[of_launch]).sum())
 
 
-def _waits_for_nothing(rows: Iterable[Row]) -> int:
+def _first(ids: Ints, starts: Ints) -> tuple[Ints, Ints]:
+    """(the distinct ids, the first start of each)."""
+    order = np.lexsort((starts, ids))
+    distinct, first = np.unique(ids[order], return_index=True)
+    return distinct, starts[order][first]
+
+
+def _waits_for_nothing(rows: Rows) -> int:
     """Waits on an event that do not name the call that recorded it."""
-    return sum(
-        _recorded_by(row.args) is None for row in rows if row.args.sync_kind in (TORCH_STREAM_WAIT, TORCH_EVENT_SYNC)
-    )
+    return sum(wait.recorded_by is None for wait in rows.waits if wait.kind in (TORCH_STREAM_WAIT, TORCH_EVENT_SYNC))
 
 
-def _recorded_by(args: Args) -> int | None:
-    number = integer(args.waited_for)
-    return number if number is not None and number >= 0 else None
-
-
-def _kernels_in_a_synchronize(rows: tuple[Row, ...]) -> int:
+def _kernels_in_a_synchronize(rows: Rows) -> int:
     """Pairs of a stream synchronize and a kernel of that stream that still runs when it starts."""
-    syncs: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row in rows:
-        if row.category == "cuda_sync" and row.args.sync_kind == TORCH_STREAM_SYNC:
-            syncs[_queue(row.args)].append(row.start)
-    for starts in syncs.values():
-        starts.sort()
-    kernels = ((row.start, row.end, syncs[_queue(row.args)]) for row in rows if row.category == "kernel")
-    return sum(max(0, bisect_left(starts, end) - bisect_right(starts, start)) for start, end, starts in kernels)
+    synchronize = np.zeros(len(rows.start), np.bool_)
+    synchronize[[wait.row for wait in rows.waits if wait.kind == TORCH_STREAM_SYNC]] = True
+    synchronize &= rows.of_category("cuda_sync")
+    kernels = rows.of_category(KERNEL)
+    return sum(_running(rows, synchronize, kernels, queue) for queue in np.unique(rows.queue[synchronize]).tolist())
 
 
-def _queue(args: Args) -> tuple[str, str]:
-    return repr(args.device), repr(args.stream)
+def _running(rows: Rows, synchronize: Bools, kernels: Bools, queue: int) -> int:
+    """The same of one queue."""
+    starts = np.sort(rows.start[synchronize & (rows.queue == queue)])
+    mine = kernels & (rows.queue == queue)
+    found = np.searchsorted(starts, rows.end[mine]) - np.searchsorted(starts, rows.start[mine], side="right")
+    return int(np.maximum(0, found).sum())
 
 
-def _waits_for_the_future(rows: tuple[Row, ...]) -> int:
+def _waits_for_the_future(rows: Rows) -> int:
     """Stream waits whose event was recorded later, or by no call in the trace."""
-    recorded: dict[int, int] = {}
-    for row in rows:
-        if row.category in ("cuda_runtime", "cuda_driver") and row.name in TORCH_RECORDS:
-            for number in (integer(row.args.external), row.correlation):
-                if number is not None:
-                    recorded[number] = min(row.start, recorded.get(number, row.start))
-    waits = [(row.start, _recorded_by(row.args)) for row in rows if row.args.sync_kind == TORCH_STREAM_WAIT]
+    records = rows.of_category("cuda_runtime", "cuda_driver") & rows.named(*TORCH_RECORDS)
+    numbers = np.concatenate((rows.external_id[records], rows.correlation[records]))
+    distinct, first = _first(numbers, np.tile(rows.start[records], 2))
+    recorded = dict(zip(distinct.tolist(), first.tolist(), strict=True))
+    waits = [(int(rows.start[wait.row]), wait.recorded_by) for wait in rows.waits if wait.kind == TORCH_STREAM_WAIT]
     return sum(number is not None and recorded.get(number, at + 1) > at for at, number in waits)
 
 
-def _collectives_without_metadata(rows: Iterable[Row]) -> int:
+def _collectives_without_metadata(rows: Rows) -> int:
     """Collectives that do not say name, type, sizes and group size."""
-    return sum(
-        UNSET in (row.args.collective, row.args.dtype, row.args.in_elements, row.args.out_elements, row.args.group_size)
-        for row in rows
-        if row.name == COLLECTIVE
-    )
+    return rows.bare_collectives
 
 
-def _shared_sequence_numbers(rows: Iterable[Row]) -> int:
+def _shared_sequence_numbers(rows: Rows) -> int:
     """Sequence numbers that backward operators of several names carry."""
     names: dict[int, set[str]] = defaultdict(set)
-    for row in rows:
-        if BACKWARD in row.name:
-            number = integer(row.args.sequence or row.args.sequence_number)
-            if number is not None:
-                names[number].add(row.name.split(":", 1)[-1].strip())
+    for row, sequence in rows.backward:
+        if sequence is not None:
+            names[sequence].add(rows.names[rows.name[row]].split(":", 1)[-1].strip())
     return sum(len(each) > 1 for each in names.values())
 
 
-RULES: tuple[tuple[str, str, Callable[[tuple[Row, ...]], int]], ...] = (
+RULES: tuple[tuple[str, str, Callable[[Rows], int]], ...] = (
     ("gpu_kernel_causality", "no kernel starts before its launch", _kernels_before_their_launch),
     ("stream_wait_corr_id_populated", "a wait on an event names the call that recorded it", _waits_for_nothing),
     ("stream_sync_overlap", "no kernel of a stream runs on when it is synchronized", _kernels_in_a_synchronize),

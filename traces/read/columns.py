@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import Category
+from stallscope.traces.model.interner import Interner
 from stallscope.traces.model.trace import Bools, DeviceWork, Events, Ints, MemorySamples, OptionalInts, Origins, Thread
 from stallscope.traces.read.decode import Args, Block
 from stallscope.traces.read.kinds import call_kinds
@@ -26,18 +27,6 @@ from stallscope.traces.text.values import NO_ID, integer
 
 WORK = frozenset({Category.KERNEL, Category.MEMCPY, Category.MEMSET})
 Ids = NDArray[np.int32]
-
-
-class Interner(dict[Any, int]):
-    """Gives each distinct key the next integer; ``map(interner.__getitem__, keys)`` interns at C speed."""
-
-    def __missing__(self, key: Any) -> int:
-        self[key] = found = len(self)
-        return found
-
-    def column(self, key: str, events: list[Any]) -> Ids:
-        """The integers of attribute ``key`` of ``events``, shape (n,)."""
-        return np.fromiter(map(self.__getitem__, map(attrgetter(key), events)), np.int32, len(events))
 
 
 @dataclass(slots=True)
