@@ -15,7 +15,7 @@ import numpy as np
 from stallscope.analysis.causes.case import MOSTLY, Case, Claim
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import grouped
+from stallscope.analysis.columns.rows import grouped, without
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.units import count, microseconds, percent
 from stallscope.traces.model.fields import CALLS, SYNCHRONIZES, CallKind
@@ -46,7 +46,7 @@ def find_starts(stages: Stages) -> Starts:
     """The cold calls and operators of these steps."""
     events, operators, window = stages.trace.events, stages.operators, stages.window
     waits = np.concatenate([stages.syncs.blocking, events.calls(*SYNCHRONIZES)])
-    called = np.setdiff1d(events.rows(*CALLS), waits)
+    called = without(events.rows(*CALLS), waits)
     loads = np.isin(called, _first_launches(stages)) | events.is_call(called, CallKind.MODULE_LOAD)
     cold = _cold(stages, called, events.dur_ns[called], loads, alone=window.count <= ALONE)
     working = ~np.isin(operators.rows, operators.parent[waits])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stallscope.traces.model.trace import Bools, Ints, Trace
 
 NameTest = Callable[[str], bool]
+TABLE = 4  # times as many entries as there are keys may a table have
 
 
 def named(trace: Trace, rows: Ints, accept: NameTest) -> Bools:
@@ -29,13 +30,39 @@ def rows_named(trace: Trace, rows: Ints, accept: NameTest) -> Ints:
     return rows[named(trace, rows, accept)]
 
 
+def distinct(numbers: NDArray[np.integer[Any]]) -> Ints:
+    """The distinct ones of ``numbers`` (rows, names, threads: none below 0), ascending.
+
+    By a table; ``np.unique`` says the same and hashes all of them.
+    """
+    there = np.zeros(int(numbers.max(initial=-1)) + 1, np.bool_)
+    there[numbers] = True
+    return np.flatnonzero(there)
+
+
+def both(some: Ints, others: Ints) -> Ints:
+    """The rows of either, each once, ascending."""
+    return distinct(np.concatenate((some, others)))
+
+
+def without(rows: Ints, others: Ints) -> Ints:
+    """``rows``, as they are, but those that stand among ``others`` too."""
+    table = np.zeros(1 + max(int(rows.max(initial=0)), int(others.max(initial=0))), np.bool_)
+    table[others] = True
+    return rows[~table[rows]]
+
+
 def numbered(keys: NDArray[np.integer[Any]]) -> tuple[NDArray[np.integer[Any]], Ints]:
     """(the distinct keys, ascending; which of them each key is): for many keys of which few are distinct.
 
     ``np.unique(keys, return_inverse=True)`` says the same and sorts all of them.
     """
-    distinct = np.unique(keys)
-    return distinct, np.searchsorted(distinct, keys)
+    lowest = int(keys.min(initial=0))
+    if int(keys.max(initial=0)) - lowest <= TABLE * len(keys):
+        found = distinct(keys - lowest) + lowest
+    else:
+        found = np.unique(keys)
+    return found, np.searchsorted(found, keys)
 
 
 def grouped(keys: NDArray[np.integer[Any]]) -> list[tuple[int, Ints]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import named, rows_named
+from stallscope.analysis.columns.rows import both, named, rows_named, without
 from stallscope.analysis.stages.activity import collective_kernels, is_dataloader
 from stallscope.analysis.stages.gpu.utilization import find_filling
 from stallscope.analysis.stages.where.launches import pair
@@ -76,7 +76,7 @@ def _host_steps(trace: Trace) -> tuple[Ints, Ints]:
     if len(rows):
         return events.ts_ns[rows], events.end_ns[rows]
     old = rows_named(trace, events.rows(Category.ANNOTATION), fields.is_annotation)  # Operator rows in 2021
-    rows = np.union1d(events.rows(Category.CPU_OP), old)
+    rows = both(events.rows(Category.CPU_OP), old)
     if not len(rows):
         return rows, rows
     return events.ts_ns[rows].min(keepdims=True), events.end_ns[rows].max(keepdims=True)
@@ -120,7 +120,7 @@ def _roles(trace: Trace, steps: Intervals) -> list[int]:
     is_fetch = named(trace, host, is_dataloader)
     is_step = named(trace, host, lambda name: fields.step_number(name) is not None)
     classes = (
-        np.setdiff1d(kernels, collective),
+        without(kernels, collective),
         events.rows(Category.MEMCPY),
         events.rows(Category.MEMSET),
         np.concatenate((collective, host[is_range])),

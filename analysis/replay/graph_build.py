@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
+from stallscope.analysis.columns.rows import distinct
 from stallscope.analysis.replay.graph import NEVER, Constants, Edges, Graph, Kind, Link, Small, Tag, Work
 from stallscope.analysis.replay.graph_device import Device, find_device
 from stallscope.analysis.replay.graph_edges import (
@@ -35,7 +36,7 @@ def build(stages: Stages) -> Graph | None:
         return None
     calls = stages.launches.work_call
     parts = Parts(
-        launches=np.unique(calls[calls >= 0]),
+        launches=distinct(calls[calls >= 0]),
         synchronize=stages.syncs.ledger.rows[waits_for_device(stages)],
         copies=blocking_copies(stages),
     )

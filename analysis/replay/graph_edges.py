@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from stallscope.analysis.columns.rows import grouped
+from stallscope.analysis.columns.rows import both, grouped
 from stallscope.analysis.replay.graph import Edges, Kind, Link, Tag
 from stallscope.analysis.replay.graph_device import ASSUMED_GAP_NS, ENOUGH, SLACK_NS, Device
 from stallscope.analysis.replay.graph_host import Host
@@ -193,7 +193,7 @@ def blocking_copies(stages: Stages) -> Ints:
     rows, calls = trace.work.row[uploads], calls[uploads]
     waits = trace.events.end_ns[calls] > trace.events.ts_ns[rows] + trace.events.dur_ns[rows] // 2
     waits &= trace.events.dur_ns[rows] >= SHORTEST_UPLOAD_NS
-    return np.union1d(stages.copies.blocking_calls, calls[waits])
+    return both(stages.copies.blocking_calls, calls[waits])
 
 
 def copy_waits(stages: Stages, host: Host, device: Device, blocking: Ints) -> Waits:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import grouped, matches, rows_named
+from stallscope.analysis.columns.rows import both, distinct, grouped, matches, rows_named
 from stallscope.analysis.replay.graph import Kind, Small, Tag
 from stallscope.analysis.replay.graph_device import Device
 from stallscope.analysis.stages.activity import is_dataloader
@@ -128,11 +128,11 @@ def find_host(trace: Trace, window: Window, parts: Parts, device: Device) -> Hos
     ends_in = (trace.events.end_ns[calls] > window.start) | (trace.events.ts_ns[calls] >= window.start)
     calls = calls[ends_in & (trace.events.ts_ns[calls] < window.end + (not window.from_steps))]
     steps = _step_rows(trace)
-    threads = np.unique(np.concatenate((trace.events.thread[calls], trace.events.thread[steps])))
+    threads = distinct(np.concatenate((trace.events.thread[calls], trace.events.thread[steps]))).astype(np.int32)
     if not len(calls) or len(threads) * (window.length + 1) > np.iinfo(np.int64).max // 4:
         return None
     line = Line(threads, window.start, window.length)
-    launches = np.union1d(parts.launches, trace.events.calls(*LAUNCHES))  # those of a capture start nothing
+    launches = both(parts.launches, trace.events.calls(*LAUNCHES))  # those of a capture start nothing
     main = _main(trace, line, steps, launches if len(launches) else calls)
     waits = _hand_offs(trace, window, line, calls, main)
     tags = _ranges(trace, line, parts, find_fetches(trace, window))
@@ -178,7 +178,7 @@ def _outermost(trace: Trace, line: Line, calls: Ints, device: Device, parts: Par
 def _ranges(trace: Trace, line: Line, parts: Parts, fetches: Fetches) -> dict[Tag, Intervals]:
     """Where on the line each tag holds, the stronger first."""
     rows = trace.events.rows(Category.CPU_OP, Category.ANNOTATION)
-    waits = np.union1d(parts.synchronize, parts.copies)
+    waits = both(parts.synchronize, parts.copies)
     items = line.cover(trace, rows_named(trace, rows, _is_item))
     thread, known = line.number(trace, waits)
     at = np.sort(line.place(thread[known], trace.events.ts_ns[waits[known]]))

@@ -21,7 +21,7 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import matches, named, rows_named
+from stallscope.analysis.columns.rows import matches, named, rows_named, without
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model import fields
 from stallscope.traces.model.fields import CALLS, DEVICE_WORK, Category, KernelFamily
@@ -144,7 +144,7 @@ def _shares(trace: Trace, window: Window, host: Ints, fetches: Ints) -> tuple[Sh
     is_step = named(trace, host, lambda name: fields.step_number(name) is not None)
     is_fetch, is_mark = np.isin(host, fetches), named(trace, host, fields.is_mark)
     classes = (
-        np.setdiff1d(kernels, collective),
+        without(kernels, collective),
         trace.events.rows(Category.MEMCPY),
         trace.events.rows(Category.MEMSET),
         np.concatenate((collective, host[is_range])),

@@ -36,7 +36,7 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import grouped, numbered, rows_named
+from stallscope.analysis.columns.rows import both, grouped, numbered, rows_named, without
 from stallscope.analysis.contract.idle import IDLE_CAUSES
 from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.sync import LONG_WAIT_NS, long_waits_without_work
@@ -195,10 +195,10 @@ class Host:
         self._operators = events.rows(Category.CPU_OP)
         ranges = events.rows(Category.ANNOTATION, Category.CPU_OP)
         started, copies = events.calls(*LAUNCHES), events.calls(*COPIES)
-        waits = np.setdiff1d(blocking, copies)
+        waits = without(blocking, copies)
         self._hollow = long_waits_without_work(window.cover(trace, waits), window.cover(trace, trace.work.row))
         self._event_waits = events.calls(CallKind.STREAM_WAIT)
-        self._launching = np.union1d(started, launches.work_call[launches.work_call >= 0])
+        self._launching = both(started, launches.work_call[launches.work_call >= 0])
         steps = rows_named(trace, ranges, lambda name: names.step_number(name) is not None)
         fetches = rows_named(trace, ranges, is_dataloader)
         owners = np.concatenate((events.thread[self._launching], events.thread[steps], events.thread[fetches]))

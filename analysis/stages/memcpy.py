@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from stallscope.analysis.columns.rows import grouped
+from stallscope.analysis.columns.rows import both, grouped
 from stallscope.analysis.stages.where.launches import Launches
 from stallscope.analysis.stages.where.steps import Window
 from stallscope.traces.model.fields import CallKind, Category, Direction, Memory
@@ -52,7 +52,7 @@ def find_copies(trace: Trace, window: Window, launches: Launches) -> Copies:
     """Group the copies of the window and find those that blocked the host."""
     work = np.flatnonzero(trace.events.category[trace.work.row] == Category.MEMCPY)
     waits = _waits(trace, work, launches.work_call[work])
-    blocking = np.union1d(launches.work_call[work][waits], _blocking_by_kind(trace, launches))
+    blocking = both(launches.work_call[work][waits], _blocking_by_kind(trace, launches))
     return Copies(_groups(trace, window, work, waits, launches), blocking)
 
 
@@ -74,7 +74,7 @@ def _waits(trace: Trace, work: Ints, calls: Ints) -> Bools:
 def _blocking_by_kind(trace: Trace, launches: Launches) -> Ints:
     """Calls that always block, and synchronous copy calls whose device row is missing."""
     usual = trace.events.calls(CallKind.COPY)
-    return np.union1d(trace.events.calls(CallKind.COPY_WAITS), usual[~np.isin(usual, launches.work_call)])
+    return both(trace.events.calls(CallKind.COPY_WAITS), usual[~np.isin(usual, launches.work_call)])
 
 
 def _groups(trace: Trace, window: Window, work: Ints, waits: Bools, launches: Launches) -> tuple[CopyGroup, ...]:

@@ -30,7 +30,7 @@ import numpy as np
 
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
-from stallscope.analysis.columns.rows import rows_named
+from stallscope.analysis.columns.rows import both, rows_named, without
 from stallscope.analysis.stages import awaited
 from stallscope.analysis.stages.activity import is_dataloader
 from stallscope.analysis.stages.awaited import Awaited
@@ -99,7 +99,7 @@ def find_syncs(trace: Trace, window: Window, launches: Launches, copies: Copies,
     """The synchronizing calls, blocking copies and other calls of the window that held the host up."""
     synchronize = trace.events.calls(*SYNCHRONIZES)
     own = _profilers_own(trace, window, places.operators)
-    blocking = np.union1d(np.setdiff1d(synchronize, own), copies.blocking_calls)
+    blocking = both(without(synchronize, own), copies.blocking_calls)
     fetches = rows_named(trace, trace.events.rows(Category.CPU_OP, Category.ANNOTATION), is_dataloader)
     busy = intervals.join(window.cover(trace, trace.work.row), window.cover(trace, fetches))
     idle = intervals.subtract(window.span, busy)
@@ -184,7 +184,7 @@ def _entries(trace: Trace, launches: Launches, synchronize: Ints, copies: Ints, 
     allocations = trace.events.calls(*ALLOCATES)
     free = ~np.isin(queue.blocked_calls, copies)
     full = queue.blocked_calls[free]
-    graphs = np.setdiff1d(trace.events.calls(CallKind.GRAPH_LAUNCH), full)
+    graphs = without(trace.events.calls(CallKind.GRAPH_LAUNCH), full)
     none = np.zeros(len(full) + len(graphs), dtype=np.int64)
     nothing = OptionalInts(none, none.astype(np.bool_))
     waited = np.concatenate((queue.blocked_ns[free], np.zeros(len(graphs), dtype=np.int64)))

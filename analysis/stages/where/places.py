@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.columns.ranges import nest
-from stallscope.analysis.columns.rows import numbered, rows_named
+from stallscope.analysis.columns.rows import distinct, numbered, rows_named
 from stallscope.analysis.stages.where.backward import Backward
 from stallscope.analysis.stages.where.frames import function_name, user_frame, user_line
 from stallscope.analysis.stages.where.joined import Joined
@@ -110,7 +110,7 @@ def _chains(trace: Trace, operators: Operators, inner: Ints) -> list[Chain]:
 
 
 def _names_around(trace: Trace, operators: Operators) -> list[int]:
-    found: list[int] = np.unique(trace.events.name[operators.rows]).tolist()
+    found: list[int] = distinct(trace.events.name[operators.rows]).tolist()
     return found
 
 
