@@ -2,7 +2,7 @@
 
     python -m tests.evidence.simulator.causes [--split development|held-out] [--count 500] [--healthy 100] …
 
-``--only NAME`` takes the traces of one fault, ``--write`` keeps the table in ``tests/evidence/simulator/results/``.
+``--only NAME`` takes the traces of one fault, ``--write`` keeps the counts in ``tests/evidence/simulator/results/``.
 Development traces may be looked at one by one; held-out ones are counted.
 """
 
@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 
 from stallscope.api import summarize
+from tests.evidence.simulator import tally as tallies
 from tests.evidence.simulator.faults.case import FAULTS, Case, Split, case, healthy
 
-RESULTS = Path(__file__).parent / "results"
 NOTHING = "(none)"
 
 
@@ -160,15 +160,16 @@ def in_a_line(one: Scored) -> str:
 def main() -> None:
     """Score the traces asked for."""
     asked = arguments()
-    text = table(
-        scores(asked.split, asked.count, asked.healthy, asked.processes, asked.only),
-        one_by_one=asked.split == "development",
-    )
+    scored = scores(asked.split, asked.count, asked.healthy, asked.processes, asked.only)
+    text = table(scored, one_by_one=asked.split == "development")
     print(text, end="")  # noqa: T201 - this is a command
     if asked.write:
         command = f"python -m tests.evidence.simulator.causes --split {asked.split} --count {asked.count}"
-        head = f"{command} --healthy {asked.healthy} --write\n\n"
-        (RESULTS / f"causes-{asked.split}.txt").write_text(head + text, encoding="utf-8")
+        tallies.write(
+            asked.split,
+            f"{command} --healthy {asked.healthy} --write",
+            [tallies.tally(name, scored) for name in names(scored)],
+        )
 
 
 def scores(split: Split, count: int, well: int, processes: int = 1, only: str | None = None) -> list[Scored]:

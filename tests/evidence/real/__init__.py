@@ -1,0 +1,1 @@
+"""The answers of real traces, judged one by one."""
