@@ -91,10 +91,10 @@ def write_copy(trace: Path, output: Path, pieces: Iterable[bytes], *, force: boo
     say_written(output, trace)
 
 
-def printer(view: str, form: str, output: Path | None, *, force: bool) -> Callable[[Any], None]:
+def printer(view: str, form: str, output: Path | None, *, force: bool, **options: Any) -> Callable[[Any], None]:
     """What prints the value of a ``view`` in the format ``form`` to stdout, or writes it to ``output``.
 
-    Made before the work, so that what cannot be done is said then.
+    Made before the work, so that what cannot be done is said then. ``options`` are those of the renderer.
 
     Raises:
         OutputExists: the file is there and ``force`` is False.
@@ -103,7 +103,7 @@ def printer(view: str, form: str, output: Path | None, *, force: bool) -> Callab
     render = renderer(view, form)
     if output is not None:
         must_be_free(output, force=force)
-    return lambda value: emit(render(value, style_of(output)), output, force=force)
+    return lambda value: emit(render(value, style_of(output), **options), output, force=force)
 
 
 def emit(data: str | bytes, output: Path | None, *, force: bool, tell: bool = False) -> None:

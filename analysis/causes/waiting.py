@@ -23,7 +23,7 @@ from stallscope.traces.model.trace import Bools, Floats, Ints
 HALF: Final = 0.5
 PINNED_GB_S: Final = 12.0  # or bytes a ns: what PCIe 3.0 x16 moves from pinned memory
 BEFORE: Final = 6  # operators before a read, among which the scaler's check stands
-MOVES: Final = " The wait may only move to the next place that waits."
+MOVES: Final = " The CPU may then wait at its next read instead."
 READS: Final = frozenset({"item", "if_tensor", "print", "tolist", "to_host"})  # without them all of the read goes
 FIXES: Final = {"item": "record_every_100", "to_device": "pinned_memory"}
 

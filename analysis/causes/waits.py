@@ -107,7 +107,7 @@ WAITS: Final = {
     ),
     "other_wait": Wait("waiting for the GPU", "Ask for its result less often, or later in the step."),
 }
-MOVES: Final = " The wait may only move to the next place that waits."
+MOVES: Final = " The CPU may then wait at its next read instead."
 BY_CALL: Final = {call: name for name, wait in WAITS.items() for call in wait.calls}
 SPOKEN: Final = {  # calls and operators whose words are not ``.name()``
     "__float__": "float(tensor)",

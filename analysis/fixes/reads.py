@@ -94,7 +94,7 @@ def _drained(subject: Subject) -> str:
     long = sum(wait.waited_ns for wait in reads) > sum(wait.blocked_ns for wait in reads) / 2
     if not long and shares and min(shares) > 0.5:  # noqa: PLR2004 - most
         return "the GPU had no work left when they came, so little more than their own cost is saved"
-    return "the wait may only move to the next place that waits"
+    return "the CPU may then wait at its next read instead"
 
 
 def _is_read(chain: str | None) -> bool:

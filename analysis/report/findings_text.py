@@ -19,15 +19,20 @@ HELPS = "What would help"
 
 def helps(summary: Summary) -> list[str]:
     """The advice, each piece with the cause that it is for and the most that it can save."""
+    return [_help(cause, advice) if cause else advice for cause, advice in changes(summary)]
+
+
+def changes(summary: Summary) -> list[tuple[Cause | None, str]]:
+    """Each piece of advice with the cause that it is for, if it is for one."""
     first: dict[str, Cause] = {}
     for cause in summary.causes:
         first.setdefault(cause.advice, cause)
-    return [_help(first[advice], advice) if advice in first else advice for advice in summary.verdict.advice]
+    return [(first.get(advice), advice) for advice in summary.verdict.advice]
 
 
 def _help(cause: Cause, advice: str) -> str:
     most = "" if cause.saves_share is None else f" (without it {percent(cause.saves_share)} less)"
-    return f"{_capital(cause.title)}{most}: {advice}"
+    return f"{capital(cause.title)}{most}: {advice}"
 
 
 def sentences(summary: Summary) -> list[str]:
@@ -43,7 +48,7 @@ def sentences(summary: Summary) -> list[str]:
 
 
 def _facts(cause: Cause) -> str:
-    return f"{_capital(cause.title)}: {_figures(cause)}. {_capital(cause.evidence)}{_where(cause)}"
+    return f"{capital(cause.title)}: {_figures(cause)}. {capital(cause.evidence)}{_where(cause)}"
 
 
 def _of_the_trace(text: str) -> str:
@@ -76,6 +81,6 @@ def _where(cause: Cause) -> str:
     return f" {'Also at' if len(places) < len(cause.where[:PLACES]) else 'At'} {', '.join(places)}." if places else ""
 
 
-def _capital(words: str) -> str:
+def capital(words: str) -> str:
     """A sentence's first letter; what is code stays as it is."""
     return words[:1].upper() + words[1:] if re.match(r"[a-z]+(?![\w.(=])", words) else words

@@ -11,14 +11,11 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 from stallscope.traces.model.errors import BadInput
 
-if TYPE_CHECKING:  # the help lists formats: it does not pay for what measures text
-    from stallscope.analysis.report.style import Style
-
-Render = Callable[[Any, "Style"], str | bytes]
+Render = Callable[..., str | bytes]  # of the value, a Style, and what a format alone can do
 FIRST = ("text", "json")  # in help; the others follow by name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from stallscope.analysis.contract.flops import Flops
@@ -35,30 +36,46 @@ _SOURCES: Final = {
     "annotation": ", told by a range that comes back",
 }
 
-_KINDS = {
-    "launch-bound": "starting the work takes longer than doing it",
-    "host-bound": "the CPU is the limit, not the GPU",
-    "sync-bound": "CPU and GPU wait for each other in turn",
-    "input-bound": "the GPU waits for data",
-    "copy-bound": "moving data is the limit",
-    "communication-bound": "the GPUs wait for each other's data",
-    "compute-bound": "the GPU is the limit",
-    "start-up": "the first calls of a process take the time",
-    "cpu": "no GPU in this run",
-    "balanced": "no single cause",
-    "refused": "the trace allows no verdict",
-    "unknown": "the trace allows no verdict",
+_HEADLINES: Final = {
+    "launch-bound": "The GPU waits for the CPU to start kernels",
+    "host-bound": "The GPU waits for the CPU's own work",
+    "sync-bound": "The CPU and the GPU wait for each other in turn",
+    "input-bound": "The GPU waits for data",
+    "copy-bound": "Copying data takes the time",
+    "communication-bound": "The GPUs wait for each other's data",
+    "compute-bound": "The GPU is busy: its own work takes the time",
+    "start-up": "This is start-up: the first calls take the time",
+    "cpu": "No GPU was used",
+    "balanced": "No single cause stands out",
+    "refused": "The trace does not tell what holds the step up",
+    "unknown": "The trace does not tell what the GPU did",
 }
+_TOGETHER: Final = {
+    "host": "the CPU's own work",
+    "sync": "waiting for the GPU",
+    "input": "loading data",
+    "copy": "copies",
+    "communication": "exchanging data between GPUs",
+    "compute": "the GPU's own work",
+}
+_MIXED: Final = re.compile(r"mixed\((\w+), (\w+)\)$")
+
+
+def headline(summary: Summary) -> str:
+    """The answer in words: ``The GPU waits for the CPU to start kernels``."""
+    kind = summary.verdict.kind
+    if kind == "input-bound" and summary.trace.vendor == "cpu":
+        return "Loading data takes the time; no GPU was used"
+    mixed = _MIXED.match(kind)
+    if mixed:
+        first, second = (_TOGETHER.get(name, name) for name in mixed.groups())
+        return f"Two things together take the time: {first} and {second}"
+    return _HEADLINES.get(kind, kind)
 
 
 def answer(summary: Summary) -> str:
-    """The verdict's kind with its meaning: ``launch-bound (starting the work takes longer than doing it)``."""
-    kind = summary.verdict.kind
-    if kind == "input-bound" and summary.trace.vendor == "cpu":
-        return f"{kind} (loading data is the limit; no GPU in this run)"
-    if kind.startswith("mixed("):
-        return f"{kind}: two causes"
-    return f"{kind} ({_KINDS[kind]})" if kind in _KINDS else kind
+    """The headline and the name of the verdict: ``The GPU waits for data (input-bound)``."""
+    return f"{headline(summary)} ({summary.verdict.kind})"
 
 
 def how(summary: Summary) -> str | None:

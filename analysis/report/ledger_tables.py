@@ -153,6 +153,13 @@ def would_wait(summary: Summary) -> list[str]:
     return sentences
 
 
+def lines_that_would_wait(summary: Summary) -> list[str]:
+    """The same lines, each with its call, and with how often it was seen where that is not in each step."""
+    steps = summary.attribution.steps if summary.attribution else None
+    sites = [site for site in summary.sync_sites or [] if site.note is not None]
+    return [f"{site.call_site} {spoken(site.called or '')}{_how_often(site, steps)}" for site in sites]
+
+
 def _how_often(site: SyncSite, steps: int | None) -> str:
     """In how many of the steps; a rate only where it was in each of enough steps."""
     seen = site.seen_in_steps

@@ -20,21 +20,21 @@ FEW = 4  # modules that are told one by one
 _NUMBERED = re.compile(r"(?<![^.])\d+(?![^.])")  # the number in layers.3.attn
 
 
-def tables(summary: Summary) -> list[Table]:
-    """Every table that has something to say, in the order of the report."""
-    made = (
-        _breakdown(summary),
-        ledger_tables.launches(summary),
-        ledger_tables.idle(summary),
-        ledger_tables.sites(summary),
-        ledger_tables.copies(summary),
-        _operators(summary),
-        _modules(summary),
-        _call_sites(summary),
-        _kernels(summary),
-        _devices(summary),
-    )
-    return [table for table in made if table.rows]
+def tables(summary: Summary) -> dict[str, Table]:
+    """Every table that has something to say, by the name with which it is asked for, in the order of the report."""
+    made = {
+        "time": _breakdown(summary),
+        "launches": ledger_tables.launches(summary),
+        "idle": ledger_tables.idle(summary),
+        "waits": ledger_tables.sites(summary),
+        "copies": ledger_tables.copies(summary),
+        "operators": _operators(summary),
+        "modules": _modules(summary),
+        "places": _call_sites(summary),
+        "kernels": _kernels(summary),
+        "gpus": _devices(summary),
+    }
+    return {name: table for name, table in made.items() if table.rows}
 
 
 def _breakdown(summary: Summary) -> Table:

@@ -9,6 +9,7 @@ import typer
 
 from stallscope import api
 from stallscope.analysis.forecast.asked import Asked
+from stallscope.analysis.report.sections import SECTIONS
 from stallscope.commands.options import (
     Force,
     MaxDepth,
@@ -21,6 +22,7 @@ from stallscope.commands.options import (
 from stallscope.outcome import DEGRADED
 from stallscope.output import printer
 from stallscope.scalars import write_and_say
+from stallscope.traces.model.errors import BadInput
 from stallscope.traces.text.limits import limits
 
 
@@ -30,6 +32,10 @@ def summary(
     output: OutputFile = None,
     force: Force = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if a trace is degraded.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every table, not just the screen.")] = False,
+    show: Annotated[
+        str | None, typer.Option("--show", metavar="NAMES", help=f"Tables to add: {', '.join(SECTIONS)}.")
+    ] = None,
     peers: Annotated[
         bool, typer.Option("--peers", help="Add the figures as HTA, torch-tb-profiler and TraceLens define them.")
     ] = False,
@@ -52,17 +58,32 @@ def summary(
 
     Of a run folder the newest timing span is read: that of rank 0 if there are several, the others being listed.
     """
-    show = printer("health" if health else "summary", form, output, force=force)
+    parts = _parts(show)
+    options = {"show": parts, "verbose": verbose} if form == "text" and not health else {}
+    printed = printer("health" if health else "summary", form, output, force=force, **options)
     bounds = limits(max_size, max_ratio, max_depth, max_memory)
     if health:
         reports = [report for path in paths for report in api.health(path, bounds)]
-        show(reports)
+        printed(reports)
         grades = [each.grade for each in reports]
     else:
         asked = Asked(peers=peers)
         summaries = [run.summary for path in paths for run in api.load_rank(path, bounds, asked, rank=rank)]
-        show(summaries)
+        printed(summaries)
         grades = [each.health.grade for each in summaries]
         if scalars:
             write_and_say(paths)
     return DEGRADED if strict and any(grade != "ok" for grade in grades) else 0
+
+
+def _parts(names: str | None) -> list[str]:
+    """The parts asked for, in their order.
+
+    Raises:
+        BadInput: there is no such part.
+    """
+    asked = [name.strip() for name in (names or "").split(",") if name.strip()]
+    unknown = [name for name in asked if name not in SECTIONS]
+    if unknown:
+        raise BadInput(f"--show {unknown[0]}: no such table; choose of: {', '.join(SECTIONS)}")
+    return list(dict.fromkeys(asked))

@@ -123,8 +123,8 @@ def test_the_manifest_of_then_is_decoded(run: str) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["summary", "before"], "train.py:20 .item(): would synchronize on a GPU"),
-        (["summary", "gpu"], "Answer: launch-bound"),
+        (["summary", "-v", "before"], "train.py:20 .item(): would synchronize on a GPU"),
+        (["summary", "gpu"], "(launch-bound)"),
         (["compare", "before", "after"], "--read-every"),
         (["whatif", "gpu"], "one CUDA graph for the step"),
     ],

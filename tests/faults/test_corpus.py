@@ -15,6 +15,7 @@ import pytest
 
 from stallscope import api
 from stallscope.analysis.contract.summary import Summary
+from stallscope.analysis.report import full_page
 from stallscope.analysis.report.document import document
 from stallscope.analysis.report.style import Style
 from stallscope.analysis.report.summary import markdown, text
@@ -108,6 +109,8 @@ def test_reports_hold_nothing_hostile(case: Case, tmp_path: Path):
     for shown in (
         text.page(summary, Style(width=100)),
         text.page(summary, Style(width=40)),
+        full_page.page(summary, Style(width=100)),
+        full_page.page(summary, Style(width=40)),
         markdown.page(summary),
     ):
         assert not [c for c in shown.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from stallscope.analysis.report import full_page
 from stallscope.analysis.report.style import Style
 from stallscope.analysis.report.summary import text
 from stallscope.analysis.summary import summarize
 from stallscope.traces.read.read import read
 
+CUT = "\n=== the whole page ===\n\n"
 HERE = Path(__file__).parent
 TRACES = {
     "bert_small": "h100/bert_small.json.gz",
@@ -27,7 +29,8 @@ def golden(name: str) -> Path:
 
 
 def rendered(name: str, folder: Path) -> str:
-    """The text view of one trace in ``folder``, 80 columns wide, with the path below the folder only."""
+    """Both text views of one trace in ``folder``, 80 columns wide, with the path below the folder only."""
     summary = summarize(read(folder / TRACES[name]))
     here = msgspec.structs.replace(summary.trace, path=TRACES[name])
-    return text.page(msgspec.structs.replace(summary, trace=here), Style(width=80))
+    shown = msgspec.structs.replace(summary, trace=here)
+    return f"{text.page(shown, Style(width=80))}{CUT}{full_page.page(shown, Style(width=80))}"

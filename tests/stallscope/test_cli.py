@@ -147,7 +147,7 @@ def test_the_three_formats_tell_the_same_figure(trace: Path, capsys: pytest.Capt
     assert figures["steps"]["count"] == 2
     assert figures["per_step"]["gpu_busy_us"] == 30.0
     for form in ("text", "markdown"):
-        code, out, _ = run(capsys, "summary", trace, "--format", form)
+        code, out, _ = run(capsys, "summary", "-v", trace, "--format", form)
         assert code == 0
         assert "gemm" in out
 
@@ -223,7 +223,7 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_piped_output_never_fails_to_encode(encoding: str, trace: Path) -> None:
     """The whole command in a process whose stdout has that encoding exits with 0."""
     result = subprocess.run(
-        [sys.executable, "-m", "stallscope", "summary", str(trace)],
+        [sys.executable, "-m", "stallscope", "summary", "-v", str(trace)],
         capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": encoding},
         check=False,
@@ -295,4 +295,4 @@ def test_a_large_trace_of_others_is_replayed_and_forecast(
     found = json.loads(run(capsys, "summary", "--format", "json", trace)[1])
     assert found["verdict"]["confidence"] != "rule"
     assert found["what_if"]
-    assert "What a change would save" in run(capsys, "summary", trace)[1]
+    assert "What a change would save" in run(capsys, "summary", "-v", trace)[1]

@@ -63,8 +63,10 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_the_summary_names_the_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of the first run the line would wait on a GPU in each step; of the second in one recorded step, if any."""
     line = f"train.py:{READ} .item()"
-    assert f"{line}: would synchronize on a GPU" in shown(capsys, "summary", str(runs / "train"))
-    text = shown(capsys, "summary", str(runs / "train-2"))
+    text = shown(capsys, "summary", str(runs / "train"))
+    assert f"On a GPU these lines would wait for it: {line}." in text
+    assert f"{line}: would synchronize on a GPU" in shown(capsys, "summary", "-v", str(runs / "train"))
+    text = shown(capsys, "summary", "-v", str(runs / "train-2"))
     assert line not in text.replace(f"{line}, in 1 of 5 steps: would synchronize on a GPU", "")
 
 

@@ -85,7 +85,7 @@ def _sections(
     yield section("Kernel time against launch cost", launch_histogram(charts.launches))
     yield section("Modules", module_tree(summary))
     yield "<h2>Figures</h2>"
-    for number, each in enumerate(tables(summary)):
+    for number, each in enumerate(tables(summary).values()):
         yield table(each, is_open=number < 4)  # noqa: PLR2004 - the rest are lists by name
     yield items("", extras(summary))
     yield _health(summary)

@@ -37,7 +37,7 @@ def page(summary: Summary) -> str:
         bullets(ledger_tables.WOULD_WAIT, ledger_tables.would_wait(summary)),
         bullets("Findings", [finding.text for finding in summary.findings]),
         bullets(f"Trace is {health.grade}", [f"{each.name}{extent(each)}: {each.advice}" for each in health.issues]),
-        *(table_lines(table) for table in tables(summary)),
+        *(table_lines(table) for table in tables(summary).values()),
         *(table_lines(table) for table in peers_text.tables(summary)),
         [f"- {escape(line)}" for line in extras(summary)],
     ]

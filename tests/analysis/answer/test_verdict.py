@@ -211,7 +211,7 @@ def test_a_cpu_run_is_divided_once_for_answer_bar_and_table():
     assert cpu_parts(summary) == [
         ("in operators", 40.0), ("exchanging data", 20.0), ("loading data", 10.0), ("the rest: Python etc.", 30.0),
     ]  # fmt: skip
-    assert next(table.rows for table in tables(summary) if table.title.startswith("Time")) == [
+    assert next(table.rows for table in tables(summary).values() if table.title.startswith("Time")) == [
         ("communication between processes", "20.0 µs", "20 %"),
         ("CPU loading data (DataLoader)", "10.0 µs", "10 %"),
         ("CPU in operators", "40.0 µs", "40 %"),

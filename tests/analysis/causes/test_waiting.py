@@ -61,7 +61,7 @@ def test_waits_by_the_name_people_know(chain, copy, frame, name, code):
     title = next(each.title for each in summarize(waiting(chain, copy=copy, frame=frame).trace()).causes
                  if each.name == name)  # fmt: skip
     assert code in told or code in title
-    assert told.endswith("The wait may only move to the next place that waits.")
+    assert told.endswith("The CPU may then wait at its next read instead.")
 
 
 def test_the_evidence_says_where_most_of_it_is_and_how_long_the_gpu_idles():

@@ -49,7 +49,7 @@ def test_json_of_real_traces_is_strict(path):
 def test_markdown_says_what_the_text_says():
     """Answer, tables and advice, ready to paste."""
     page = markdown.page(summarize(three_steps().trace()))
-    assert page.startswith("## Stallscope: host-bound (the CPU is the limit, not the GPU)\n")
+    assert page.startswith("## Stallscope: The GPU waits for the CPU's own work (host-bound)\n")
     assert "| GPU computing (kernels) | 300 µs | 30 % |" in page
     assert "GPU working 302 µs of 1.00 ms (30 %)." in page
 

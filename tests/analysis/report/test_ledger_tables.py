@@ -126,7 +126,7 @@ def test_what_a_sequential_numbers_is_named_by_its_class():
         for name, kind in (*names.items(), ("(no module)", None))
     ]  # fmt: skip
     summary = msgspec.structs.replace(summarize(TraceBuilder(gpu=None).op("a", 0, 5).trace()), modules=rows)
-    (table,) = (each for each in tables(summary) if each.title.startswith("Top modules"))
+    (table,) = (each for each in tables(summary).values() if each.title.startswith("Top modules"))
     assert table.rows == [("net.* Block (5 of them)", "5.00 µs"), ("Linear 0, 2, 4", "3.00 µs"), ("ReLU 1", "1.00 µs")]
 
 

@@ -7,9 +7,9 @@ import pytest
 from rich.cells import cell_len
 
 from stallscope.analysis.contract.summary import UnprofiledTimes
+from stallscope.analysis.report.full_page import page
 from stallscope.analysis.report.header import header
 from stallscope.analysis.report.style import Style, safe, shorten, wrap
-from stallscope.analysis.report.summary.text import page
 from stallscope.analysis.summary import summarize
 from tests.analysis.synthetic import three_steps
 from tests.builders import TraceBuilder
@@ -24,7 +24,7 @@ def test_the_page_opens_with_machine_steps_and_answer():
     assert lines[0] == "Stallscope summary"
     assert lines[2].startswith("GPU         NVIDIA H100 80GB HBM3")
     assert "Steps       3 steps of 1.00 ms, middle 80 % from 1.00 ms to 1.00 ms" in lines
-    assert "Answer: host-bound (the CPU is the limit, not the GPU)" in lines
+    assert "The GPU waits for the CPU's own work (host-bound)" in lines
 
 
 def test_one_step_as_bars():
@@ -33,7 +33,7 @@ def test_one_step_as_bars():
     start = text.index("One step")
     assert text[start:].splitlines()[:6] == [
         "One step, 1.00 ms",
-        "CPU  calls starting kernels      █░░░░░░░░░░░░░░░░░░░░░░░░░░░░   15.0 µs     2 %",
+        "CPU  calls starting kernels      ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░   15.0 µs     2 %",
         "     waiting for GPU             ███████░░░░░░░░░░░░░░░░░░░░░░    243 µs    24 %",
         "     the rest: operators, Python ██████████████████████░░░░░░░    742 µs    74 %",
         "GPU  working                     █████████░░░░░░░░░░░░░░░░░░░░    302 µs    30 %",
@@ -47,7 +47,7 @@ def test_bars_of_a_cpu_run_count_what_the_dataloader_runs_as_loading():
         TraceBuilder(gpu=None).step(0, 1000).dataloader(0, 600).op("aten::stack", 50, 300).op("aten::mm", 600, 300)
     )
     text = page(summarize(builder.trace()), Style())
-    assert "Answer: input-bound (loading data is the limit; no GPU in this run)" in text
+    assert "Loading data takes the time; no GPU was used (input-bound)" in text
     assert [line.split()[-4:] for line in text[text.index("One step") :].splitlines()[1:4]] == [
         ["300", "µs", "30", "%"],
         ["600", "µs", "60", "%"],

@@ -59,7 +59,7 @@ WORTH = 0.05
 def texts(path: Path) -> tuple[Summary, str, str]:
     """(summary, its page, that of its forecasts), each on one line."""
     summary = real(path).summary
-    pages = (page.render([summary], PLAIN) for page in (summary_text, whatif_text))
+    pages = (summary_text.render([summary], PLAIN, verbose=True), whatif_text.render([summary], PLAIN))
     first, second = (" ".join(page.split()) for page in pages)
     return summary, first, second
 

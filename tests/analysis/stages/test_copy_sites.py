@@ -73,8 +73,8 @@ def test_overlap_is_the_time_beside_kernels_of_the_same_device():
 
 def test_the_trap_is_counted_and_named():
     """One of two pageable copies was meant not to block: counted in its row, and said above the table."""
+    from stallscope.analysis.report.full_page import page
     from stallscope.analysis.report.style import Style
-    from stallscope.analysis.report.summary.text import page
 
     summary = summarize(copy(copy(TraceBuilder().step(0, 100), 10, sync=True), 50, sync=False).trace())
     assert summary.memcpy[0].non_blocking_trap_per_step == 1.0
