@@ -19,6 +19,7 @@ from stallscope.analysis.stages.stages import Stages, analyse
 from stallscope.analysis.summary import summary_of
 from stallscope.traces.model.errors import BadInput, Refused
 from stallscope.traces.model.issues import Severity, TraceIssue
+from stallscope.traces.model.manifest import Manifest
 from stallscope.traces.model.trace import Trace
 from stallscope.traces.read.read import read
 from stallscope.traces.runs.runs import Run, Worker, find_runs
@@ -126,8 +127,7 @@ def trace_of(path: str | Path) -> Path:
         BadInput: nothing usable is there, or the folder holds several runs.
     """
     run = _one_run(path)
-    first = min(run.workers, key=lambda each: each.manifest.rank if each.manifest else len(run.workers))
-    return run.timing_trace(first).path
+    return run.timing_trace(_first(run)).path
 
 
 def load_all(paths: Iterable[str | Path], limits: Limits = DEFAULT) -> list[RunFigures]:
@@ -190,6 +190,22 @@ def explained(path: str | Path, limits: Limits = DEFAULT) -> Explained:
     summary = load_rank(path, limits)[0].summary  # told apart by their traces: all had to be read
     chosen = next(each for each in workers if str(run.timing_trace(each).path) == summary.trace.path)
     return Explained(summary, _stages(run, chosen, limits))
+
+
+def first_stages(path: str | Path, limits: Limits = DEFAULT) -> tuple[Stages, Manifest | None]:
+    """The stages of a trace file, or of the first rank of a run folder, with its manifest.
+
+    Raises:
+        BadInput: as ``load``.
+        Refused: a file passes ``limits``.
+    """
+    run = _one_run(path)
+    worker = _first(run)
+    return _stages(run, worker, limits), worker.manifest
+
+
+def _first(run: Run) -> Worker:
+    return min(run.workers, key=lambda each: each.manifest.rank if each.manifest else len(run.workers))
 
 
 def health(path: str | Path, limits: Limits = DEFAULT) -> list[HealthReport]:

@@ -63,7 +63,7 @@ def join(trace: Trace, window: Window, attribution: Trace, manifest: Manifest) -
         module_names=module_names(manifest.modules),
         module_types=tuple(module.type for module in manifest.modules),
         function_names=function_names,
-        site_calls=_site_calls(sites, marked, names),
+        site_in_steps=_site_in_steps(sites, marked, names),
         site_seen=_site_seen(sites, marked, len(names)),
         matched=matched,
     )
@@ -100,13 +100,15 @@ def _functions(trace: Trace) -> tuple[Ranges, tuple[str, ...]]:
     return ranges_of(found.rows, labels, found.threads, found.starts, found.ends), tuple(told)
 
 
-def _site_calls(sites: Ranges, window: Window, names: tuple[SiteName, ...]) -> Ints:
-    """How often each site was marked in the window; a mark inside another of the same line is one call with it."""
+def _site_in_steps(sites: Ranges, window: Window, names: tuple[SiteName, ...]) -> Ints:
+    """How often each site was marked in each step; a mark inside another of the same line is one call with it."""
     lines: dict[str, int] = {}
     of_line = np.array([lines.setdefault(name.line, len(lines)) for name in names], dtype=np.int64)
-    outermost = sites.forest.outermost(of_line[sites.labels])
-    counted = sites.labels[outermost & window.holds(sites.starts)]
-    return np.bincount(counted, minlength=len(names)).astype(np.int64)
+    counted = sites.forest.outermost(of_line[sites.labels]) & window.holds(sites.starts)
+    step = np.searchsorted(window.step_starts, sites.starts[counted], side="right") - 1
+    found = np.zeros((len(names), window.count), dtype=np.int64)
+    np.add.at(found, (sites.labels[counted], step), 1)
+    return found
 
 
 def _site_seen(sites: Ranges, window: Window, size: int) -> Bools:

@@ -26,9 +26,15 @@ class Joined:
     module_names: tuple[str, ...]
     module_types: tuple[str, ...]  # class of each
     function_names: tuple[str, ...]  # "helper (train.py:6)"
-    site_calls: Ints  # (s,) marks of each site in the attribution window, those inside another of its line left out
+    site_in_steps: Ints  # (s, steps) marks of each site in each step there, those inside another of its line left out
     site_seen: Bools  # (s, steps) whether a site was marked in a step of the attribution window
     matched: Bools  # (n,) which events of the timing trace have a counterpart
+
+    @property
+    def site_calls(self) -> Ints:
+        """Marks of each site in the whole attribution window, (s,)."""
+        found: Ints = self.site_in_steps.sum(axis=1)
+        return found
 
     def site_of(self, trace: Trace, rows: Ints) -> Ints:
         """Number of the call site around each event row, -1: none. What autograd's threads do is backward()'s."""

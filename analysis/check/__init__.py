@@ -1,0 +1,1 @@
+"""Budgets per step, held against what a trace counts. Exact counts, and ranges where they are predicted."""

@@ -1,0 +1,110 @@
+"""The answer of ``check``: every row, the workload, and whether the run can be compared at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stallscope.analysis.check.budgets import Budget, Budgets
+from stallscope.analysis.check.counts import find_counts
+from stallscope.analysis.check.figures import Counted, without_allowed
+from stallscope.analysis.check.rows import Bounds, row_of
+from stallscope.analysis.check.workload import key_of, not_the_workload, script_folder
+from stallscope.analysis.contract.check import Check, CheckKey, CheckRow
+from stallscope.analysis.stages.issues import find_issues
+from stallscope.analysis.stages.stages import Stages
+from stallscope.traces.model.issues import Severity, TraceIssue
+from stallscope.traces.model.manifest import Manifest
+
+PASSED, FAILED, NOT_COMPARABLE = "pass", "fail", "not_comparable"
+EXIT_CODES = {PASSED: 0, FAILED: 1, NOT_COMPARABLE: 3}
+LOST = (Severity.DATA_LOSS, Severity.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run as a check sees it."""
+
+    target: str
+    counted: Counted
+    key: CheckKey
+    folder: str | None  # of the script, below the folder that it ran in
+    obstacles: tuple[str, ...]  # why its counts cannot be compared; () where they can
+
+
+def measure(target: str, stages: Stages, manifest: Manifest | None, budgets: Budgets) -> Measured:
+    """Count what a run did in a step, and find what forbids to compare it."""
+    counts = find_counts(stages, manifest)
+    return Measured(
+        target=target,
+        counted=without_allowed(counts, budgets.allow),
+        key=key_of(stages, manifest, budgets.workload),
+        folder=script_folder(manifest),
+        obstacles=(*_obstacles(stages), *not_the_workload(budgets.workload, manifest)),
+    )
+
+
+def check(measured: Measured, budgets: Budgets) -> Check:
+    """Hold every budget against the run."""
+    counted = measured.counted
+    rows = [row_of(each, _bounds(each), counted, measured.folder) for each in budgets.per_step]
+    outcome = _outcome(rows, measured.obstacles)
+    return Check(
+        target=measured.target,
+        outcome=outcome,
+        text=_text(outcome, rows, measured.obstacles),
+        key=measured.key,
+        steps=counted.counts.steps,
+        predicted=counted.counts.predicted,
+        rows=rows,
+        allowed=list(counted.allowed),
+        notes=_notes(counted),
+    )
+
+
+def _bounds(budget: Budget) -> Bounds:
+    return Bounds(budget.low, budget.high)
+
+
+def _obstacles(stages: Stages) -> list[str]:
+    """Why the counts of a trace are not those of its steps."""
+    found = [_lost(issue) for issue in find_issues(stages) if issue.severity in LOST]
+    if not stages.window.from_steps:
+        found.append("no steps are marked in this trace, so nothing can be counted per step")
+    return found
+
+
+def _lost(issue: TraceIssue) -> str:
+    return f"the trace is not whole ({issue.name}): {issue.advice}"
+
+
+def _outcome(rows: Sequence[CheckRow], obstacles: Sequence[str]) -> str:
+    if obstacles:
+        return NOT_COMPARABLE
+    return FAILED if any(row.status in ("exceeded", "unknown") for row in rows) else PASSED
+
+
+def _text(outcome: str, rows: Sequence[CheckRow], obstacles: Sequence[str]) -> str:
+    if outcome == NOT_COMPARABLE:
+        return f"Not comparable: {obstacles[0]}"
+    exceeded = [row.name for row in rows if row.status == "exceeded"]
+    unknown = [row.name for row in rows if row.status == "unknown"]
+    parts = [f"exceeded: {', '.join(exceeded)}"] if exceeded else []
+    parts += [f"not known: {', '.join(unknown)}"] if unknown else []
+    budgets = f"{len(rows)} budget{'s' if len(rows) != 1 else ''}"
+    return f"Of {budgets} {'; '.join(parts)}." if parts else f"{budgets} kept."
+
+
+def _notes(counted: Counted) -> list[str]:
+    notes = []
+    if counted.counts.predicted:
+        notes.append(
+            "This run used no GPU: waits are the calls that would wait on one; figures that only a GPU has are unknown."
+        )
+    notes += [
+        f"{each.line} is allowed ({each.why}), and was not met in these {counted.counts.waits_steps} steps: "
+        "its line may have moved."
+        for each in counted.allowed
+        if not each.calls and each.every <= counted.counts.waits_steps
+    ]
+    return notes

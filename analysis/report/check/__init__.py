@@ -1,0 +1,1 @@
+"""The answer of ``check``: one format a module, each found by its file's name (see ``formats``)."""

@@ -1,0 +1,57 @@
+"""The words that every format of a check uses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stallscope.analysis.check.rows import amount, between, spoken
+from stallscope.analysis.contract.check import Allowed, Check, CheckLine, CheckRow
+from stallscope.analysis.units import count
+
+MARKS: Final = {
+    "pass": "Pass",
+    "fail": "Fail",
+    "not_comparable": "Not comparable",
+    "ok": "ok",
+    "exceeded": "EXCEEDED",
+    "unknown": "UNKNOWN",
+    "unknown_allowed": "unknown, allowed",
+}
+FAILING: Final = ("exceeded", "unknown")
+
+
+def device_words(check: Check) -> str:
+    """What it ran on, and with which torch."""
+    torch = f", torch {check.key.torch}" if check.key.torch else ""
+    return f"{'no GPU' if check.predicted else check.key.device}{torch}"
+
+
+def value_words(row: CheckRow) -> str:
+    """The figure of the run."""
+    value = between(row.name, row.value_low, row.value_high)
+    return f"{value} (predicted)" if row.predicted else value
+
+
+def budget_words(row: CheckRow) -> str:
+    """What it may be."""
+    if row.high is None:
+        return f"at most {row.budget}"
+    high = amount(row.name, row.high)
+    if row.low is None:
+        return f"at most {high}"
+    return high if row.low == row.high else f"{amount(row.name, row.low)} to {high}"
+
+
+def place_words(line: CheckLine) -> str:
+    """``train.py:88 .item(), 1 a step``."""
+    called = f" {spoken(line.called)}" if line.called else ""
+    note = f" ({line.note})" if line.note else ""
+    return f"{line.call_site}{called}, {count(line.calls_per_step)} a step{note}"
+
+
+def allowed_words(allowed: Allowed) -> str:
+    """One exception, and how far it was used."""
+    called = f" {allowed.call}" if allowed.call else ""
+    often = "each step" if allowed.every == 1 else f"every {allowed.every} steps"
+    used = f"{allowed.left_out} of {allowed.calls} calls left out"
+    return f"Allowed {often}: {allowed.line}{called} ({allowed.why}); {used}."

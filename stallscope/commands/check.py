@@ -1,0 +1,45 @@
+"""``stallscope check``: budgets per step, held against a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stallscope.commands.options import Force, MaxDepth, MaxMemory, MaxRatio, MaxSize, OutputFile, format_of
+from stallscope.output import printer
+from stallscope.traces.text.limits import limits
+
+
+def check(
+    path: Annotated[Path, typer.Argument(metavar="RUN|TRACE", help="A run folder, or a trace.")],
+    budget: Annotated[
+        Path | None,
+        typer.Option(metavar="TOML", help="The budgets.  [default: stallscope.toml, or pyproject.toml]"),
+    ] = None,
+    most: Annotated[
+        list[str] | None, typer.Option("--max", metavar="FIGURE=N", help="One more budget: waits=0 (repeatable).")
+    ] = None,
+    form: Annotated[str, format_of("check")] = "text",
+    output: OutputFile = None,
+    force: Force = False,
+    max_size: MaxSize = None,
+    max_ratio: MaxRatio = None,
+    max_depth: MaxDepth = None,
+    max_memory: MaxMemory = None,
+) -> int:
+    """Hold what each step does against budgets: exact counts, so that a machine's noise decides nothing.
+
+    Exit code 0: all are kept; 1: one is exceeded, or not known; 3: the run cannot be compared (another workload, a
+    trace with losses, no steps). Without a GPU the calls that would wait on one are counted.
+    """
+    from stallscope import checking  # noqa: PLC0415 - the analysis is loaded when a command needs it
+    from stallscope.analysis.check.check import EXIT_CODES  # noqa: PLC0415
+
+    show = printer("check", form, output, force=force)
+    found = checking.checked(
+        path, checking.load_budgets(budget, most or ()), limits(max_size, max_ratio, max_depth, max_memory)
+    )
+    show(found)
+    return EXIT_CODES[found.outcome]

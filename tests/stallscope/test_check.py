@@ -1,0 +1,79 @@
+"""``stallscope check`` as it is used: a script with one read more a step fails, with its line, in every format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stallscope import cli
+
+DATA = Path(__file__).resolve().parents[1] / "compat" / "data"
+BUDGETS = """
+[per_step]
+waits = 0
+[[allow]]
+line = "train.py:20"
+call = ".item()"
+why = "the loss of each step is what is studied"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_read_each_step_fails_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1; the text names the line and what it calls."""
+    assert cli._execute(["check", str(DATA / "before"), "--max", "waits=0"]) == 1
+    assert "train.py:20 .item()" in capsys.readouterr().out
+
+
+def test_a_line_that_may_wait_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same run, the line being allowed with its reason: exit code 0, and the exception is told."""
+    (folder / "stallscope.toml").write_text(BUDGETS)
+    assert cli._execute(["check", str(DATA / "before")]) == 0
+    assert "the loss of each step is what is studied" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_table_of_a_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """[tool.stallscope] of pyproject.toml is read where there is no stallscope.toml."""
+    (folder / "pyproject.toml").write_text("[tool.stallscope.per_step]\nreads = 0\n")
+    assert cli._execute(["check", str(DATA / "before"), "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["outcome"]) == ("stallscope.check/1", "fail")
+    (row,) = found["rows"]
+    assert (row["name"], row["status"], row["predicted"]) == ("reads", "exceeded", True)
+    assert (row["lines"][0]["file"], row["lines"][0]["line"]) == ("train.py", 20)
+
+
+@pytest.mark.usefixtures("folder")
+def test_null_no_longer_passes() -> None:
+    """On a run without a GPU ``jq '.per_step.sync_calls <= 2'`` is true of null; the same budget fails here."""
+    assert cli._execute(["check", str(DATA / "before"), "--max", "sync_calls=2"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to check: write budgets"),
+        (["--max", "waits"], "--max waits: expected a figure and its ceiling"),
+        (["--max", "wait=0"], "there is no figure 'wait'"),
+        (["--budget", "none.toml"], "none.toml: cannot be read"),
+        (["--budget", "odd.toml"], "odd.toml: is no TOML"),
+    ],
+)
+def test_bad_usage_is_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """Exit code 2, one line on stderr, nothing on stdout."""
+    (folder / "odd.toml").write_text("[per_step\n")
+    assert cli._execute(["check", str(DATA / "before"), *arguments]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
