@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from stallscope import api
 from stallscope.analysis.check.budgets import Budgets, parse_budgets
 from stallscope.analysis.check.check import check, measure
 from stallscope.analysis.contract.check import Check
+from stallscope.analysis.report.formats import renderer
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.text.limits import DEFAULT, Limits
 
@@ -65,3 +67,19 @@ def checked(path: Path, budgets: Budgets, limits: Limits = DEFAULT) -> Check:
         raise BadInput(NOTHING)
     stages, manifest = api.first_stages(path, limits)
     return check(measure(str(path), stages, manifest, budgets), budgets)
+
+
+def add_step_summary(found: Check) -> None:
+    """Add the answer to the page of the job, where GitHub Actions runs this (``GITHUB_STEP_SUMMARY`` names a file).
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(str(renderer("check", "markdown")(found)) + "\n")
+    except OSError as error:
+        raise BadInput(f"GITHUB_STEP_SUMMARY: {path} cannot be written ({error.strerror})") from error

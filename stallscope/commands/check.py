@@ -42,4 +42,6 @@ def check(
         path, checking.load_budgets(budget, most or ()), limits(max_size, max_ratio, max_depth, max_memory)
     )
     show(found)
+    if form == "github":
+        checking.add_step_summary(found)
     return EXIT_CODES[found.outcome]

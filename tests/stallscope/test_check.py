@@ -77,3 +77,14 @@ def test_bad_usage_is_one_sentence(
     shown = capsys.readouterr()
     assert said in shown.err
     assert (shown.out, shown.err.count("\n")) == ("", 1)
+
+
+def test_github_adds_to_the_page_of_the_job(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --format github the file that GITHUB_STEP_SUMMARY names gets the table, after what is there already."""
+    page = folder / "summary.md"
+    page.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    assert cli._execute(["check", str(DATA / "before"), "--max", "waits=0", "--format", "github"]) == 1
+    assert page.read_text(encoding="utf-8").startswith("before\n<!-- stallscope-check -->\n")
+    assert cli._execute(["check", str(DATA / "before"), "--max", "waits=0"]) == 1
+    assert page.read_text(encoding="utf-8").count("stallscope-check") == 1
