@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from stallscope import api
+from stallscope.analysis.check.baseline import entry_of, find_entry, parse_baseline, updated
 from stallscope.analysis.check.budgets import Budgets, parse_budgets
-from stallscope.analysis.check.check import check, measure
-from stallscope.analysis.contract.check import Check
+from stallscope.analysis.check.check import Measured, check, measure
+from stallscope.analysis.contract.check import BaselineFile, Check
+from stallscope.analysis.report.document import document
 from stallscope.analysis.report.formats import renderer
+from stallscope.output import write_file
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.text.limits import DEFAULT, Limits
 
@@ -56,17 +62,64 @@ def _limit(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def checked(path: Path, budgets: Budgets, limits: Limits = DEFAULT) -> Check:
-    """Hold the budgets against a trace, or the first rank of a run folder.
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The file of ``--against``, and whether it is to be rewritten."""
+
+    path: Path
+    update: bool = False
+
+    def read(self) -> BaselineFile:
+        """Return what is in the file; of a file that is to be written first, nothing.
+
+        Raises:
+            BadInput: it cannot be read, or is no baseline.
+        """
+        try:
+            return parse_baseline(self.path.read_bytes(), str(self.path))
+        except FileNotFoundError as error:
+            if self.update:
+                return BaselineFile()
+            raise BadInput(f"{self.path}: is not there; write it with --update") from error
+        except OSError as error:
+            raise BadInput(f"{self.path}: cannot be read ({error.strerror})") from error
+
+    def rewrite(self, found: BaselineFile) -> None:
+        """Put the file in its place, never half-written."""
+        write_file(self.path, document(found), force=True)
+
+
+def checked(path: Path, budgets: Budgets, baseline: Baseline | None = None, limits: Limits = DEFAULT) -> Check:
+    """Hold the budgets against a trace, or the first rank of a run folder; what they leave out against a baseline.
 
     Raises:
         BadInput: there is no budget, or nothing usable at ``path``.
         Refused: a file passes ``limits``.
     """
-    if not budgets.per_step:
+    if not budgets.per_step and baseline is None:
         raise BadInput(NOTHING)
+    relative = [each.name for each in budgets.per_step if each.relative is not None]
+    if relative and baseline is None:
+        raise BadInput(f"{relative[0]} is budgeted against a baseline; name its file with --against")
+    file = None if baseline is None else baseline.read()
     stages, manifest = api.first_stages(path, limits)
-    return check(measure(str(path), stages, manifest, budgets), budgets)
+    measured = measure(str(path), stages, manifest, budgets)
+    if baseline is None or file is None:
+        return check(measured, budgets)
+    if not baseline.update:
+        return check(measured, budgets, find_entry(file, measured.key, str(baseline.path)))
+    return _update(measured, budgets, baseline, file)
+
+
+def _update(measured: Measured, budgets: Budgets, baseline: Baseline, file: BaselineFile) -> Check:
+    """Rewrite the baseline's entry, unless the run's counts are worth nothing; the budgets of the file still hold."""
+    new, changes = updated(file, entry_of(measured.counted, measured.key))
+    fixed = replace(budgets, per_step=tuple(each for each in budgets.per_step if each.relative is None))
+    found = check(measured, fixed)
+    if measured.obstacles:
+        return found
+    baseline.rewrite(new)
+    return msgspec.structs.replace(found, updated=changes)
 
 
 def add_step_summary(found: Check) -> None:

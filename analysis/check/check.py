@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stallscope.analysis.check.budgets import Budget, Budgets
+from stallscope.analysis.check.baseline import Against, bounds_of
+from stallscope.analysis.check.budgets import Budgets
 from stallscope.analysis.check.counts import find_counts
 from stallscope.analysis.check.figures import Counted, without_allowed
-from stallscope.analysis.check.rows import Bounds, row_of
+from stallscope.analysis.check.rows import row_of
 from stallscope.analysis.check.workload import key_of, not_the_workload, script_folder
 from stallscope.analysis.contract.check import Check, CheckKey, CheckRow
 from stallscope.analysis.stages.issues import find_issues
@@ -44,15 +45,18 @@ def measure(target: str, stages: Stages, manifest: Manifest | None, budgets: Bud
     )
 
 
-def check(measured: Measured, budgets: Budgets) -> Check:
-    """Hold every budget against the run."""
+def check(measured: Measured, budgets: Budgets, against: Against | None = None) -> Check:
+    """Hold every budget against the run, and what they leave out against the baseline's figures."""
     counted = measured.counted
-    rows = [row_of(each, _bounds(each), counted, measured.folder) for each in budgets.per_step]
-    outcome = _outcome(rows, measured.obstacles)
+    asked = budgets.per_step if against is None else against.budgets(budgets.per_step)
+    rows = [row_of(each, bounds_of(each, against), counted, measured.folder) for each in asked]
+    missing = None if against is None else against.obstacle(measured.key)
+    obstacles = (*measured.obstacles, *([missing] if missing else ()))
+    outcome = _outcome(rows, obstacles)
     return Check(
         target=measured.target,
         outcome=outcome,
-        text=_text(outcome, rows, measured.obstacles),
+        text=_text(outcome, rows, obstacles),
         key=measured.key,
         steps=counted.counts.steps,
         predicted=counted.counts.predicted,
@@ -60,10 +64,6 @@ def check(measured: Measured, budgets: Budgets) -> Check:
         allowed=list(counted.allowed),
         notes=_notes(counted),
     )
-
-
-def _bounds(budget: Budget) -> Bounds:
-    return Bounds(budget.low, budget.high)
 
 
 def _obstacles(stages: Stages) -> list[str]:

@@ -37,6 +37,7 @@ class Bounds:
     low: float | None
     high: float | None
     high_of_low: float | None = None
+    is_missing: bool = False  # the baseline does not hold the figure that they would be made of
 
 
 def row_of(budget: Budget, bounds: Bounds, counted: Counted, folder: str | None) -> CheckRow:
@@ -64,6 +65,8 @@ def _status(figure: Figure, bounds: Bounds, *, unknown_passes: bool) -> Status:
     """Exceeded only if it is so at both ends of what is known; ok likewise; else unknown."""
     undecided: Status = "unknown_allowed" if unknown_passes else "unknown"
     low, high = figure.low, figure.high
+    if bounds.is_missing:
+        return undecided
     if bounds.high_of_low is not None and bounds.high is not None and low is not None and high is not None:
         return "exceeded" if low > bounds.high_of_low or high > bounds.high else "ok"
     if low is not None and bounds.high is not None and low > bounds.high:
@@ -97,17 +100,19 @@ def _sentence(budget: Budget, figure: Figure, bounds: Bounds, status: Status, li
     each = "in the median step" if budget.over == "median" else "in the step with most"
     if status in ("unknown", "unknown_allowed") and figure.low is None:
         end = "" if status == "unknown_allowed" else '; unknown = "pass" lets it pass'
-        return f"{name}: not known, {figure.why}{end}."
+        return f"{name}: not known: {figure.why}{end}."
     grounds = f", {figure.why}" if figure.why else ""
     said = f"{name}: {seen} {what} {each}{grounds}; {limit}"
     if status == "unknown":
-        said += '; so it cannot be told (unknown = "pass" lets it pass)'
+        said += '; so that cannot be told (unknown = "pass" lets it pass)'
     places = ", ".join(_place(line) for line in lines[:3])
     more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""  # noqa: PLR2004 - as many as are named
     return f"{said}: {places}{more}." if places else f"{said}."
 
 
 def _limit(name: str, bounds: Bounds) -> str:
+    if bounds.is_missing:
+        return "the baseline does not hold this figure"
     if bounds.low is not None and bounds.high is not None:
         low, high = amount(name, bounds.low), amount(name, bounds.high)
         return f"{high} expected" if low == high else f"{low} to {high} expected"

@@ -15,13 +15,28 @@ def key_of(stages: Stages, manifest: Manifest | None, workload: Workload | None)
     """What must agree for exact counts to agree."""
     trace = stages.trace
     torch = None if manifest is None else manifest.machine.torch
+    on_gpu = manifest is not None and trace.vendor != "cpu"
+    libraries = manifest.machine.libraries if manifest is not None and on_gpu else {}
     gpus = [gpu.name for gpu in manifest.machine.gpus] if manifest is not None else []
     names = [device.name for device in trace.devices] or gpus
     return CheckKey(
         workload=workload,
         device="cpu" if trace.vendor == "cpu" else (names[0] if names else trace.vendor),
         torch=_minor(torch),
+        cublas=libraries.get("cublas"),
+        cudnn=libraries.get("cudnn"),
     )
+
+
+def key_words(key: CheckKey) -> str:
+    """A key as people read it: ``iris (batch = 120) on NVIDIA L4, torch 2.13, cublas 13.1.0``."""
+    workload = "any workload" if key.workload is None else key.workload.name
+    if key.workload is not None and key.workload.parameters:
+        told = ", ".join(f"{name} = {value}" for name, value in sorted(key.workload.parameters.items()))
+        workload += f" ({told})"
+    versions = [("torch", key.torch), ("cublas", key.cublas), ("cudnn", key.cudnn)]
+    with_them = "".join(f", {name} {version}" for name, version in versions if version)
+    return f"{workload} on {'no GPU' if key.device == 'cpu' else key.device}{with_them}"
 
 
 def _minor(version: str | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 CHECK_SCHEMA = "stallscope.check/1"
+BASELINE_SCHEMA = "stallscope.baseline/1"
 
 
 class CheckLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +73,27 @@ class BaselineChange(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     before: float | None
     after: float | None
+
+
+class BaselineRange(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of a baseline: (low, high), alike where it was counted."""
+
+    max: tuple[float, float]  # of the step with most
+    median: tuple[float, float]
+
+
+class BaselineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one workload on one device with one set of versions."""
+
+    key: CheckKey
+    figures: dict[str, BaselineRange]
+
+
+class BaselineFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``check --against FILE`` reads, and ``--update`` writes."""
+
+    schema: str = BASELINE_SCHEMA
+    entries: list[BaselineEntry] = []
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from stallscope.analysis.check.rows import amount, between, spoken
-from stallscope.analysis.contract.check import Allowed, Check, CheckLine, CheckRow
+from stallscope.analysis.contract.check import Allowed, BaselineChange, Check, CheckLine, CheckRow
 from stallscope.analysis.units import count
 
 MARKS: Final = {
@@ -35,7 +35,7 @@ def value_words(row: CheckRow) -> str:
 def budget_words(row: CheckRow) -> str:
     """What it may be."""
     if row.high is None:
-        return f"at most {row.budget}"
+        return row.budget if row.low is None else f"at least {amount(row.name, row.low)}"
     high = amount(row.name, row.high)
     if row.low is None:
         return f"at most {high}"
@@ -55,3 +55,11 @@ def allowed_words(allowed: Allowed) -> str:
     often = "each step" if allowed.every == 1 else f"every {allowed.every} steps"
     used = f"{allowed.left_out} of {allowed.calls} calls left out"
     return f"Allowed {often}: {allowed.line}{called} ({allowed.why}); {used}."
+
+
+def change_words(change: BaselineChange) -> str:
+    """One figure of a baseline, before and after."""
+    before, after = (
+        "not there" if value is None else amount(change.name, value) for value in (change.before, change.after)
+    )
+    return f"{change.name}: {before} → {after}"

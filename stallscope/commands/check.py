@@ -21,6 +21,12 @@ def check(
     most: Annotated[
         list[str] | None, typer.Option("--max", metavar="FIGURE=N", help="One more budget: waits=0 (repeatable).")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="A baseline: figures without a budget must not grow past it.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Rewrite this run's part of the baseline, and say what changed.")
+    ] = False,
     form: Annotated[str, format_of("check")] = "text",
     output: OutputFile = None,
     force: Force = False,
@@ -37,10 +43,12 @@ def check(
     from stallscope import checking  # noqa: PLC0415 - the analysis is loaded when a command needs it
     from stallscope.analysis.check.check import EXIT_CODES  # noqa: PLC0415
 
+    if update and against is None:
+        raise typer.BadParameter("names no baseline to rewrite; add --against FILE", param_hint="--update")
     show = printer("check", form, output, force=force)
-    found = checking.checked(
-        path, checking.load_budgets(budget, most or ()), limits(max_size, max_ratio, max_depth, max_memory)
-    )
+    budgets = checking.load_budgets(budget, most or ())
+    baseline = None if against is None else checking.Baseline(against, update)
+    found = checking.checked(path, budgets, baseline, limits(max_size, max_ratio, max_depth, max_memory))
     show(found)
     if form == "github":
         checking.add_step_summary(found)

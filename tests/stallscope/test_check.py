@@ -88,3 +88,27 @@ def test_github_adds_to_the_page_of_the_job(folder: Path, monkeypatch: pytest.Mo
     assert page.read_text(encoding="utf-8").startswith("before\n<!-- stallscope-check -->\n")
     assert cli._execute(["check", str(DATA / "before"), "--max", "waits=0"]) == 1
     assert page.read_text(encoding="utf-8").count("stallscope-check") == 1
+
+
+def test_a_baseline_is_written_kept_and_rewritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--update writes it and says what is new; the same run then passes, and one against another's figures fails."""
+    run, path = str(DATA / "before"), folder / "baseline.json"
+    assert cli._execute(["check", run, "--against", str(path)]) == 2
+    assert "write it with --update" in capsys.readouterr().err
+    assert cli._execute(["check", run, "--against", str(path), "--update"]) == 0
+    assert "operators: not there → " in capsys.readouterr().out
+    assert cli._execute(["check", run, "--against", str(path)]) == 0
+    document = json.loads(path.read_bytes())
+    document["entries"][0]["figures"]["operators"] = {"max": [1, 1], "median": [1, 1]}
+    path.write_text(json.dumps(document))
+    assert cli._execute(["check", run, "--against", str(path)]) == 1
+    document["entries"][0]["key"]["torch"] = "1.0"
+    path.write_text(json.dumps(document))
+    assert cli._execute(["check", run, "--against", str(path)]) == 3
+
+
+def test_a_share_needs_a_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without one nothing can be more than it: bad usage, and no pass."""
+    (folder / "stallscope.toml").write_text('[per_step]\noperators = "+2 %"\n')
+    assert cli._execute(["check", str(DATA / "before")]) == 2
+    assert "name its file with --against" in capsys.readouterr().err

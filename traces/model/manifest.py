@@ -53,6 +53,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None  # torch's intra-op threads
     torch: str | None  # "2.13.0+cpu"; None: torch is not installed
     torch_gpu: str | None = None  # "cuda 13.0" | "rocm 6.4" | "xpu" …; None: a CPU-only build
+    libraries: dict[str, str] = {}  # "cublas", "cudnn" → version, as far as it is known: they choose kernels
     gpu_usable: bool | None = None  # torch can use a GPU here; None: not tried
     gpus: list[Gpu] = []
     others_on_gpu: list[GpuProcess] | None = None  # None: could not be found out

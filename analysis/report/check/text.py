@@ -9,6 +9,7 @@ from stallscope.analysis.report.check_words import (
     MARKS,
     allowed_words,
     budget_words,
+    change_words,
     device_words,
     place_words,
     value_words,
@@ -34,6 +35,7 @@ def render(check: Check, style: Style = PLAIN) -> str:
             for line in indented(row.text, style, "- ")
         ],
         [line for each in check.allowed for line in indented(allowed_words(each), style, "- ")],
+        list(_updated(check)),
         [line for note in check.notes for line in wrap(note, style.width)],
     ]
     return style.text("\n\n".join("\n".join(lines) for lines in sections if lines)) + "\n"
@@ -45,3 +47,9 @@ def _rows(check: Check, style: Style) -> Iterator[str]:
         yield shorten(told, style.width).rstrip()
         for line in row.lines:
             yield shorten(f"    {place_words(line)}", style.width)
+
+
+def _updated(check: Check) -> Iterator[str]:
+    if check.updated is not None:
+        yield "Baseline rewritten:" if check.updated else "Baseline rewritten: nothing changed."
+        yield from (f"  {change_words(each)}" for each in check.updated)
