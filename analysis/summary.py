@@ -21,6 +21,7 @@ from stallscope.analysis.fill.sync_sites import fill_sync_sites
 from stallscope.analysis.forecast.asked import PLAIN, Asked
 from stallscope.analysis.forecast.forecasting import find_forecast, replay_once
 from stallscope.analysis.forecast.whatif import Forecast
+from stallscope.analysis.stages.host.whole_run import find_whole_run
 from stallscope.analysis.stages.issues import find_issues
 from stallscope.analysis.stages.stages import Stages, analyse
 from stallscope.analysis.stages.step_times import StepTimes, find_step_times
@@ -113,6 +114,7 @@ def _filled(stages: Stages, manifest: Manifest | None, found: _Found) -> Summary
         scaled=fill_scaled(steps, per_step, breakdown, idle, forecast.host_factor),
         forecast=forecast.base,
         flops=fill_flops(stages),
+        run=find_whole_run(manifest),
         loader_workers=found.facts.input.workers,
         typical=None if stages.of_counted is None else _typical(stages.of_counted, found.facts),
     )

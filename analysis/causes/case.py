@@ -166,14 +166,15 @@ class Case:
         fix: str | None = None,
         bars: Sequence[str] = (),
         confidence: str = "ok",
+        unknown: bool = False,
     ) -> Claim:
         """A cause. Without ``saves_us`` it saves what the replay says of its ``nodes``; on a CPU run what it costs.
 
-        ``kept``: the part of the nodes' time that stays even then.
+        ``kept``: the part of the nodes' time that stays even then. ``unknown``: what it saves cannot be told.
         """
         if saves_us is None and nodes is not None and nodes.any():
             saves_us = self.saving_us(nodes, kept)
-        if saves_us is None and self.on_cpu:
+        if saves_us is None and self.on_cpu and not unknown:
             saves_us = cost_us
         step = self.step_us
         cause = Cause(

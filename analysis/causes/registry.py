@@ -22,12 +22,14 @@ from stallscope.analysis.causes import (
     optimizers,
     starting,
     waiting,
+    whole,
 )
 from stallscope.analysis.causes.case import WORTH, Case, Claim
 from stallscope.analysis.contract.causes import Cause
 from stallscope.traces.model.trace import Bools
 
 GENERAL_WORTH: Final = 0.05  # of the step: below it what no specific cause explains is no news
+ON_ANY_CPU: Final = {"python", "operators"}  # that any step on a CPU has
 Family = Callable[[Case], Iterator[Claim]]
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -40,6 +42,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     optimizers.find,
     course.find,
     waiting.find,
+    whole.find,
     cpu.find,
     general.find,
 )
@@ -59,9 +62,14 @@ def find_causes(case: Case) -> list[Cause]:
         specific = len(claims)
         claims += [claim for claim in family(seen) if _is_worth(claim.cause, least, hides=family in HIDE)]
     general_ones = {claim.cause.name for claim in claims[specific:]}
+    if case.on_cpu:
+        general_ones |= ON_ANY_CPU
 
-    def order(cause: Cause) -> tuple[float, bool, float, str]:
-        return -(cause.saves_us or 0.0), cause.name in general_ones, -(cause.cost_us or 0.0), cause.name
+    def order(cause: Cause) -> tuple[bool, bool, float, bool, float, str]:
+        last = case.on_cpu and cause.name in ON_ANY_CPU  # nothing is replayed there: what it costs says little
+        doubted = case.on_cpu and cause.confidence == "low"
+        worth = cause.saves_us if cause.saves_us is not None or not case.on_cpu else cause.cost_us
+        return last, doubted, -(worth or 0.0), cause.name in general_ones, -(cause.cost_us or 0.0), cause.name
 
     return sorted((claim.cause for claim in claims), key=order)
 

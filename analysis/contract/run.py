@@ -30,3 +30,29 @@ class PeriodicWork(msgspec.Struct, frozen=True, kw_only=True):
     extra_us: float  # one of them takes longer than the steps around it, median
     share: float  # of the time of all steps, spent on this
     evaluation: bool  # these steps held forward passes without gradients
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the script that was being run, and for what part of the run's time."""
+
+    line: str  # "train.py:47"
+    function: str
+    share: float  # 0 to 1
+
+
+class RunPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a run, by names such as "training", "evaluation", "loading data", "writing", "start-up"."""
+
+    name: str
+    seconds: float
+    share: float  # of the run, 0 to 1
+    lines: list[RunLine]
+
+
+class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of the process went, from its first statement to its end, told by looks at its main thread."""
+
+    seconds: float
+    looks: int
+    parts: list[RunPart]  # longest first; they add up to the run
+    python: list[RunLine]  # of the training: lines that were run outside torch's own code

@@ -21,7 +21,7 @@ from stallscope.analysis.contract.rows import (
     PeerRow,
     RankRow,
 )
-from stallscope.analysis.contract.run import Attribution, PeriodicWork
+from stallscope.analysis.contract.run import Attribution, PeriodicWork, WholeRun
 
 SUMMARY_SCHEMA = "stallscope.summary/2"
 WOULD_SYNCHRONIZE = "would synchronize on a GPU"
@@ -374,4 +374,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     forecast: ForecastBase | None = None  # None: no forecast was tried
     typical: Typical | None = None  # None: every step counts
     flops: Flops | None = None  # None: no shapes were recorded
+    run: WholeRun | None = None  # None: not recorded by `profile`, or it was killed
     loader_workers: bool | None = None  # the DataLoader has worker processes; None: no DataLoader was seen

@@ -18,7 +18,7 @@ from stallscope.analysis.report.style import Style, wrap
 from stallscope.analysis.report.table import of_counted
 from stallscope.analysis.units import percent
 
-LABELS: Final = ("Simulated", "GPU", "GPU shared", "Ranks", "Steps", "Unprofiled", "Periodic")
+LABELS: Final = ("Simulated", "GPU", "GPU shared", "Ranks", "Steps", "Unprofiled", "Whole run", "Periodic")
 MOST_ISSUES: Final = 3
 MOST_LINES: Final = 4
 MOST_FINDINGS: Final = 2

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from stallscope.analysis.contract.flops import Flops
+from stallscope.analysis.contract.run import WholeRun
 from stallscope.analysis.contract.summary import GpuInfo, IssueInfo, Memory, Summary
 from stallscope.analysis.fill.ranks import rank_spread
 from stallscope.analysis.stages.gpu.room import ROOM
@@ -23,6 +24,9 @@ _SAVINGS = (
     ("compute", "GPU work"),
 )
 UNSEEN = 0.97  # a factor above this may come from the drift between two windows
+PART: Final = 0.02  # of a whole run, from which a part of it is worth a word
+MOST_PARTS: Final = 5
+OF_THE_SCRIPT: Final = ("training", "start-up", "recording")  # parts that no single line explains
 FEW = 2  # steps, of which no middle can be told
 MOST_INFLATION = 4.0  # by which a step was ever made longer by recording alone
 USUAL_INFLATION = 2.0  # stacks and shapes included; beyond it steps of widely differing lengths were disturbed
@@ -103,8 +107,18 @@ def header(summary: Summary) -> list[tuple[str, str]]:
         left_out = f" ({unprofiled.left_out} more, which held an evaluation, left out)" if unprofiled.left_out else ""
         over = f"over {_some(unprofiled.steps, 'step')}{left_out}"
         lines.append(("Unprofiled", f"{microseconds(unprofiled.mean)} a step {over}{_inflation(summary)}"))
+    lines += [("Whole run", whole_run(summary.run))] if summary.run is not None else []
     lines += [("True times", true_times(summary))] if true_times(summary) else []
     return lines + [("Periodic", text) for text in periodic(summary)]
+
+
+def whole_run(run: WholeRun) -> str:
+    """Where the run's time went, the parts worth a word, each with its first line: ``evaluation 37 % (train.py:9)``."""
+    told = []
+    for part in [each for each in run.parts if each.share >= PART and each.name != "not seen"][:MOST_PARTS]:
+        where = f" ({part.lines[0].line})" if part.lines and part.name not in OF_THE_SCRIPT else ""
+        told.append(f"{part.name} {percent(part.share)}{where}")
+    return f"{microseconds(run.seconds * 1e6)} from first statement to end: {', '.join(told)}"
 
 
 def true_times(summary: Summary) -> str:

@@ -13,6 +13,7 @@ from stallscope.analysis.stages.completion import Completion, find_completion
 from stallscope.analysis.stages.copy_sites import CopySite, find_copy_sites
 from stallscope.analysis.stages.gpu.flops import Flops, find_flops
 from stallscope.analysis.stages.gpu.room import Room, find_room
+from stallscope.analysis.stages.host.products import HostProducts, find_host_products
 from stallscope.analysis.stages.idle import DeviceIdle, find_idle
 from stallscope.analysis.stages.launch_stats import LaunchCosts, find_launch_costs
 from stallscope.analysis.stages.linking import Linking, find_linking
@@ -64,6 +65,7 @@ class Stages:
     clocks: tuple[ClockOffset, ...] = ()  # of devices whose clock is apart from the host's
     room: Room | None = None  # in the memory of the GPU
     flops: Flops | None = None  # of the steps that count, or of the attribution's steps where those tell no shapes
+    host_products: HostProducts | None = None  # that the CPU computes, where shapes tell; of the attribution's steps
     of_counted: Stages | None = None  # the same over the steps that count; None: all do
 
     @property
@@ -158,7 +160,8 @@ def analyse(trace: Trace, manifest: Manifest | None = None, attribution: Trace |
         chosen = window.only(completion.counted(window))
         stages = replace(stages, of_counted=_analyse(trace, chosen, manifest, attribution, completion.only()))
     room = find_room(trace, window, stages.operators, stages.places, manifest)
-    found = partial(replace, flops=_flops(stages.typical, attribution), room=room)
+    products = find_host_products(trace) or (None if attribution is None else find_host_products(attribution))
+    found = partial(replace, flops=_flops(stages.typical, attribution), room=room, host_products=products)
     return found(stages, of_counted=None if stages.of_counted is None else found(stages.of_counted))
 
 

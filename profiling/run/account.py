@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass, field
@@ -14,14 +15,17 @@ from stallscope.profiling.folder.export import worker_name
 from stallscope.profiling.folder.launch import Launch, find_launch
 from stallscope.profiling.machine import machine
 from stallscope.profiling.machine.device import find_device
+from stallscope.profiling.machine.settings import settings
 from stallscope.profiling.mark.callsites import printable
 from stallscope.profiling.record.capture import Capture
 from stallscope.profiling.record.recorder import memory_peaks, rank_and_world
 from stallscope.profiling.run.children import ChildWatch
 from stallscope.profiling.run.options import Options
+from stallscope.profiling.run.sampling import Seen
+from stallscope.profiling.run.whole_run import whole_run
 from stallscope.profiling.watch.events import Events
 from stallscope.profiling.watch.steps import StepTracker
-from stallscope.traces.model.manifest import Finding, Machine, Manifest, Steps
+from stallscope.traces.model.manifest import Finding, Machine, Manifest, Steps, WholeRun
 from stallscope.traces.model.version import version
 
 NO_MACHINE = Machine(os=sys.platform, python=sys.version.split()[0], cpu="unknown", cores=0, threads=None, torch=None)
@@ -49,6 +53,8 @@ class Account:
     launch: Launch | None = field(default_factory=find_launch)  # of several ranks
     children: ChildWatch | None = None
     worker: str | None = None
+    whole: WholeRun | None = None
+    seen: Seen | None = None  # of the whole run, once it has ended
     rank: tuple[int, int] | None = None  # and the number of ranks, once the process group has said it
 
     def steps(self) -> Steps:
@@ -95,8 +101,17 @@ class Account:
             modules=list(marks.modules) if marks is not None else [],
             exit_code=self.exit_code,
             complete=self.complete,
+            whole_run=self._whole_run(),
+            settings=settings(self.torch, self.events.loaders, self.events.optimizers.values()),
         )
         return msgspec.structs.replace(manifest, **memory_peaks(self.torch))
+
+    def _whole_run(self) -> WholeRun | None:
+        """Where the run's time went, once it has ended; a failure of ours costs no more than that."""
+        if self.seen is not None and self.whole is None:
+            with contextlib.suppress(Exception):
+                self.whole = whole_run(self.seen, self.events.stepping)
+        return self.whole
 
     def rank_and_world(self) -> tuple[int, int]:
         """The rank of this process and the number of ranks; a process group that is no more is remembered."""

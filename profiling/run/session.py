@@ -25,6 +25,7 @@ from stallscope.profiling.run.children import ChildWatch
 from stallscope.profiling.run.options import Options, run_name
 from stallscope.profiling.run.progress import to_stderr
 from stallscope.profiling.run.run_findings import findings_of_run, messages_of
+from stallscope.profiling.run.sampling import Sampler
 from stallscope.profiling.watch.events import Events
 from stallscope.profiling.watch.guarded import Guarded
 from stallscope.profiling.watch.hooks import Hooks
@@ -78,7 +79,7 @@ def profile(options: Options) -> Outcome:
     target = runner.Target(options.target, options.is_module, options.args)
     target.check()
     session = Session(options, run_name(options, target))
-    session.begin()
+    session.begin(whole=True)
     ended = runner.run(target)
     if os.getpid() != session.pid:
         ending.leave_child(ended, used_kineto=session.used_kineto)
@@ -97,6 +98,7 @@ class Session:
         self._account = Account(options, self._events)
         self._progress = to_stderr(wanted=options.progress)
         self._threads = ThreadEnds(self._thread_ends)
+        self._sampler: Sampler | None = None
         self._out = contextlib.ExitStack()  # what takes out whatever is not in the hooks
         self._forget_import: Callable[[], None] = lambda: None
         self._folder = RunFolder(
@@ -115,10 +117,19 @@ class Session:
 
     # --- beginning -------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Arrange to be called when the script imports torch; at once if it has been imported."""
+    def begin(self, *, whole: bool = False) -> None:
+        """Arrange to be called when the script imports torch; at once if it has been imported.
+
+        ``whole``: the run is the process, so it is also looked at where its time goes.
+        """
         _active.append(self)
+        if whole:
+            self._sampler = Sampler(self._begun)
+            self._sampler.start()
         self._forget_import = when_imported("torch", self._begin_recording)
+
+    def _begun(self) -> bool:
+        return any(each.optimizer_steps or each.root_forwards for each in self._events.trackers)
 
     def _begin_recording(self, torch: ModuleType) -> None:
         if os.getpid() == self.pid:
@@ -185,6 +196,8 @@ class Session:
     def close(self, exit_code: int | None, *, interrupted: bool = False, findings: tuple[Finding, ...] = ()) -> Outcome:
         """Do the same; ``exit_code`` None: the process goes on. ``findings``: what else is to be told of the run."""
         self._account.findings.extend(findings)
+        if self._sampler is not None and os.getpid() == self.pid:
+            self._account.seen = self._sampler.stop()
         with contextlib.suppress(ValueError):
             _active.remove(self)
         self._progress.clear()

@@ -11,14 +11,16 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 from stallscope.profiling.watch import forward_hooks
 from stallscope.profiling.watch.guarded import Guarded
 from stallscope.profiling.watch.marked import MarkedSteps
+from stallscope.profiling.watch.set_up import loader_settings, optimizer_settings
 from stallscope.profiling.watch.sight import Sight
 from stallscope.profiling.watch.steps import StepTracker
+from stallscope.traces.model.manifest import LoaderSettings, OptimizerSettings
 
 MAX_THREADS = 64  # that only call modules; threads with an optimizer are always followed
 
@@ -57,6 +59,9 @@ class Events:
         self.trackers: list[StepTracker] = []
         self.guarded = Guarded(self.fail)
         self.sight = Sight(self.trackers)
+        self.loaders: dict[LoaderSettings, None] = {}  # each kind that was asked for a batch
+        self.optimizers: dict[int, OptimizerSettings] = {}  # each that has stepped, by its id
+        self.stepping: list[tuple[CodeType, str, int]] = []  # code, module and line of the calls around the first step
         self._failed = failed
         self._observer: Observer
         self._thread = _Thread()
@@ -129,10 +134,11 @@ class Events:
         if self._thread.depth:
             self._thread.depth -= 1
 
-    def fetch(self) -> None:
+    def fetch(self, iterator: Any) -> None:
         """Note that a DataLoader is asked for a batch."""
         if self.sight.fetched():
             return
+        self.loaders.setdefault(loader_settings(iterator))
         tracker = self.tracker()
         if tracker.fetch():
             self._observer.boundary(tracker)
@@ -140,6 +146,9 @@ class Events:
     def optimizer_starts(self, optimizer: Any, frame: FrameType) -> None:
         """Note the start of an optimizer step; wrappers around other optimizers count once."""
         thread = self._thread
+        if id(optimizer) not in self.optimizers and len(self.optimizers) < MAX_THREADS:
+            self.optimizers[id(optimizer)] = optimizer_settings(optimizer)
+            self.stepping = self.stepping or _calls_around(frame)
         if thread.optimizers:
             _running(thread)
         thread.optimizers.append(id(frame))
@@ -214,6 +223,15 @@ def _running(thread: _Thread) -> bool:
         frame = frame.f_back
     thread.optimizers[:] = [each for each in thread.optimizers if each in alive]
     return bool(thread.optimizers)
+
+
+def _calls_around(frame: FrameType | None) -> list[tuple[CodeType, str, int]]:
+    """Code, module and line of each call from ``frame`` outwards; no frame is kept."""
+    found = []
+    while frame is not None:
+        found.append((frame.f_code, str(frame.f_globals.get("__name__", "")), frame.f_lineno or 0))
+        frame = frame.f_back
+    return found
 
 
 def _stateful(module: Any) -> bool:

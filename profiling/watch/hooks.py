@@ -113,7 +113,7 @@ def _fetches(torch: Any, events: Events) -> Callable[[], None]:
         def __next__(self: Any) -> Any:  # noqa: N807 - shown in profiles and tracebacks under the original's name
             if events.enabled:
                 with events.guarded:
-                    events.fetch()
+                    events.fetch(self)
             try:
                 return original(self)
             except BaseException as error:

@@ -149,6 +149,69 @@ class Children(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
+class LineTime(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the user's, and how long it was being run, with what it calls that is not the user's."""
+
+    file: str
+    line: int
+    function: str
+    ns: int
+
+
+class RunPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a whole run.
+
+    Names: "start-up", "training", "evaluation", "rollouts", "loading data", "starting DataLoader workers", "writing",
+    "between epochs" (and behind the training), "recording" (ours), "not seen".
+    """
+
+    name: str
+    ns: int
+    lines: list[LineTime] = []
+
+
+class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of the process went, from the script's first statement to its end, by looks at its main thread."""
+
+    total_ns: int
+    looks: int
+    looking_ns: int  # CPU time that looking took
+    parts: list[RunPart] = []  # longest first; they add up to the total
+    python: list[LineTime] = []  # of the training: lines that were run outside torch's own code
+
+
+class LoaderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a DataLoader was made."""
+
+    workers: int
+    pinned: bool
+    persistent: bool
+    prefetch: int | None = None
+
+
+class OptimizerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """An optimizer; None: torch chooses."""
+
+    name: str
+    foreach: bool | None = None
+    fused: bool | None = None
+    capturable: bool | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the script and its environment have set; None: not known."""
+
+    launch_blocking: bool | None = None  # CUDA_LAUNCH_BLOCKING, HIP_LAUNCH_BLOCKING, AMD_SERIALIZE_KERNEL
+    no_caching_allocator: bool | None = None  # PYTORCH_NO_CUDA_MEMORY_CACHING
+    anomaly: bool | None = None  # torch.autograd.set_detect_anomaly
+    deterministic: bool | None = None  # torch.use_deterministic_algorithms
+    cudnn_benchmark: bool | None = None
+    matmul_precision: str | None = None  # of float32 products: "highest" | "high" | "medium"
+    default_dtype: str | None = None  # "float32"
+    loaders: list[LoaderSettings] = []  # each kind once
+    optimizers: list[OptimizerSettings] = []
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in ``stallscope.json``."""
 
@@ -174,3 +237,5 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None  # None: the run has not ended, or was killed
     complete: bool = False
     cpu_run: CpuRun | None = None  # None: not asked for
+    whole_run: WholeRun | None = None  # None: the run has not ended, or was not looked at
+    settings: Settings | None = None

@@ -47,6 +47,8 @@ def script_folder(manifest: Manifest) -> str | None:
     if script is None:
         return None
     paths = [_slashes(frame.file) for site in manifest.call_sites for frame in site.frames]
+    parts = [] if manifest.whole_run is None else manifest.whole_run.parts
+    paths += [_slashes(line.file) for part in parts for line in part.lines]
     found = Counter(path.removesuffix(script) for path in paths if path == script or path.endswith("/" + script))
     if not found:
         return None

@@ -182,5 +182,5 @@ def test_moves_to_the_gpu_are_listed_on_a_cpu_run(tmp_path):
         "train.py:6": ("to", "would synchronize on a GPU if it copies to or from it", 0.0),
         "train.py:11": ("item", "would synchronize on a GPU", 0.0),
     }
-    text = " ".join(python("-m", "stallscope", "summary", "runs/train", cwd=tmp_path).out.split())
+    text = " ".join(python("-m", "stallscope", "summary", "-v", "runs/train", cwd=tmp_path).out.split())
     assert "train.py:6 .to(): would synchronize on a GPU if it copies to or from it. Pin it and do not wait" in text

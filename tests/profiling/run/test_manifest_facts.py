@@ -95,7 +95,14 @@ def test_only_nvidias_driver_is_asked(monkeypatch):
 ALLOWED = {
     "Manifest": "schema stallscope created command worker rank world_size pid machine steps windows findings "
     "call_sites modules peak_allocated_bytes peak_reserved_bytes alloc_retries ooms children exit_code complete "
-    "cpu_run",
+    "cpu_run whole_run settings",
+    "WholeRun": "total_ns looks looking_ns parts python",
+    "RunPart": "name ns lines",
+    "LineTime": "file line function ns",
+    "Settings": "launch_blocking no_caching_allocator anomaly deterministic cudnn_benchmark matmul_precision "
+    "default_dtype loaders optimizers",
+    "LoaderSettings": "workers pinned persistent prefetch",
+    "OptimizerSettings": "name foreach fused capturable",
     "Machine": "os python cpu cores threads torch torch_gpu gpu_usable gpus others_on_gpu findings",
     "Gpu": "name architecture sms memory_bytes driver driver_model",
     "GpuProcess": "gpu pid name memory_bytes",
