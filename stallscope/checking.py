@@ -14,7 +14,7 @@ import msgspec
 from stallscope import api
 from stallscope.analysis.check.baseline import entry_of, find_entry, parse_baseline, updated
 from stallscope.analysis.check.budgets import Budgets, parse_budgets
-from stallscope.analysis.check.check import Measured, check, measure
+from stallscope.analysis.check.check import NOT_COMPARABLE, Measured, check, measure, times_of
 from stallscope.analysis.contract.check import BaselineFile, Check
 from stallscope.analysis.report.document import document
 from stallscope.analysis.report.formats import renderer
@@ -89,35 +89,46 @@ class Baseline:
         write_file(self.path, document(found), force=True)
 
 
-def checked(path: Path, budgets: Budgets, baseline: Baseline | None = None, limits: Limits = DEFAULT) -> Check:
-    """Hold the budgets against a trace, or the first rank of a run folder; what they leave out against a baseline.
+def checked(
+    paths: Sequence[Path], budgets: Budgets, baseline: Baseline | None = None, limits: Limits = DEFAULT
+) -> Check:
+    """Hold the budgets against repeated runs (traces, or the first ranks of run folders), the rest against a baseline.
 
     Raises:
-        BadInput: there is no budget, or nothing usable at ``path``.
+        BadInput: there is no budget, or nothing usable at a path.
         Refused: a file passes ``limits``.
     """
-    if not budgets.per_step and baseline is None:
+    must_be_checkable(budgets, baseline)
+    file = None if baseline is None else baseline.read()
+    runs = [measure(str(path), *api.first_stages(path, limits), budgets) for path in paths]
+    if baseline is None or file is None:
+        return check(runs, budgets)
+    if not baseline.update:
+        return check(runs, budgets, find_entry(file, runs[0].key, str(baseline.path)))
+    return _update(runs, budgets, baseline, file)
+
+
+def must_be_checkable(budgets: Budgets, baseline: Baseline | None) -> None:
+    """Say before the work that there is nothing to hold a run against.
+
+    Raises:
+        BadInput: so it is.
+    """
+    if not budgets.per_step and budgets.time is None and baseline is None:
         raise BadInput(NOTHING)
     relative = [each.name for each in budgets.per_step if each.relative is not None]
+    relative += ["[time] step"] if budgets.time is not None else []
     if relative and baseline is None:
         raise BadInput(f"{relative[0]} is budgeted against a baseline; name its file with --against")
-    file = None if baseline is None else baseline.read()
-    stages, manifest = api.first_stages(path, limits)
-    measured = measure(str(path), stages, manifest, budgets)
-    if baseline is None or file is None:
-        return check(measured, budgets)
-    if not baseline.update:
-        return check(measured, budgets, find_entry(file, measured.key, str(baseline.path)))
-    return _update(measured, budgets, baseline, file)
 
 
-def _update(measured: Measured, budgets: Budgets, baseline: Baseline, file: BaselineFile) -> Check:
-    """Rewrite the baseline's entry, unless the run's counts are worth nothing; the budgets of the file still hold."""
-    new, changes = updated(file, entry_of(measured.counted, measured.key))
-    fixed = replace(budgets, per_step=tuple(each for each in budgets.per_step if each.relative is None))
-    found = check(measured, fixed)
-    if measured.obstacles:
+def _update(runs: Sequence[Measured], budgets: Budgets, baseline: Baseline, file: BaselineFile) -> Check:
+    """Rewrite the baseline's entry, unless the runs' counts are worth nothing; budgets of plain numbers still hold."""
+    fixed = replace(budgets, time=None, per_step=tuple(each for each in budgets.per_step if each.relative is None))
+    found, times = check(runs, fixed), times_of(runs)
+    if found.outcome == NOT_COMPARABLE:
         return found
+    new, changes = updated(file, entry_of(runs[0].counted, runs[0].key, times.step_us, times.machine))
     baseline.rewrite(new)
     return msgspec.structs.replace(found, updated=changes)
 

@@ -57,15 +57,18 @@ def bounds_of(budget: Budget, against: Against | None) -> Bounds:
     return Bounds(None, old[1] * factor, old[0] * factor)
 
 
-def entry_of(counted: Counted, key: CheckKey) -> BaselineEntry:
-    """The figures of a run as they are kept; those that are unknown are left out."""
+def entry_of(
+    counted: Counted, key: CheckKey, step_us: Sequence[float | None] = (), machine: str | None = None
+) -> BaselineEntry:
+    """The figures of a run as they are kept, and the times of repeated runs; what is unknown is left out."""
     figures = {}
     for name in KEPT:
         largest, median = counted.figure(name, "max"), counted.figure(name, "median")
         if largest.low is None or largest.high is None or median.low is None or median.high is None:
             continue
         figures[name] = BaselineRange(max=(largest.low, largest.high), median=(median.low, median.high))
-    return BaselineEntry(key=key, figures=figures)
+    known = [us for us in step_us if us is not None]
+    return BaselineEntry(key=key, figures=figures, step_us=known, machine=machine)
 
 
 def parse_baseline(data: bytes, where: str) -> BaselineFile:

@@ -32,7 +32,7 @@ _PINNED: Final = re.compile(rf"{_NUMBER}\s*(?:±|\+-|\+/-)\s*{_NUMBER}\s*([kMG]?
 _SIZED: Final = re.compile(rf"{_NUMBER}\s*([kMG]?B)?")
 _RELATIVE: Final = re.compile(rf"\+\s*{_NUMBER}\s*%")
 _SIZES: Final = {None: 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
-_TABLES: Final = ("workload", "per_step", "allow")
+_TABLES: Final = ("workload", "per_step", "allow", "time")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +65,22 @@ class Allow:
 
 
 @dataclass(frozen=True, slots=True)
+class Time:
+    """The budget of the step's time, which takes repeated runs on both sides."""
+
+    step: float  # share by which it may grow
+    runs: int = 5
+    cannot_tell_passes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Budgets:
     """Everything that a check is told to hold."""
 
     workload: Workload | None = None
     per_step: tuple[Budget, ...] = ()
     allow: tuple[Allow, ...] = ()
+    time: Time | None = None
 
     def with_max(self, limits: Mapping[str, str]) -> Budgets:
         """With ceilings from the command line, which replace those of the file.
@@ -94,6 +104,7 @@ def parse_budgets(table: Mapping[str, Any], where: str) -> Budgets:
         workload=_workload(_table(table, "workload", where), f"{where}: [workload]"),
         per_step=_per_step(_table(table, "per_step", where), f"{where}: [per_step]"),
         allow=_allows(table.get("allow", []), f"{where}: [[allow]]"),
+        time=_time(_table(table, "time", where), f"{where}: [time]"),
     )
 
 
@@ -187,3 +198,16 @@ def _allow(row: Mapping[str, Any], where: str) -> Allow:
         raise BadInput(f'{where} {line}: call is a name, ".item()"')
     name = None if call is None else call.strip().strip(".").removesuffix("()")
     return Allow(line.replace("\\", "/"), name, every, why)
+
+
+def _time(table: Mapping[str, Any], where: str) -> Time | None:
+    if not table:
+        return None
+    _known(table, ("step", "runs", "cannot_tell"), where)
+    found = re.fullmatch(rf"\+?\s*{_NUMBER}\s*%", str(table.get("step", "")).strip())
+    runs, cannot_tell = table.get("runs", 5), table.get("cannot_tell", "pass")
+    if found is None:
+        raise BadInput(f'{where}: step is the share by which a step may grow, "5 %"')
+    if not isinstance(runs, int) or runs < 2 or cannot_tell not in ("pass", "fail"):  # noqa: PLR2004 - an interval needs two
+        raise BadInput(f'{where}: runs is 2 or more, cannot_tell is "pass" or "fail"')
+    return Time(float(found[1]) / 100, runs, cannot_tell == "pass")

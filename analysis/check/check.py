@@ -10,15 +10,18 @@ from stallscope.analysis.check.budgets import Budgets
 from stallscope.analysis.check.counts import find_counts
 from stallscope.analysis.check.figures import Counted, without_allowed
 from stallscope.analysis.check.rows import row_of
-from stallscope.analysis.check.workload import key_of, not_the_workload, script_folder
+from stallscope.analysis.check.times import Times, time_row
+from stallscope.analysis.check.workload import key_of, key_words, machine_words, not_the_workload, script_folder
 from stallscope.analysis.contract.check import Check, CheckKey, CheckRow
 from stallscope.analysis.stages.issues import find_issues
 from stallscope.analysis.stages.stages import Stages
+from stallscope.analysis.stages.step_times import find_step_times
 from stallscope.traces.model.issues import Severity, TraceIssue
 from stallscope.traces.model.manifest import Manifest
 
 PASSED, FAILED, NOT_COMPARABLE = "pass", "fail", "not_comparable"
 EXIT_CODES = {PASSED: 0, FAILED: 1, NOT_COMPARABLE: 3}
+SEVERITY = ("ok", "unknown_allowed", "unknown", "exceeded")
 LOST = (Severity.DATA_LOSS, Severity.ERROR)
 
 
@@ -30,6 +33,8 @@ class Measured:
     counted: Counted
     key: CheckKey
     folder: str | None  # of the script, below the folder that it ran in
+    step_us: float | None  # without the profiler
+    machine: str | None
     obstacles: tuple[str, ...]  # why its counts cannot be compared; () where they can
 
 
@@ -41,20 +46,32 @@ def measure(target: str, stages: Stages, manifest: Manifest | None, budgets: Bud
         counted=without_allowed(counts, budgets.allow),
         key=key_of(stages, manifest, budgets.workload),
         folder=script_folder(manifest),
+        step_us=_step_us(stages, manifest),
+        machine=machine_words(manifest),
         obstacles=(*_obstacles(stages), *not_the_workload(budgets.workload, manifest)),
     )
 
 
-def check(measured: Measured, budgets: Budgets, against: Against | None = None) -> Check:
-    """Hold every budget against the run, and what they leave out against the baseline's figures."""
-    counted = measured.counted
+def _step_us(stages: Stages, manifest: Manifest | None) -> float | None:
+    times = find_step_times(stages.window, stages.completion.step_ns, stages.trace.path, manifest)
+    return None if times.unprofiled is None else times.unprofiled.mean_us
+
+
+def check(runs: Sequence[Measured], budgets: Budgets, against: Against | None = None) -> Check:
+    """Hold every budget against repeated runs, and what they leave out against the baseline's figures.
+
+    Of several runs the worst counts; figures beside the rows are those of the first.
+    """
+    measured, counted = runs[0], runs[0].counted
     asked = budgets.per_step if against is None else against.budgets(budgets.per_step)
-    rows = [row_of(each, bounds_of(each, against), counted, measured.folder) for each in asked]
+    rows = [_worst([row_of(each, bounds_of(each, against), run.counted, run.folder) for run in runs]) for each in asked]
+    if budgets.time is not None:
+        rows.append(time_row(budgets.time, times_of(runs), against))
     missing = None if against is None else against.obstacle(measured.key)
-    obstacles = (*measured.obstacles, *([missing] if missing else ()))
+    obstacles = (*(each for run in runs for each in run.obstacles), *_apart(runs), *([missing] if missing else ()))
     outcome = _outcome(rows, obstacles)
     return Check(
-        target=measured.target,
+        target=", ".join(run.target for run in runs),
         outcome=outcome,
         text=_text(outcome, rows, obstacles),
         key=measured.key,
@@ -64,6 +81,25 @@ def check(measured: Measured, budgets: Budgets, against: Against | None = None) 
         allowed=list(counted.allowed),
         notes=_notes(counted),
     )
+
+
+def _worst(rows: Sequence[CheckRow]) -> CheckRow:
+    """The row that decides, the first among equals."""
+    return max(rows, key=lambda row: (SEVERITY.index(row.status), row.value_high or 0.0))
+
+
+def _apart(runs: Sequence[Measured]) -> list[str]:
+    """That the runs are no repeats of each other."""
+    other = next((run for run in runs if run.key != runs[0].key), None)
+    if other is None:
+        return []
+    return [f"{other.target} is {key_words(other.key)}, {runs[0].target} {key_words(runs[0].key)}: check one at a time"]
+
+
+def times_of(runs: Sequence[Measured]) -> Times:
+    """The steps of the runs; of runs on several machines no machine."""
+    machines = {run.machine for run in runs}
+    return Times(tuple(run.step_us for run in runs), machines.pop() if len(machines) == 1 else None)
 
 
 def _obstacles(stages: Stages) -> list[str]:

@@ -27,6 +27,7 @@ WORDS: Final = {
     "sync_calls": "Synchronize calls",
     "memcpys": "copies",
     "memsets": "memsets",
+    "step_time": "time of a step",
 }
 
 
@@ -81,6 +82,8 @@ def _status(figure: Figure, bounds: Bounds, *, unknown_passes: bool) -> Status:
 
 def amount(name: str, value: float | None) -> str:
     """A figure in its unit."""
+    if name not in NAMES:  # the step's time, a change
+        return "-" if value is None else f"{value:+.1f} %"
     return quantity(value) if NAMES[name] == "bytes" else count(value)
 
 

@@ -39,6 +39,14 @@ def key_words(key: CheckKey) -> str:
     return f"{workload} on {'no GPU' if key.device == 'cpu' else key.device}{with_them}"
 
 
+def machine_words(manifest: Manifest | None) -> str | None:
+    """CPU and GPUs: times of another one are not comparable."""
+    if manifest is None:
+        return None
+    machine = manifest.machine
+    return ", ".join([machine.cpu, f"{machine.cores} cores", *(gpu.name for gpu in machine.gpus)])
+
+
 def _minor(version: str | None) -> str | None:
     """``2.13`` of ``2.13.0+cu130``."""
     found = re.match(r"\d+\.\d+", version or "")

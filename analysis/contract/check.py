@@ -87,6 +87,8 @@ class BaselineEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     key: CheckKey
     figures: dict[str, BaselineRange]
+    step_us: list[float] = []  # of repeated runs, without the profiler
+    machine: str | None = None  # that these are of
 
 
 class BaselineFile(msgspec.Struct, frozen=True, kw_only=True):

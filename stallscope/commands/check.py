@@ -13,7 +13,14 @@ from stallscope.traces.text.limits import limits
 
 
 def check(
-    path: Annotated[Path, typer.Argument(metavar="RUN|TRACE", help="A run folder, or a trace.")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RUN|TRACE...", help="A run folder or a trace; several: repeated runs."),
+    ] = None,
+    script: Annotated[
+        str | None, typer.Option("--run", metavar="COMMAND", help="Record this first: --run 'train.py --lr 0.1'.")
+    ] = None,
+    logdir: Annotated[Path, typer.Option(help="Folder of what --run records.")] = Path("runs"),
     budget: Annotated[
         Path | None,
         typer.Option(metavar="TOML", help="The budgets.  [default: stallscope.toml, or pyproject.toml]"),
@@ -40,15 +47,21 @@ def check(
     Exit code 0: all are kept; 1: one is exceeded, or not known; 3: the run cannot be compared (another workload, a
     trace with losses, no steps). Without a GPU the calls that would wait on one are counted.
     """
-    from stallscope import checking  # noqa: PLC0415 - the analysis is loaded when a command needs it
+    from stallscope import checking, trial  # noqa: PLC0415 - the analysis is loaded when a command needs it
     from stallscope.analysis.check.check import EXIT_CODES  # noqa: PLC0415
 
     if update and against is None:
         raise typer.BadParameter("names no baseline to rewrite; add --against FILE", param_hint="--update")
+    if bool(paths) == (script is not None):
+        raise typer.BadParameter("name a run, or a command to record with --run, and not both", param_hint="RUN")
     show = printer("check", form, output, force=force)
     budgets = checking.load_budgets(budget, most or ())
     baseline = None if against is None else checking.Baseline(against, update)
-    found = checking.checked(path, budgets, baseline, limits(max_size, max_ratio, max_depth, max_memory))
+    checking.must_be_checkable(budgets, baseline)
+    runs = paths or []
+    if script is not None:
+        runs = trial.record_all(script, logdir, runs=1 if budgets.time is None else budgets.time.runs)
+    found = checking.checked(runs, budgets, baseline, limits(max_size, max_ratio, max_depth, max_memory))
     show(found)
     if form == "github":
         checking.add_step_summary(found)

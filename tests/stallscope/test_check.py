@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stallscope import cli
+from stallscope.commands.compare import _regression
 
 DATA = Path(__file__).resolve().parents[1] / "compat" / "data"
 BUDGETS = """
@@ -112,3 +116,82 @@ def test_a_share_needs_a_baseline(folder: Path, capsys: pytest.CaptureFixture[st
     (folder / "stallscope.toml").write_text('[per_step]\noperators = "+2 %"\n')
     assert cli._execute(["check", str(DATA / "before")]) == 2
     assert "name its file with --against" in capsys.readouterr().err
+
+
+TRAIN = """
+import sys, torch
+model = torch.nn.Linear(4, 3)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for step in range(300):
+    optimizer.zero_grad()
+    loss = model(torch.ones(8, 4)).square().mean()
+    loss.backward()
+    optimizer.step()
+    if "--read" in sys.argv:
+        loss.item()
+print("trained")
+if "--fail" in sys.argv:
+    sys.exit(3)
+"""
+
+
+def _check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stallscope", "check", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+@pytest.mark.slow
+def test_a_script_is_recorded_and_checked(tmp_path: Path) -> None:
+    """--run trains first: what it prints goes to stderr, and one read more a step fails with its line."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "train.py").write_text(TRAIN)
+    plain = _check(tmp_path, "--run", "scripts/train.py", "--max", "waits=0", "--format", "json")
+    assert (plain.returncode, json.loads(plain.stdout)["outcome"]) == (0, "pass"), plain.stderr
+    assert "trained" in plain.stderr
+    reading = _check(tmp_path, "--run", "python scripts/train.py --read", "--max", "waits=0", "--format", "github")
+    assert reading.returncode == 1
+    assert reading.stdout.startswith("::error file=scripts/train.py,line=11,title=stallscope%3A waits::.item() here.")
+
+
+@pytest.mark.slow
+@pytest.mark.full
+def test_a_script_that_fails_is_not_checked(tmp_path: Path) -> None:
+    """Exit code 2, and one sentence with the script's own exit code."""
+    (tmp_path / "train.py").write_text(TRAIN)
+    failed = _check(tmp_path, "--run", "train.py --fail", "--max", "waits=0")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert "the script ended with exit code 3, so nothing was checked" in failed.stderr
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("arguments", [[], [str(DATA / "before"), "--run", "train.py"]])
+def test_a_run_or_a_command(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """Exactly one of both: else bad usage, and nothing is trained."""
+    assert cli._execute(["check", "--max", "waits=0", *arguments]) == 2
+    assert "name a run, or a command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "difference", "code"),
+    [
+        ("slower", 5.0, 1),
+        ("faster", -5.0, 0),
+        ("cannot tell", 5.0, 0),
+        ("no change", 0.1, 0),
+        ("differs", 5.0, 1),
+        ("differs", -5.0, 0),
+        ("withheld", None, 3),
+    ],
+)
+def test_compare_fails_on_a_regression(kind: str, difference: float | None, code: int) -> None:
+    """Exit code 1 where a step is slower, by an interval or beyond the noise floor; 3 where there is no verdict."""
+    step = SimpleNamespace(difference=difference)
+    found = SimpleNamespace(verdict=SimpleNamespace(kind=kind), statistics=SimpleNamespace(step_us=step))
+    assert _regression(found) == code
+
+
+def test_compare_without_the_option_exits_with_0() -> None:
+    """The same two runs, the second slower beyond the noise floor: 0 without it, 1 with it."""
+    sides = [str(DATA / "before"), str(DATA / "after")]
+    assert cli._execute(["compare", *sides]) == 0
+    assert cli._execute(["compare", *sides, "--fail-on-regression"]) == 1

@@ -34,7 +34,7 @@ def _against(kernels: int) -> Against:
 
 
 def _check(run: Measured, against: Against, **per_step: object) -> Check:
-    return check(run, parse_budgets({"per_step": per_step}, "stallscope.toml"), against)
+    return check([run], parse_budgets({"per_step": per_step}, "stallscope.toml"), against)
 
 
 def test_the_same_run_passes_and_one_more_launch_fails() -> None:
@@ -56,7 +56,7 @@ def test_a_share_on_top_of_the_baseline() -> None:
 def test_another_device_is_not_comparable() -> None:
     """Of another GPU there is no baseline; the sentence says which there are."""
     run = _run(2, gpu="NVIDIA T4")
-    found = check(run, Budgets(), replace(_against(2), entry=None))
+    found = check([run], Budgets(), replace(_against(2), entry=None))
     assert found.outcome == "not_comparable"
     assert "no baseline for any workload on NVIDIA T4 (it has: any workload on NVIDIA L4)" in found.text
 

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from stallscope.analysis.check.budgets import Budget, Budgets, parse_budgets
+from stallscope.analysis.check.budgets import Budget, Budgets, Time, parse_budgets
 from stallscope.traces.model.errors import BadInput
 
 WHOLE = """
@@ -67,7 +67,7 @@ def test_the_command_line_replaces_the_file() -> None:
         ("[per_step]\nwaits = true", "True is no limit"),
         ("[per_step]\nwaits = { max = 0, unknown = 3 }", 'unknown is "pass" or "fail"'),
         ("[per_step]\nwaits = { most = 0 }", "there is no 'most'"),
-        ("[perstep]\nwaits = 0", "there is no 'perstep'; choose of: workload, per_step, allow"),
+        ("[perstep]\nwaits = 0", "there is no 'perstep'; choose of: workload, per_step, allow, time"),
         ("per_step = 3", "per_step must be a table"),
         ("[workload]\nname = 3", "[workload]: expected name"),
         ('[[allow]]\nline = "train.py"\nwhy = "x"', "line must be a file and a line"),
@@ -87,3 +87,25 @@ def test_a_limit_of_the_command_line_that_is_none() -> None:
     """It is named with its option."""
     with pytest.raises(BadInput, match="--max waits: 'few' is no limit"):
         Budgets().with_max({"waits": "few"})
+
+
+def test_the_budget_of_time() -> None:
+    """A share, how many runs, and what happens where it cannot be told."""
+    found = _parsed('[time]\nstep = "5 %"\nruns = 3\ncannot_tell = "fail"').time
+    assert found == Time(0.05, 3, cannot_tell_passes=False)
+    assert _parsed('[time]\nstep = "5 %"').time == Time(0.05, 5, cannot_tell_passes=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[time]\nruns = 5", "step is the share"),
+        ('[time]\nstep = "5 %"\nruns = 1', "runs is 2 or more"),
+        ('[time]\nstep = "5 %"\ncannot_tell = "maybe"', 'cannot_tell is "pass" or "fail"'),
+    ],
+)
+def test_a_budget_of_time_that_is_none(text: str, said: str) -> None:
+    """It is refused with its place."""
+    with pytest.raises(BadInput, match=r"^stallscope\.toml: \[time\]") as raised:
+        _parsed(text)
+    assert said in str(raised.value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from stallscope.analysis.check.budgets import parse_budgets
@@ -31,7 +34,7 @@ def _loop(steps: int = 4, reads_in: tuple[int, ...] = ()) -> TraceBuilder:
 
 def _checked(builder: TraceBuilder, per_step: dict, **tables: object) -> Check:
     budgets = parse_budgets({"per_step": per_step, **tables}, "stallscope.toml")
-    return check(measure("trace.json", analyse(builder.trace()), None, budgets), budgets)
+    return check([measure("trace.json", analyse(builder.trace()), None, budgets)], budgets)
 
 
 def _values(found: Check) -> dict[str, float | None]:
@@ -116,3 +119,13 @@ def test_another_workload_is_not_comparable(command: str, is_other: bool) -> Non
     budgets = parse_budgets({"workload": {"name": "iris", "parameters": {"batch": 120}}}, "stallscope.toml")
     found = list(not_the_workload(budgets.workload, manifest_of("train.py", *command.split())))
     assert bool(found) == is_other
+
+
+def test_of_repeated_runs_the_worst_counts() -> None:
+    """A read in one of two runs fails; runs on two GPUs are no repeats."""
+    budgets = parse_budgets({"per_step": {"waits": 0}}, "stallscope.toml")
+    runs = [measure(name, analyse(_loop(reads_in=at).trace()), None, budgets) for name, at in (("a", ()), ("b", (1,)))]
+    assert check(runs, budgets).outcome == "fail"
+    assert check(runs[:1] * 2, budgets).outcome == "pass"
+    other = replace(runs[0], key=msgspec.structs.replace(runs[0].key, device="NVIDIA T4"))
+    assert check([runs[0], other], budgets).outcome == "not_comparable"
