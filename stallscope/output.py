@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import tempfile
 import zlib
@@ -13,7 +14,7 @@ from typing import Any, TextIO
 
 from stallscope.analysis.report.formats import renderer
 from stallscope.analysis.report.style import Style
-from stallscope.traces.model.errors import BadInput, OutputExists
+from stallscope.traces.model.errors import BadInput, CannotWrite, OutputExists
 
 WIDEST = 100  # columns; longer lines are harder to read than to scroll
 PIPE_WIDTH = 80
@@ -117,12 +118,37 @@ def emit(data: str | bytes, output: Path | None, *, force: bool, tell: bool = Fa
         write_file(output, data.encode() if isinstance(data, str) else data, force=force)
         if tell:
             say_written(output)
-    elif isinstance(data, str):
-        write_text(_stdout(), data)
     else:
-        _stdout().flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        with _told_of():
+            _print(data)
+
+
+def _print(data: str | bytes) -> None:
+    if isinstance(data, str):
+        write_text(_stdout(), data)
+        return
+    _stdout().flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _told_of() -> Iterator[None]:
+    """Say that stdout takes nothing more; what it holds back is dropped, or the interpreter would try once more.
+
+    Raises:
+        CannotWrite: it does not. A reader that has gone is another matter (``BrokenPipeError``).
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CannotWrite(
+            f"stdout: cannot be written ({error.strerror}); name a file on another disk with -o"
+        ) from error
 
 
 def write_file(path: Path, data: bytes, *, force: bool) -> None:
@@ -134,6 +160,10 @@ def write_pieces(path: Path, pieces: Iterable[bytes], *, force: bool) -> None:
     """The same of data that is made piece by piece; where making it fails, no file appears."""
     if path.exists() and not force:
         raise OutputExists(path)
+    path, mode = _target(path)
+    if mode is not None and not stat.S_ISREG(mode):
+        _pour(path, pieces)
+        return
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".stallscope-", suffix=".tmp")
     except OSError as error:
@@ -143,12 +173,30 @@ def write_pieces(path: Path, pieces: Iterable[bytes], *, force: bool) -> None:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        _rename(Path(temporary), path, force=force)
+        _rename(Path(temporary), path, force=force, mode=mode)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place for -o") from error
     finally:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
+
+
+def _target(path: Path) -> tuple[Path, int | None]:
+    """(what is written in truth: of a link what it leads to; its mode, None: there is nothing yet)."""
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        return path, path.stat().st_mode
+    except (OSError, RuntimeError):
+        return path, None
+
+
+def _pour(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write into a device or a pipe, which a rename would replace by a file."""
+    try:
+        with path.open("wb") as file:
+            file.writelines(pieces)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place for -o") from error
 
 
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -159,10 +207,11 @@ def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def _rename(temporary: Path, path: Path, *, force: bool) -> None:
+def _rename(temporary: Path, path: Path, *, force: bool, mode: int | None) -> None:
     mask = os.umask(0)
     os.umask(mask)
-    temporary.chmod(0o666 & ~mask)  # mkstemp's 0600 is not what a report should have
+    # mkstemp's 0600 is not what a report should have; a file that is replaced keeps its own
+    temporary.chmod(0o666 & ~mask if mode is None else stat.S_IMODE(mode))
     if force:
         temporary.replace(path)
         return

@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import zlib
@@ -26,6 +27,7 @@ from stallscope.traces.runs.runs import MANIFEST_NAME, find_runs
 
 FOLDER: Final = ".stallscope"
 SUFFIX: Final = ".page.gz"
+_NAME: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 LARGEST: Final = 64 << 20  # bytes that a folder holds
 LARGEST_PAGE: Final = 64 << 20  # bytes of a page, inflated
 
@@ -123,6 +125,8 @@ def _write(folder: Path, key: str, packed: bytes) -> bool:
     """Whether the page was kept. It is never seen half-written."""
     temporary = None
     try:
+        if folder.is_symlink():  # it may lead to a folder that is not ours
+            return False
         folder.mkdir(parents=folder.name != FOLDER, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
@@ -139,7 +143,8 @@ def _write(folder: Path, key: str, packed: bytes) -> bool:
 
 def _make_room(folder: Path) -> None:
     """Remove the pages looked at longest ago until the rest are small enough together."""
-    found = sorted(((each.stat(), each) for each in folder.glob("*.gz")), key=lambda pair: -pair[0].st_mtime_ns)
+    ours = (each for each in folder.glob(f"*{SUFFIX}") if _NAME.fullmatch(each.name) and not each.is_symlink())
+    found = sorted(((each.stat(), each) for each in ours), key=lambda pair: -pair[0].st_mtime_ns)
     held = 0
     for told, path in found:
         held += told.st_size

@@ -67,6 +67,8 @@ def find_call_sites(
     joined: Joined | None = None,
 ) -> CallSites:
     """Give device work, launches and operator time to places: those of ``joined``, else of the trace."""
+    if not len(trace.events):
+        return CallSites(are_calls=False, totals=())
     labels, home, told = _places(trace, operators, launches, backward, joined)
     are_calls = any(user_line(stack) is not None for stack in trace.origins.stacks)
     if not labels:

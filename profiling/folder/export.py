@@ -28,6 +28,7 @@ from stallscope.traces.model.manifest import Finding, Manifest
 from stallscope.traces.text.damage import Damage
 
 GZIP_LEVEL = 6
+PRIVATE = 0o600  # a manifest holds the command line
 PACKED = ".gz"
 WORK_THREAD = "stallscope-export"
 QUIET_AT_MOST = 2.0  # seconds that compression waits for an unprofiled window to close
@@ -289,6 +290,7 @@ class RunFolder:
         final = self.path / manifest_name(manifest.rank)
         hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         try:
+            hidden.touch(mode=PRIVATE)
             hidden.write_bytes(msgspec.json.encode(replace(manifest, windows=windows)) + b"\n")
             hidden.replace(final)
         except OSError as error:

@@ -22,6 +22,7 @@ from stallscope.profiling.record.recorder import memory_peaks, rank_and_world
 from stallscope.profiling.run.children import ChildWatch
 from stallscope.profiling.run.options import Options
 from stallscope.profiling.run.sampling import Seen
+from stallscope.profiling.run.secrets import masked
 from stallscope.profiling.run.whole_run import whole_run
 from stallscope.profiling.watch.events import Events
 from stallscope.profiling.watch.steps import StepTracker
@@ -87,7 +88,7 @@ class Account:
         manifest = Manifest(
             stallscope=version(),
             created=self.created,
-            command=[printable(each) for each in command],
+            command=[printable(each) for each in masked(command)],
             worker=self.worker,
             rank=rank,
             world_size=world,

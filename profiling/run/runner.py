@@ -191,7 +191,8 @@ def _exit(error: SystemExit) -> Ending:
     if isinstance(error.code, int):
         return Ending(error.code)
     _flush(sys.stdout)
-    _write(f"{error.code}\n")
+    with contextlib.suppress(Exception):  # an object whose own words fail: python says nothing then, and ends with 1
+        _write(f"{error.code}\n")
     _flush(sys.stderr)
     return Ending(1)
 
@@ -247,7 +248,8 @@ def strip_our_frames(error: BaseException) -> None:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        current.__traceback__ = _without_ours(current.__traceback__)
+        with contextlib.suppress(Exception):  # one of the script's may be of a class that forbids it
+            current.__traceback__ = _without_ours(current.__traceback__)
         waiting += [current.__cause__, current.__context__]
         if isinstance(current, BaseExceptionGroup):
             waiting.extend(current.exceptions)

@@ -1,6 +1,7 @@
 """The exception tree of Stallscope, each class with its exit code.
 
     StallscopeError            70  our bug
+    ├── CannotWrite            74  stdout takes nothing more: its disk is full
     ├── BadInput                2  the file or the usage cannot be worked with; the sentence says what to do next
     │   └── OutputExists        2  an output file is there already and --force was not given
     └── Refused                 4  a stated limit (size, inflate ratio, depth); the sentence names the lifting option
@@ -18,6 +19,12 @@ class StallscopeError(Exception):
     """Base of all errors raised on purpose by this package."""
 
     exit_code = 70
+
+
+class CannotWrite(StallscopeError):
+    """What was to be printed could not be; the exit code is that of ``sysexits.h`` for input and output."""
+
+    exit_code = 74
 
 
 class BadInput(StallscopeError):

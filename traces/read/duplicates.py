@@ -62,11 +62,9 @@ class Copies:
         if not isinstance(ts, int | Decimal) or not times.fits(Decimal(ts)) or not isinstance(args, dict):
             return False
         told = [args[key] for key in IDS if isinstance(args.get(key), int | str)]
-        return (
-            bool(told)
-            and times.from_decimal(Decimal(ts)) in self._starts
-            and args.get("correlation") not in self._graphs
-        )
+        correlation = args.get("correlation")  # of any type
+        of_graph = isinstance(correlation, int) and correlation in self._graphs
+        return bool(told) and times.from_decimal(Decimal(ts)) in self._starts and not of_graph
 
 
 def suspected(columns: Columns) -> Copies | None:

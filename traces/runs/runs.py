@@ -78,7 +78,10 @@ class Run:
         own = next((window.round for window in windows if window.trace == timing.name), None)
         rounds = [own, *ROUNDS] if own else ROUNDS
         best = min(marked, key=lambda window: rounds.index(window.round) if window.round in rounds else len(rounds))
-        return timing.parent / (best.trace or "")
+        name = best.trace or ""
+        path = timing.parent / name
+        # a manifest is data: only a plain name beside the trace is followed, and only to a regular file
+        return path if Path(name).name == name and (path.is_file() or not path.exists()) else None
 
 
 def find_runs(path: Path, unreadable: list[str] | None = None) -> list[Run]:

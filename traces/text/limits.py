@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stallscope.traces.model.errors import Refused
+from stallscope.traces.model.errors import BadInput, Refused
 
 GB = 10**9
+LARGEST_LIMIT = 1e9  # of any option: beyond it a number is a slip
 RATIO_FROM_BYTES = 64 * 2**20  # below, a high ratio costs nothing
 LONGEST_NAME = 2**16  # characters kept of a name; the longest in real traces has 5 160
 CGROUP_FILES = (
@@ -43,7 +44,15 @@ DEFAULT = Limits()
 
 
 def limits(size_gb: float | None, ratio: float | None, depth: int | None, memory_gb: float | None) -> Limits:
-    """The default limits, but for those that are given."""
+    """The default limits, but for those that are given.
+
+    Raises:
+        BadInput: one is no positive number, or none that can be counted to.
+
+    """
+    for option, given in (("--max-size", size_gb), ("--max-ratio", ratio), ("--max-memory", memory_gb)):
+        if given is not None and not 0 < given < LARGEST_LIMIT:
+            raise BadInput(f"{option} {given:g}: must be a number above 0 and below {LARGEST_LIMIT:g}")
     return Limits(
         max_bytes=DEFAULT.max_bytes if size_gb is None else int(size_gb * GB),
         max_ratio=DEFAULT.max_ratio if ratio is None else ratio,
