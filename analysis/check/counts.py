@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.causes.waits import BY_CALL
+from stallscope.analysis.check.launches import LaunchRange, predict_launches
 from stallscope.analysis.columns.rows import named
 from stallscope.analysis.stages.stages import Stages
 from stallscope.analysis.stages.step_times import evaluation_steps
@@ -53,6 +54,7 @@ class Counts:
     waits: tuple[Wait, ...] | None  # None: unknown
     waits_steps: int  # steps that the waits are of: without a GPU those of the attribution window
     predicted: bool  # no GPU was used
+    launches: LaunchRange | None = None  # that one would make; None: there was one, or no steps
 
 
 def find_counts(stages: Stages, manifest: Manifest | None) -> Counts:
@@ -70,7 +72,13 @@ def find_counts(stages: Stages, manifest: Manifest | None) -> Counts:
         waits=waits,
         waits_steps=joined.steps if predicted and joined is not None else int(chosen.sum()),
         predicted=predicted,
+        launches=_predicted(stages, chosen) if predicted and stages.window.from_steps else None,
     )
+
+
+def _predicted(stages: Stages, chosen: Bools) -> LaunchRange:
+    step = _Tally(stages, chosen).step(stages.trace.events.ts_ns[stages.operators.rows])
+    return predict_launches(stages, step, int(chosen.sum()))
 
 
 def _steps(stages: Stages, manifest: Manifest | None) -> Bools:

@@ -12,8 +12,9 @@ import numpy as np
 
 from stallscope.analysis.check.budgets import Allow
 from stallscope.analysis.check.counts import Counts, Wait
+from stallscope.analysis.check.launches import LaunchRange
 from stallscope.analysis.contract.check import Allowed, CheckLine
-from stallscope.traces.model.trace import Ints
+from stallscope.traces.model.trace import Floats, Ints
 
 Over = Literal["max", "median"]
 OF_WAITS: Final = ("waits", "reads")
@@ -41,6 +42,8 @@ class Counted:
         """A figure by its name; see ``NAMES`` in ``budgets.py``."""
         if name in OF_WAITS:
             return self._of_waits(name, over)
+        if name == "launches" and self.counts.launches is not None:
+            return _of_range(self.counts.launches, over)
         column = self.counts.by_step.get(name)
         if column is None:
             return Figure(None, None, NO_GPU if self.counts.predicted else "the trace does not hold it")
@@ -97,10 +100,15 @@ def _per_step(waits: Iterable[Wait], size: int) -> Ints:
     return np.bincount(steps, minlength=size).astype(np.int64)
 
 
-def _over(column: Ints, over: Over) -> float:
+def _over(column: Ints | Floats, over: Over) -> float:
     if not len(column):
         return 0.0
     return float(column.max()) if over == "max" else float(np.median(column))
+
+
+def _of_range(launches: LaunchRange, over: Over) -> Figure:
+    low, high = _over(launches.low, over), _over(launches.high, over)
+    return Figure(low, None if math.isinf(high) else high, launches.why)
 
 
 def _line(

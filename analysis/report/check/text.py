@@ -17,7 +17,7 @@ from stallscope.analysis.report.check_words import (
 from stallscope.analysis.report.lines import indented
 from stallscope.analysis.report.style import PLAIN, Style, pad, shorten, wrap
 
-NAME, VALUE = 18, 20
+NAME, VALUE = 18, 24
 COLOURS = {"pass": "good", "fail": "bad", "not_comparable": "warn"}
 
 
