@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from stallscope.analysis.check.check import NOT_COMPARABLE, Measured, check, mea
 from stallscope.analysis.contract.check import BaselineFile, Check
 from stallscope.analysis.report.document import document
 from stallscope.analysis.report.formats import renderer
-from stallscope.output import write_file
+from stallscope.output import printer, write_file
 from stallscope.traces.model.errors import BadInput
 from stallscope.traces.text.limits import DEFAULT, Limits
 
@@ -100,7 +100,7 @@ def checked(
     """
     must_be_checkable(budgets, baseline)
     file = None if baseline is None else baseline.read()
-    runs = [measure(str(path), *api.first_stages(path, limits), budgets) for path in paths]
+    runs = [measure(str(path), *api.first_stages(path, limits), budgets, Path.cwd().as_posix()) for path in paths]
     if baseline is None or file is None:
         return check(runs, budgets)
     if not baseline.update:
@@ -131,6 +131,20 @@ def _update(runs: Sequence[Measured], budgets: Budgets, baseline: Baseline, file
     new, changes = updated(file, entry_of(runs[0].counted, runs[0].key, times.step_us, times.machine))
     baseline.rewrite(new)
     return msgspec.structs.replace(found, updated=changes)
+
+
+def printers(also: Sequence[str], *, force: bool) -> list[Callable[[Check], None]]:
+    """What writes each ``FORMAT=FILE`` of ``--also``.
+
+    Raises:
+        BadInput: there is no such format, or no file is named.
+        OutputExists: a file is there and ``force`` is False.
+    """
+    pairs = [each.partition("=") for each in also]
+    unnamed = [form for form, _, file in pairs if not file]
+    if unnamed:
+        raise BadInput(f"--also {unnamed[0]}: expected a format and a file, --also sarif=stallscope.sarif")
+    return [printer("check", form, Path(file), force=force) for form, _, file in pairs]
 
 
 def add_step_summary(found: Check) -> None:

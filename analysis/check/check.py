@@ -11,7 +11,14 @@ from stallscope.analysis.check.counts import find_counts
 from stallscope.analysis.check.figures import Counted, without_allowed
 from stallscope.analysis.check.rows import row_of
 from stallscope.analysis.check.times import Times, time_row
-from stallscope.analysis.check.workload import key_of, key_words, machine_words, not_the_workload, script_folder
+from stallscope.analysis.check.workload import (
+    Folders,
+    key_of,
+    key_words,
+    machine_words,
+    not_the_workload,
+    script_folder,
+)
 from stallscope.analysis.contract.check import Check, CheckKey, CheckRow
 from stallscope.analysis.stages.issues import find_issues
 from stallscope.analysis.stages.stages import Stages
@@ -32,20 +39,22 @@ class Measured:
     target: str
     counted: Counted
     key: CheckKey
-    folder: str | None  # of the script, below the folder that it ran in
+    folders: Folders
     step_us: float | None  # without the profiler
     machine: str | None
     obstacles: tuple[str, ...]  # why its counts cannot be compared; () where they can
 
 
-def measure(target: str, stages: Stages, manifest: Manifest | None, budgets: Budgets) -> Measured:
-    """Count what a run did in a step, and find what forbids to compare it."""
+def measure(
+    target: str, stages: Stages, manifest: Manifest | None, budgets: Budgets, current: str | None = None
+) -> Measured:
+    """Count what a run did in a step, and find what forbids to compare it; files are named from ``current``."""
     counts = find_counts(stages, manifest)
     return Measured(
         target=target,
         counted=without_allowed(counts, budgets.allow),
         key=key_of(stages, manifest, budgets.workload),
-        folder=script_folder(manifest),
+        folders=Folders(script_folder(manifest), current),
         step_us=_step_us(stages, manifest),
         machine=machine_words(manifest),
         obstacles=(*_obstacles(stages), *not_the_workload(budgets.workload, manifest)),
@@ -64,7 +73,9 @@ def check(runs: Sequence[Measured], budgets: Budgets, against: Against | None = 
     """
     measured, counted = runs[0], runs[0].counted
     asked = budgets.per_step if against is None else against.budgets(budgets.per_step)
-    rows = [_worst([row_of(each, bounds_of(each, against), run.counted, run.folder) for run in runs]) for each in asked]
+    rows = [
+        _worst([row_of(each, bounds_of(each, against), run.counted, run.folders) for run in runs]) for each in asked
+    ]
     if budgets.time is not None:
         rows.append(time_row(budgets.time, times_of(runs), against))
     missing = None if against is None else against.obstacle(measured.key)

@@ -13,6 +13,7 @@ import numpy as np
 from stallscope.analysis.check.budgets import Allow
 from stallscope.analysis.check.counts import Counts, Wait
 from stallscope.analysis.check.launches import LaunchRange
+from stallscope.analysis.check.workload import Folders
 from stallscope.analysis.contract.check import Allowed, CheckLine
 from stallscope.traces.model.trace import Floats, Ints
 
@@ -60,14 +61,14 @@ class Counted:
         sure = _over(_per_step([wait for wait in chosen if wait.is_sure], size), over)
         return Figure(sure, every, "by the lines that would wait on a GPU" if self.counts.predicted else "")
 
-    def lines(self, name: str, folder: str | None) -> list[CheckLine]:
+    def lines(self, name: str, folders: Folders) -> list[CheckLine]:
         """The places of the waits or reads, most calls first; [] of any other figure."""
         if name not in OF_WAITS or self.waits is None:
             return []
         chosen = [wait for wait in self.waits if name == "waits" or wait.is_read]
         places = Counter((wait.line, wait.called, wait.what, wait.is_sure) for wait in chosen)
         return [
-            _line(*place, calls / self.counts.waits_steps, folder)
+            _line(*place, calls / self.counts.waits_steps, folders)
             for place, calls in sorted(places.items(), key=lambda item: (-item[1], str(item[0])))
         ]
 
@@ -111,12 +112,10 @@ def _of_range(launches: LaunchRange, over: Over) -> Figure:
     return Figure(low, None if math.isinf(high) else high, launches.why)
 
 
-def _line(
-    line: str | None, called: str | None, what: str, is_sure: bool, calls: float, folder: str | None
-) -> CheckLine:
-    file, number = _file_and_line(line, folder)
+def _line(line: str | None, called: str | None, what: str, is_sure: bool, calls: float, folders: Folders) -> CheckLine:
+    file, number = _file_and_line(line, folders)
     return CheckLine(
-        call_site=line or f"({what})",
+        call_site=folders.shortened(line) if line else f"({what})",
         called=called,
         calls_per_step=calls,
         file=file,
@@ -125,10 +124,10 @@ def _line(
     )
 
 
-def _file_and_line(line: str | None, folder: str | None) -> tuple[str | None, int | None]:
-    """``lib/util.py`` and 6 of ``util.py:6`` below ``lib``; of ``helper (util.py:6)`` too."""
+def _file_and_line(line: str | None, folders: Folders) -> tuple[str | None, int | None]:
+    """``lib/util.py`` and 6 of ``util.py:6`` of a script in ``lib``; of ``helper (util.py:6)`` too."""
     place = (line or "").rpartition("(")[2].rstrip(")")
     file, _, number = place.rpartition(":")
     if not file or not number.isdigit():
         return None, None
-    return (f"{folder}/{file}" if folder and not file.startswith("/") else file), int(number)
+    return folders.below(file), int(number)

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from stallscope.analysis.check.budgets import NAMES, Budget
 from stallscope.analysis.check.figures import Counted, Figure
+from stallscope.analysis.check.workload import Folders
 from stallscope.analysis.contract.check import CheckLine, CheckRow
 from stallscope.analysis.units import count, quantity
 
@@ -41,11 +42,11 @@ class Bounds:
     is_missing: bool = False  # the baseline does not hold the figure that they would be made of
 
 
-def row_of(budget: Budget, bounds: Bounds, counted: Counted, folder: str | None) -> CheckRow:
+def row_of(budget: Budget, bounds: Bounds, counted: Counted, folders: Folders) -> CheckRow:
     """One budget held against what was counted."""
     figure = counted.figure(budget.name, budget.over)
     status = _status(figure, bounds, unknown_passes=budget.unknown_passes)
-    lines = counted.lines(budget.name, folder) if status != "ok" else []
+    lines = counted.lines(budget.name, folders) if status != "ok" else []
     return CheckRow(
         name=budget.name,
         unit=NAMES[budget.name],
@@ -105,7 +106,7 @@ def _sentence(budget: Budget, figure: Figure, bounds: Bounds, status: Status, li
         end = "" if status == "unknown_allowed" else '; unknown = "pass" lets it pass'
         return f"{name}: not known: {figure.why}{end}."
     grounds = f", {figure.why}" if figure.why else ""
-    said = f"{name}: {seen} {what} {each}{grounds}; {limit}"
+    said = f"{name}: {seen} {each} ({what}{grounds}); {limit}"
     if status == "unknown":
         said += '; so that cannot be told (unknown = "pass" lets it pass)'
     places = ", ".join(_place(line) for line in lines[:3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from stallscope.analysis.contract.check import CheckKey, Workload
@@ -86,6 +87,27 @@ def _same(told: str, value: str | float | bool) -> bool:
         return float(told) == float(value)
     except ValueError:
         return told == str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the lines of a run are, as far as it tells."""
+
+    script: str | None = None  # folder of the script, as its command line names it
+    current: str | None = None  # the folder that the check runs in, in full, with slashes
+
+    def below(self, file: str) -> str:
+        """A file as the current folder would name it; in full where it lies elsewhere."""
+        told = file if _is_full(file) or not self.script else f"{self.script}/{file}"
+        return told.removeprefix(f"{self.current}/") if self.current else told
+
+    def shortened(self, place: str) -> str:
+        """A place, ``helper (/home/me/train.py:6)``, with the path below the current folder."""
+        return place.replace(f"{self.current}/", "") if self.current else place
+
+
+def _is_full(path: str) -> bool:
+    return re.match(r"/|[A-Za-z]:", path) is not None
 
 
 def script_folder(manifest: Manifest | None) -> str | None:

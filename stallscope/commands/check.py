@@ -35,6 +35,9 @@ def check(
         bool, typer.Option("--update", help="Rewrite this run's part of the baseline, and say what changed.")
     ] = False,
     form: Annotated[str, format_of("check")] = "text",
+    also: Annotated[
+        list[str] | None, typer.Option(metavar="FORMAT=FILE", help="Write this format to a file too (repeatable).")
+    ] = None,
     output: OutputFile = None,
     force: Force = False,
     max_size: MaxSize = None,
@@ -54,7 +57,7 @@ def check(
         raise typer.BadParameter("names no baseline to rewrite; add --against FILE", param_hint="--update")
     if bool(paths) == (script is not None):
         raise typer.BadParameter("name a run, or a command to record with --run, and not both", param_hint="RUN")
-    show = printer("check", form, output, force=force)
+    shows = [printer("check", form, output, force=force), *checking.printers(also or (), force=force)]
     budgets = checking.load_budgets(budget, most or ())
     baseline = None if against is None else checking.Baseline(against, update)
     checking.must_be_checkable(budgets, baseline)
@@ -62,7 +65,8 @@ def check(
     if script is not None:
         runs = trial.record_all(script, logdir, runs=1 if budgets.time is None else budgets.time.runs)
     found = checking.checked(runs, budgets, baseline, limits(max_size, max_ratio, max_depth, max_memory))
-    show(found)
+    for show in shows:
+        show(found)
     if form == "github":
         checking.add_step_summary(found)
     return EXIT_CODES[found.outcome]

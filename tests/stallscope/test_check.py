@@ -195,3 +195,16 @@ def test_compare_without_the_option_exits_with_0() -> None:
     sides = [str(DATA / "before"), str(DATA / "after")]
     assert cli._execute(["compare", *sides]) == 0
     assert cli._execute(["compare", *sides, "--fail-on-regression"]) == 1
+
+
+def test_another_format_to_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--also writes a second format beside the one on stdout; a file that is there is not replaced unasked."""
+    command = ["check", str(DATA / "before"), "--max", "waits=0", "--also", "junit=report.xml", "--also", "json=a.json"]
+    assert cli._execute(command) == 1
+    assert "EXCEEDED" in capsys.readouterr().out
+    assert (folder / "report.xml").read_text(encoding="utf-8").startswith("<?xml")
+    assert json.loads((folder / "a.json").read_bytes())["outcome"] == "fail"
+    assert cli._execute(command) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert cli._execute([*command[:4], "--also", "junit"]) == 2
+    assert "--also junit: expected a format and a file" in capsys.readouterr().err
