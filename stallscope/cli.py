@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "redact": "A copy of a trace without paths, hosts, environment.",
     "report": "A summary, or a comparison, as one HTML page.",
     "annotate": "A copy of a trace with the answer painted into it.",
+    "mcp": "A server for agents, about the runs below a folder.",
     "schema": "The JSON of a command, as JSON Schema.",
     "env": "This machine: CPU, GPU, driver, torch build.",
     "demo": "Run and explain a built-in training script.",

@@ -18,7 +18,7 @@ _INVISIBLE = re.compile(
 
 def document(value: Any) -> bytes:
     """One value as indented UTF-8 JSON, keys in its own order, ending in a newline; same value, same bytes."""
-    text = msgspec.json.format(msgspec.json.encode(_finite(msgspec.to_builtins(value))), indent=2).decode()
+    text = msgspec.json.format(msgspec.json.encode(finite(msgspec.to_builtins(value))), indent=2).decode()
     return _INVISIBLE.sub(_escaped, text).encode() + b"\n"
 
 
@@ -33,12 +33,12 @@ def _escaped(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same value with null for what JSON cannot say (NaN, infinity) and without lone surrogates."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list) else value
+        return {key: finite(each) for key, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, list) else value
