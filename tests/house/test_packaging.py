@@ -132,7 +132,7 @@ def test_the_installed_wheel_runs_from_another_folder(wheel: Path, trace: Path, 
     where = run(python, "-c", "import stallscope; print(stallscope.__file__)", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(tmp_path / "env")
     assert "profile" in run(command, "--help", cwd=tmp_path)
-    assert "gemm" in run(command, "summary", trace, cwd=tmp_path)
+    assert "gemm" in run(command, "summary", "-v", trace, cwd=tmp_path)
     run(command, "report", trace, "-o", tmp_path / "report.html", cwd=tmp_path)
     assert "One step as a timeline" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -150,7 +150,7 @@ def test_a_clone_without_links_installs_editable(trace: Path, tmp_path: Path) ->
     install(python, "--editable", checkout, cwd=tmp_path)
     imports = "import stallscope.profiling.run.session, stallscope.traces.read.read as read; print(read.__file__)"
     assert Path(run(python, "-c", imports, cwd=tmp_path).strip()).is_relative_to(checkout)
-    assert "gemm" in run(python, "-m", "stallscope", "summary", trace, cwd=tmp_path)
+    assert "gemm" in run(python, "-m", "stallscope", "summary", "-v", trace, cwd=tmp_path)
 
 
 @needs_git
@@ -164,10 +164,10 @@ def test_a_checkout_in_a_folder_with_chinese_characters_and_spaces(trace: Path, 
     shutil.copy(trace, odd)
     code = "import stallscope; print(ascii(stallscope.__file__))"
     assert ascii(str(checkout))[1:-1] in run(sys.executable, "-c", code, cwd=checkout)
-    text = run(sys.executable, "-m", "stallscope", "summary", odd, cwd=checkout, PYTHONIOENCODING="cp936")
+    text = run(sys.executable, "-m", "stallscope", "summary", "-v", odd, cwd=checkout, PYTHONIOENCODING="cp936")
     assert "gemm" in text
     assert "第一 次" in text
-    run(sys.executable, "-m", "stallscope", "summary", odd, "-o", folder / "报告.txt", cwd=checkout)
+    run(sys.executable, "-m", "stallscope", "summary", "-v", odd, "-o", folder / "报告.txt", cwd=checkout)
     assert "gemm" in (folder / "报告.txt").read_text(encoding="utf-8")
 
 
