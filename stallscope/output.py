@@ -10,11 +10,14 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stallscope.analysis.report.formats import renderer
 from stallscope.analysis.report.style import Style
 from stallscope.traces.model.errors import BadInput, CannotWrite, OutputExists
+
+if TYPE_CHECKING:
+    from stallscope.traces.out.redact_run import Copy
 
 WIDEST = 100  # columns; longer lines are harder to read than to scroll
 PIPE_WIDTH = 80
@@ -90,6 +93,25 @@ def write_copy(trace: Path, output: Path, pieces: Iterable[bytes], *, force: boo
     must_be_free(output, force=force)
     write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
     say_written(output, trace)
+
+
+def write_folder(source: Path, output: Path, copies: Iterable[Copy]) -> None:
+    """Write the files of a copied folder into ``output``, a new or empty folder, and say so.
+
+    Raises:
+        OutputExists: something is in it.
+        BadInput: it cannot be made.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise OutputExists(output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{output}: cannot be made ({error.strerror}); choose another place for -o") from error
+    for copy in copies:
+        packed = copy.name.endswith(".gz")
+        write_pieces(output / copy.name, gzipped(copy.pieces) if packed else copy.pieces, force=False)
+    say_written(output, source)
 
 
 def printer(view: str, form: str, output: Path | None, *, force: bool, **options: Any) -> Callable[[Any], None]:

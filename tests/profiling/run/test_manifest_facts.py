@@ -103,7 +103,7 @@ ALLOWED = {
     "default_dtype loaders optimizers",
     "LoaderSettings": "workers pinned persistent prefetch",
     "OptimizerSettings": "name foreach fused capturable",
-    "Machine": "os python cpu cores threads torch torch_gpu gpu_usable gpus others_on_gpu findings",
+    "Machine": "os python cpu cores threads torch torch_gpu gpu_usable gpus others_on_gpu findings libraries",
     "Gpu": "name architecture sms memory_bytes driver driver_model",
     "GpuProcess": "gpu pid name memory_bytes",
     "GpuState": "sm_mhz memory_mhz power_w temperature_c slowed_by",
