@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -192,16 +192,21 @@ def explained(path: str | Path, limits: Limits = DEFAULT) -> Explained:
     return Explained(summary, _stages(run, chosen, limits))
 
 
-def first_stages(path: str | Path, limits: Limits = DEFAULT) -> tuple[Stages, Manifest | None]:
-    """The stages of a trace file, or of the first rank of a run folder, with its manifest.
+def stages_of_ranks(path: str | Path, limits: Limits = DEFAULT) -> Iterator[tuple[str, Stages, Manifest | None]]:
+    """The stages of a trace file, or of each rank of a run folder, with its name and manifest; one at a time.
 
     Raises:
         BadInput: as ``load``.
         Refused: a file passes ``limits``.
     """
     run = _one_run(path)
-    worker = _first(run)
-    return _stages(run, worker, limits), worker.manifest
+    for worker in sorted(run.workers, key=_rank_of):
+        name = str(path) if len(run.workers) == 1 else f"{path} {worker.name}"
+        yield name, _stages(run, worker, limits), worker.manifest
+
+
+def _rank_of(worker: Worker) -> tuple[bool, int]:
+    return worker.manifest is None, 0 if worker.manifest is None else worker.manifest.rank
 
 
 def _first(run: Run) -> Worker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -92,7 +92,7 @@ class Baseline:
 def checked(
     paths: Sequence[Path], budgets: Budgets, baseline: Baseline | None = None, limits: Limits = DEFAULT
 ) -> Check:
-    """Hold the budgets against repeated runs (traces, or the first ranks of run folders), the rest against a baseline.
+    """Hold the budgets against repeated runs (traces, or each rank of run folders), the rest against a baseline.
 
     Raises:
         BadInput: there is no budget, or nothing usable at a path.
@@ -100,12 +100,19 @@ def checked(
     """
     must_be_checkable(budgets, baseline)
     file = None if baseline is None else baseline.read()
-    runs = [measure(str(path), *api.first_stages(path, limits), budgets, Path.cwd().as_posix()) for path in paths]
+    runs = [run for path in paths for run in _ranks(path, budgets, limits)]
     if baseline is None or file is None:
         return check(runs, budgets)
     if not baseline.update:
         return check(runs, budgets, find_entry(file, runs[0].key, str(baseline.path)))
     return _update(runs, budgets, baseline, file)
+
+
+def _ranks(path: Path, budgets: Budgets, limits: Limits) -> Iterator[Measured]:
+    """Each rank of a run; they are no repeats of each other, so the first one's time is the run's."""
+    here = Path.cwd().as_posix()
+    for number, (name, stages, manifest) in enumerate(api.stages_of_ranks(path, limits)):
+        yield replace(measure(name, stages, manifest, budgets, here), is_repeat=number == 0)
 
 
 def must_be_checkable(budgets: Budgets, baseline: Baseline | None) -> None:

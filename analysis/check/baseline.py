@@ -1,4 +1,8 @@
-"""A baseline in the repository: the figures of a step by workload, device and versions, exact."""
+"""A baseline in the repository: the figures of a step by workload, device and versions, exact.
+
+Held against it is the median step. The step with most is another one in each recording of the same program, as a loss
+that is printed every 100th step, or the end of an epoch, falls into the window or not.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,10 @@ class Against:
         """The budgets given, and one for each figure of the baseline that they leave out."""
         named = {each.name for each in given}
         figures = self.entry.figures if self.entry is not None else {}
-        return [*given, *(Budget(name=name, text=TEXT) for name in figures if name in KEPT and name not in named)]
+        return [
+            *given,
+            *(Budget(name=name, text=TEXT, over="median") for name in figures if name in KEPT and name not in named),
+        ]
 
     def obstacle(self, key: CheckKey) -> str | None:
         """Why a run of this key cannot be held against the baseline."""
@@ -94,14 +101,14 @@ def updated(file: BaselineFile, entry: BaselineEntry) -> tuple[BaselineFile, lis
     old = next((each for each in file.entries if each.key == entry.key), None)
     before, after = ({} if each is None else each.figures for each in (old, entry))
     changes = [
-        BaselineChange(name=name, before=_largest(before.get(name)), after=_largest(after.get(name)))
+        BaselineChange(name=name, before=_usual(before.get(name)), after=_usual(after.get(name)))
         for name in KEPT
-        if _largest(before.get(name)) != _largest(after.get(name))
+        if _usual(before.get(name)) != _usual(after.get(name))
     ]
     entries = [each for each in file.entries if each.key != entry.key]
     ordered = sorted([*entries, entry], key=lambda each: key_words(each.key))
     return BaselineFile(entries=ordered), changes
 
 
-def _largest(figure: BaselineRange | None) -> float | None:
-    return None if figure is None else figure.max[1]
+def _usual(figure: BaselineRange | None) -> float | None:
+    return None if figure is None else figure.median[1]

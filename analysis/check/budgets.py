@@ -149,10 +149,10 @@ def _budget(name: str, value: Any, defaults: Mapping[str, Any], where: str) -> B
     options = {**defaults, **value} if isinstance(value, Mapping) else dict(defaults)
     limit = options.pop("max", None) if isinstance(value, Mapping) else value
     _known(options, ("unknown", "steps"), f"{where} {name}")
-    unknown, over = options.get("unknown", "fail"), options.get("steps", "max")
+    low, high, relative = _limits(limit, f"{where} {name}")
+    unknown, over = options.get("unknown", "fail"), options.get("steps", "max" if relative is None else "median")
     if unknown not in ("pass", "fail") or over not in ("max", "median"):
         raise BadInput(f'{where} {name}: unknown is "pass" or "fail", steps is "max" or "median"')
-    low, high, relative = _limits(limit, f"{where} {name}")
     return Budget(
         name=name,
         text=str(limit),

@@ -43,6 +43,7 @@ class Measured:
     step_us: float | None  # without the profiler
     machine: str | None
     obstacles: tuple[str, ...]  # why its counts cannot be compared; () where they can
+    is_repeat: bool = True  # False: another rank of a run, which says nothing of how runs differ
 
 
 def measure(
@@ -109,8 +110,9 @@ def _apart(runs: Sequence[Measured]) -> list[str]:
 
 def times_of(runs: Sequence[Measured]) -> Times:
     """The steps of the runs; of runs on several machines no machine."""
-    machines = {run.machine for run in runs}
-    return Times(tuple(run.step_us for run in runs), machines.pop() if len(machines) == 1 else None)
+    repeats = [run for run in runs if run.is_repeat]
+    machines = {run.machine for run in repeats}
+    return Times(tuple(run.step_us for run in repeats), machines.pop() if len(machines) == 1 else None)
 
 
 def _obstacles(stages: Stages) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from stallscope import cli
 from stallscope.commands.compare import _regression
+from tests.builders import TraceBuilder
 
 DATA = Path(__file__).resolve().parents[1] / "compat" / "data"
 BUDGETS = """
@@ -60,6 +63,19 @@ def test_the_table_of_a_project(folder: Path, capsys: pytest.CaptureFixture[str]
 def test_null_no_longer_passes() -> None:
     """On a run without a GPU ``jq '.per_step.sync_calls <= 2'`` is true of null; the same budget fails here."""
     assert cli._execute(["check", str(DATA / "before"), "--max", "sync_calls=2"]) == 1
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_condition_that_null_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the docs warn of: jq finds null <= 2 true on a run without a GPU; the condition that they give fails."""
+    assert cli._execute(["summary", str(DATA / "before"), "--format", "json"]) == 0
+    summary = capsys.readouterr().out
+    conditions = re.findall(r"jq -e '([^']+)'", (DATA.parents[2] / "docs" / "check.md").read_text(encoding="utf-8"))
+    codes = [
+        subprocess.run(["jq", "-e", each], input=summary, text=True, capture_output=True, check=False).returncode
+        for each in conditions
+    ]
+    assert codes == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -208,3 +224,20 @@ def test_another_format_to_a_file(folder: Path, capsys: pytest.CaptureFixture[st
     assert "exists already" in capsys.readouterr().err
     assert cli._execute([*command[:4], "--also", "junit"]) == 2
     assert "--also junit: expected a format and a file" in capsys.readouterr().err
+
+
+def test_each_rank_is_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wait of the second of two ranks alone fails the run."""
+    run = folder / "run"
+    run.mkdir()
+    for rank in (0, 1):
+        builder = TraceBuilder(rank=rank, world_size=2)
+        for at in (0, 100, 200):
+            builder.step(at, 100).launch(at + 5, 2, kernel=("k", at + 10, 5))
+            if rank:
+                builder.sync(at + 50, 5, name="cudaStreamSynchronize")
+        builder.write(run, f"host_{rank}.1700000000000000000.pt.trace.json")
+    assert cli._execute(["check", str(run), "--max", "waits=1", "--max", "launches=1"]) == 0
+    capsys.readouterr()
+    assert cli._execute(["check", str(run), "--max", "waits=0"]) == 1
+    assert "host_1" in capsys.readouterr().out

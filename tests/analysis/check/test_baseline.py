@@ -16,10 +16,13 @@ from stallscope.traces.model.errors import BadInput
 from tests.builders import TraceBuilder
 
 
-def _run(kernels: int, gpu: str | None = "NVIDIA L4") -> Measured:
+def _run(kernels: int, gpu: str | None = "NVIDIA L4", waits_in: int | None = None) -> Measured:
+    """Three steps; ``waits_in``: the one that waits for the GPU as well."""
     builder = TraceBuilder(gpu=gpu)
     for at in (0, 1000, 2000):
         builder.step(at, 1000)
+        if waits_in is not None and at == 1000 * waits_in:
+            builder.sync(at + 900, 5, name="cudaStreamSynchronize")
         for number in range(kernels):
             builder.op("aten::add", at + 9 * number, 6).launch(
                 at + 9 * number + 1, 3, kernel=("add", at + 9 * number + 5, 2)
@@ -44,6 +47,14 @@ def test_the_same_run_passes_and_one_more_launch_fails() -> None:
     assert found.outcome == "fail"
     assert {row.name for row in found.rows if row.status == "exceeded"} == {"launches", "operators", "kernels"}
     assert _check(_run(1), _against(2)).outcome == "pass"
+
+
+def test_what_happens_now_and_then_is_no_change() -> None:
+    """Against a baseline the median step counts, so that no recording fails by what falls into it; a budget sees it."""
+    rarely = _run(2, waits_in=1)
+    assert _check(rarely, _against(2)).outcome == "pass"
+    found = _check(rarely, _against(2), waits=0)
+    assert [row.name for row in found.rows if row.status == "exceeded"] == ["waits"]
 
 
 def test_a_share_on_top_of_the_baseline() -> None:
