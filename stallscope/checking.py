@@ -131,8 +131,7 @@ def must_be_checkable(budgets: Budgets, baseline: Baseline | None) -> None:
 
 def _update(runs: Sequence[Measured], budgets: Budgets, baseline: Baseline, file: BaselineFile) -> Check:
     """Rewrite the baseline's entry, unless the runs' counts are worth nothing; budgets of plain numbers still hold."""
-    fixed = replace(budgets, time=None, per_step=tuple(each for each in budgets.per_step if each.relative is None))
-    found, times = check(runs, fixed), times_of(runs)
+    found, times = check(runs, budgets.without_baseline()), times_of(runs)
     if found.outcome == NOT_COMPARABLE:
         return found
     new, changes = updated(file, entry_of(runs[0].counted, runs[0].key, times.step_us, times.machine))

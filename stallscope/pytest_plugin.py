@@ -27,8 +27,9 @@ def stallscope_budget(tmp_path: Path) -> Callable[..., AbstractContextManager[Pr
     """Hold what 50 steps or more do against budgets: ``with`` around the loop; beyond one of them the test fails.
 
     Figures are those of ``stallscope check``, numbers or texts such as "12 MB". Without any, and beside them, those of
-    ``stallscope.toml`` (or ``pyproject.toml``) in the current folder hold. What the block gives is the recording:
-    ``as p``, and ``p.step()`` at the end of an iteration, where steps are not found by themselves.
+    ``stallscope.toml`` (or ``pyproject.toml``) in the current folder hold, but for those against a baseline. What the
+    block gives is the recording: ``as p``, and ``p.step()`` at the end of an iteration, where steps are not found by
+    themselves.
     """
 
     @contextmanager
@@ -38,7 +39,8 @@ def stallscope_budget(tmp_path: Path) -> Callable[..., AbstractContextManager[Pr
         from stallscope.traces.model.errors import BadInput
 
         try:
-            budgets = load_budgets(None, [f"{name}={value}" for name, value in limits.items()])
+            given = load_budgets(None, [f"{name}={value}" for name, value in limits.items()])
+            budgets = given.without_baseline()
             must_be_checkable(budgets, None)
         except BadInput as error:
             raise pytest.UsageError(str(error)) from None

@@ -82,6 +82,10 @@ class Budgets:
     allow: tuple[Allow, ...] = ()
     time: Time | None = None
 
+    def without_baseline(self) -> Budgets:
+        """Without what only a baseline can bound."""
+        return replace(self, time=None, per_step=tuple(each for each in self.per_step if each.relative is None))
+
     def with_max(self, limits: Mapping[str, str]) -> Budgets:
         """With ceilings from the command line, which replace those of the file.
 

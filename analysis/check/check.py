@@ -136,6 +136,8 @@ def _outcome(rows: Sequence[CheckRow], obstacles: Sequence[str]) -> str:
 def _text(outcome: str, rows: Sequence[CheckRow], obstacles: Sequence[str]) -> str:
     if outcome == NOT_COMPARABLE:
         return f"Not comparable: {obstacles[0]}"
+    if not rows:
+        return "No budget was held against it."
     exceeded = [row.name for row in rows if row.status == "exceeded"]
     unknown = [row.name for row in rows if row.status == "unknown"]
     parts = [f"exceeded: {', '.join(exceeded)}"] if exceeded else []
@@ -148,7 +150,8 @@ def _notes(counted: Counted) -> list[str]:
     notes = []
     if counted.counts.predicted:
         notes.append(
-            "This run used no GPU: waits are the calls that would wait on one; figures that only a GPU has are unknown."
+            "This run used no GPU: waits are the calls that would wait on one, launches what its operators would "
+            "start; figures that only a GPU has are unknown."
         )
     notes += [
         f"{each.line} is allowed ({each.why}), and was not met in these {counted.counts.waits_steps} steps: "

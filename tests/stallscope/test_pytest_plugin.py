@@ -56,6 +56,7 @@ def test_the_error_of_the_block_is_the_tests(stallscope_budget):
 def test_the_fixture(tmp_path: Path) -> None:
     """Kept: the test passes. Exceeded, too short, no such figure: it fails in a sentence; an error is its own."""
     (tmp_path / "test_steps.py").write_text(TESTS)
+    (tmp_path / "stallscope.toml").write_text('[per_step]\nreads = "+2 %"\n[time]\nstep = "5 %"\n')
     command = [sys.executable, "-m", "pytest", "-p", "stallscope.pytest_plugin", "-rA", "test_steps.py"]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONIOENCODING": "utf-8"}
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)
