@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ _NUMBER: Final = r"(\d+(?:\.\d+)?(?:e\d+)?)"
 _PINNED: Final = re.compile(rf"{_NUMBER}\s*(?:±|\+-|\+/-)\s*{_NUMBER}\s*([kMG]?B)?")
 _SIZED: Final = re.compile(rf"{_NUMBER}\s*([kMG]?B)?")
 _RELATIVE: Final = re.compile(rf"\+\s*{_NUMBER}\s*%")
+MOST: Final = 1e18  # what is more is no count
 _SIZES: Final = {None: 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 _TABLES: Final = ("workload", "per_step", "allow", "time")
 
@@ -170,9 +172,16 @@ def _budget(name: str, value: Any, defaults: Mapping[str, Any], where: str) -> B
 
 def _limits(limit: Any, where: str) -> tuple[float | None, float | None, float | None]:
     """(low, high, share above the baseline) of ``20``, ``"12 MB"``, ``"420±0"``, ``"+2 %"``."""
-    if isinstance(limit, (int, float)) and not isinstance(limit, bool) and limit >= 0:
-        return None, float(limit), None
-    text = str(limit).strip() if isinstance(limit, str) else ""
+    found = _parsed(limit)
+    if found is None or not all(math.isfinite(bound) for bound in found if bound is not None):
+        raise BadInput(f'{where}: {limit!r} is no limit; write 20, "12 MB", "420±0" or, against a baseline, "+2 %"')
+    return found
+
+
+def _parsed(limit: Any) -> tuple[float | None, float | None, float | None] | None:
+    if isinstance(limit, (int, float)) and not isinstance(limit, bool):
+        return (None, float(limit), None) if 0 <= limit <= MOST else None
+    text = limit.strip() if isinstance(limit, str) else ""
     if found := _RELATIVE.fullmatch(text):
         return None, None, float(found[1]) / 100
     if found := _PINNED.fullmatch(text):
@@ -180,7 +189,7 @@ def _limits(limit: Any, where: str) -> tuple[float | None, float | None, float |
         return (value - spread) * size, (value + spread) * size, None
     if found := _SIZED.fullmatch(text):
         return None, float(found[1]) * _SIZES[found[2]], None
-    raise BadInput(f'{where}: {limit!r} is no limit; write 20, "12 MB", "420±0" or, against a baseline, "+2 %"')
+    return None
 
 
 def _allows(rows: Any, where: str) -> tuple[Allow, ...]:

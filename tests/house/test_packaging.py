@@ -132,6 +132,8 @@ def test_the_installed_wheel_runs_from_another_folder(wheel: Path, trace: Path, 
     where = run(python, "-c", "import stallscope; print(stallscope.__file__)", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(tmp_path / "env")
     assert "profile" in run(command, "--help", cwd=tmp_path)
+    plugins = "from importlib.metadata import entry_points as e; print([p.load() for p in e(group='pytest11')])"
+    assert "stallscope.pytest_plugin" in run(python, "-c", plugins, cwd=tmp_path)
     assert "gemm" in run(command, "summary", "-v", trace, cwd=tmp_path)
     run(command, "report", trace, "-o", tmp_path / "report.html", cwd=tmp_path)
     assert "One step as a timeline" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stallscope.analysis.check.budgets import Budget, Budgets, Time, parse_budgets
 from stallscope.traces.model.errors import BadInput
+from tests.examples import examples
 
 WHOLE = """
 [workload]
@@ -64,6 +67,9 @@ def test_the_command_line_replaces_the_file() -> None:
     [
         ("[per_step]\nlaunchs = 3", "there is no figure 'launchs'; choose of: launches, "),
         ("[per_step]\nwaits = -1", "-1 is no limit"),
+        ("[per_step]\nwaits = inf", "inf is no limit"),
+        ("[per_step]\nwaits = nan", "nan is no limit"),
+        ('[per_step]\nwaits = "1e999"', "'1e999' is no limit"),
         ("[per_step]\nwaits = true", "True is no limit"),
         ("[per_step]\nwaits = { max = 0, unknown = 3 }", 'unknown is "pass" or "fail"'),
         ("[per_step]\nwaits = { most = 0 }", "there is no 'most'"),
@@ -81,6 +87,29 @@ def test_what_is_wrong_is_named_with_its_place(text: str, said: str) -> None:
         _parsed(text)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["12 MB", "+2 %"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["max", "unknown", "steps", "line", "why", "name", "waits"]), inner, max_size=4
+        )
+    ),
+    max_leaves=8,
+)
+NAMES_OF_TABLES = st.sampled_from(["workload", "per_step", "allow", "time", "other"])
+
+
+@examples(300)
+@given(table=st.dictionaries(NAMES_OF_TABLES, VALUES, max_size=4))
+def test_whatever_is_written_is_a_budget_or_one_sentence(table: dict) -> None:
+    """Any table is understood or refused with a sentence; nothing else happens."""
+    try:
+        parse_budgets(table, "stallscope.toml")
+    except BadInput as error:
+        assert str(error).startswith("stallscope.toml")  # noqa: PT017 - not every table is refused
 
 
 def test_a_limit_of_the_command_line_that_is_none() -> None:
