@@ -30,14 +30,14 @@ NOTHING: Final = (
 )
 
 
-def load_budgets(path: Path | None, limits: Sequence[str] = ()) -> Budgets:
-    """The budgets of a file and of ``--max``; without a path those of the current folder.
+def load_budgets(path: Path | None, limits: Sequence[str] = (), folder: Path = Path()) -> Budgets:
+    """The budgets of a file and of ``--max``; without a path those of ``folder``, the current one.
 
     Raises:
         BadInput: a file cannot be read, or says something that is not understood.
     """
     if path is None:
-        path = next((each for each in (Path(OWN_FILE), Path(PROJECT)) if each.is_file()), None)
+        path = next((each for name in (OWN_FILE, PROJECT) if (each := folder / name).is_file()), None)
     budgets = Budgets() if path is None else parse_budgets(*_table(path))
     return budgets.with_max(dict(_limit(each) for each in limits))
 

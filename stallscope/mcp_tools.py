@@ -14,7 +14,7 @@ from stallscope import api
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.fill.whatif import fill_forecasts
 from stallscope.analysis.report.document import finite
-from stallscope.checking import OWN_FILE, Baseline, checked, load_budgets
+from stallscope.checking import OWN_FILE, PROJECT, Baseline, checked, load_budgets
 from stallscope.traces.model.errors import BadInput
 
 MOST: Final = 20_000  # bytes of an answer, unless all is asked for
@@ -66,9 +66,10 @@ class Tools:
         They are limits such as {"waits": 0, "h2d_bytes": "12 MB"}, those of stallscope.toml at the root, and a
         baseline file (against).
         """
-        own = self.inside(OWN_FILE)
+        for name in (OWN_FILE, PROJECT):
+            self.inside(name)
         wanted = [f"{name}={value}" for name, value in (limits or {}).items()]
-        budgets = load_budgets(own if own.is_file() else Path(os.devnull), wanted)
+        budgets = load_budgets(None, wanted, self.root)
         baseline = None if against is None else Baseline(self.inside(against))
         return bounded(checked([self.inside(path)], budgets, baseline), full=full)
 
