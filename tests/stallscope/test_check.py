@@ -7,14 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from stallscope import cli
+from stallscope.analysis.check.budgets import parse_budgets
 from stallscope.commands.compare import _regression
 from tests.builders import TraceBuilder
+from tests.house.documents import page
 
 DATA = Path(__file__).resolve().parents[1] / "compat" / "data"
 BUDGETS = """
@@ -63,6 +66,19 @@ def test_the_table_of_a_project(folder: Path, capsys: pytest.CaptureFixture[str]
 def test_null_no_longer_passes() -> None:
     """On a run without a GPU ``jq '.per_step.sync_calls <= 2'`` is true of null; the same budget fails here."""
     assert cli._execute(["check", str(DATA / "before"), "--max", "sync_calls=2"]) == 1
+
+
+def test_the_budgets_of_the_docs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each block of TOML is understood; with that of the action a run without a GPU and without waits passes."""
+    blocks = page("docs/check.md").blocks("toml")
+    budgets = [parse_budgets(tomllib.loads(block), "docs") for block in blocks]
+    assert len(budgets) == 3
+    (folder / "stallscope.toml").write_text(blocks[2], encoding="utf-8")
+    run, baseline = str(DATA / "before"), str(folder / "baseline.json")
+    assert cli._execute(["check", run, "--against", baseline, "--update", "--max", "waits=1"]) == 0
+    assert cli._execute(["check", run, "--against", baseline, "--max", "waits=1"]) == 0
+    assert cli._execute(["check", run, "--against", baseline]) == 1
+    assert "train.py:20 .item()" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
