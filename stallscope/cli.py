@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "profile": "Run a training script, find its steps, explain them.",
     "summary": "Explain a trace or a run folder.",
     "compare": "Before against after a change.",
+    "ab": "Two variants run in turn: which is faster.",
     "check": "Budgets per step, as a gate for CI.",
     "whatif": "Forecast the step time after each fix.",
     "redact": "A copy of a trace without paths, hosts, environment.",

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from stallscope.analysis.contract.ab import Ab
 from stallscope.analysis.contract.check import BaselineFile, Check
 from stallscope.analysis.contract.compare import Comparison
 from stallscope.analysis.contract.summary import Summary
@@ -47,6 +48,7 @@ CONTRACTS: Final = {
     "whatifs": Contract(Forecasts, "stallscope whatif, of several", "stallscope.whatifs/1", "forecasts"),
     "score": Contract(Scores, "stallscope whatif --score"),
     "constants": Contract(Constant, "stallscope whatif --constants", "stallscope.constants/1", "constants"),
+    "ab": Contract(Ab, "stallscope ab"),
     "check": Contract(Check, "stallscope check"),
     "baseline": Contract(BaselineFile, "stallscope check --update"),
     "env": Contract(Machine, "stallscope env", "stallscope.env/1"),

@@ -27,6 +27,7 @@ ELSEWHERE = {
     '.venv/bin/python -m pip install -c constraints.txt -e ".[dev]"': "Makefile, target .installed-dev",
     "python3 -m pip install .": "tests/house/test_packaging.py installs the wheel",
     "tensorboard --logdir runs": "tests/stallscope/test_tensorboard.py",
+    "stallscope ab 'train.py --lr 0.1' 'train.py --lr 0.2' --rounds 2": "tests/stallscope/test_ab.py: four recordings",
     "make check": ".ci/run",
     "make test": ".ci/run",
 }

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from stallscope import cli
+from stallscope.analysis.contract.ab import Ab, AbArm, AbRun
+from stallscope.analysis.report.ab import json as as_json
 from stallscope.analysis.report.schemas import CONTRACTS, json_schema, name_of
 from tests import ROOT
 
@@ -29,12 +31,18 @@ COMMANDS = {
     "check": ["check", BEFORE, "--max", "waits=1"],
     "env": ["env"],
 }
+AB = Ab(
+    arms=[AbArm(letter="A", label="a", command="a.py", step_us=1.0, runs=1)], comparisons=[], blocks=0, most_blocks=20,
+    runs=[AbRun(arm=0, block=0, step_us=1.0, path="r")], least_change=0.01, seed=1, noise=False, stopped="rounds",
+)  # fmt: skip
 FILES = {"manifest": DATA / "before" / "stallscope.json"}
 
 
 def _written(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     if name in FILES:
         return json.loads(FILES[name].read_bytes())
+    if name == "ab":  # which runs a training several times: see tests/stallscope/test_ab.py
+        return json.loads(as_json.render(AB))
     if name == "baseline":
         assert cli._execute(["check", BEFORE, "--against", str(folder / "b.json"), "--update"]) == 0
         capsys.readouterr()

@@ -1,0 +1,1 @@
+"""Deciding between two variants of a training that were run in turn."""
