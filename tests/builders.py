@@ -80,9 +80,10 @@ class TraceBuilder:
         """A ``user_annotation`` range."""
         return self.complete("user_annotation", name, start, duration, tid=tid)
 
-    def dataloader(self, start: float, duration: float) -> Self:
+    def dataloader(self, start: float, duration: float, *, workers: bool = False) -> Self:
         """The range that torch puts around a DataLoader fetch."""
-        name = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
+        kind = "MultiProcessing" if workers else "SingleProcess"
+        name = f"enumerate(DataLoader)#_{kind}DataLoaderIter.__next__"
         return self.annotation(name, start, duration)
 
     def op(self, name: str, start: float, duration: float, *, tid: Any = MAIN_THREAD, **args: Any) -> Self:

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.causes.case import Case, Claim
-from stallscope.analysis.causes.facts import Facts
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.rows import matches, rows_named
 from stallscope.analysis.replay.graph import Tag
@@ -85,7 +84,7 @@ def _plain(case: Case, cost: float, fetch: str) -> Claim:
         nodes=None if graph is None else ~graph.on_device & (graph.tag == Tag.INPUT),
         cost_us=cost,
         evidence=f"{fetch}.",
-        advice=_advice(case.facts, on_cpu=case.on_cpu),
+        advice=_advice(case, on_cpu=case.on_cpu),
         fix="dataloader_workers",
         bars=GRAPHS if slow else (),
     )
@@ -111,8 +110,15 @@ def _launches(case: Case, fetches: Ints) -> bool:
     return bool(inside.sum() >= len(fetches))
 
 
-def _advice(facts: Facts, *, on_cpu: bool) -> str:
-    """What to do about loading: more workers, some, or none where they would not pay."""
+def _advice(case: Case, *, on_cpu: bool) -> str:
+    """What to do about loading: more workers, some, or none where they would not pay; never what is set already."""
+    facts, set_up = case.facts, None if case.manifest is None else case.manifest.settings
+    workers_now = max((each.workers for each in set_up.loaders), default=0) if set_up is not None else 0
+    if facts.input.workers and facts.host.cores is not None and workers_now >= facts.host.cores:
+        return (
+            f"The DataLoader has {workers_now} workers for {facts.host.cores} cores already: make the transforms "
+            "cheaper, do them once and keep the result, or do them for whole batches (on the GPU where there is one)."
+        )
     if facts.input.workers:
         return (
             "The DataLoader has workers, and they are too slow: raise num_workers (up to the CPU cores) and "

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from stallscope.analysis.contract.check import CheckKey, Workload
 from stallscope.analysis.stages.stages import Stages
-from stallscope.traces.model.manifest import Manifest
+from stallscope.traces.model.manifest import Libraries, Manifest
 
 
 def key_of(stages: Stages, manifest: Manifest | None, workload: Workload | None) -> CheckKey:
@@ -17,15 +17,16 @@ def key_of(stages: Stages, manifest: Manifest | None, workload: Workload | None)
     trace = stages.trace
     torch = None if manifest is None else manifest.machine.torch
     on_gpu = manifest is not None and trace.vendor != "cpu"
-    libraries = manifest.machine.libraries if manifest is not None and on_gpu else {}
+    told = manifest.machine.libraries if manifest is not None and on_gpu else None
+    libraries = Libraries() if told is None else told
     gpus = [gpu.name for gpu in manifest.machine.gpus] if manifest is not None else []
     names = [device.name for device in trace.devices] or gpus
     return CheckKey(
         workload=workload,
         device="cpu" if trace.vendor == "cpu" else (names[0] if names else trace.vendor),
         torch=_minor(torch),
-        cublas=libraries.get("cublas"),
-        cudnn=libraries.get("cudnn"),
+        cublas=libraries.cublas,
+        cudnn=libraries.cudnn,
     )
 
 

@@ -56,3 +56,10 @@ class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
     looks: int
     parts: list[RunPart]  # longest first; they add up to the run
     python: list[RunLine]  # of the training: lines that were run outside torch's own code
+
+
+class StepPart(msgspec.Struct, frozen=True, kw_only=True):
+    """An optimizer, by the name that it has in the script, and how often it steps in one training step."""
+
+    name: str
+    count: int

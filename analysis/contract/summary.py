@@ -21,7 +21,7 @@ from stallscope.analysis.contract.rows import (
     PeerRow,
     RankRow,
 )
-from stallscope.analysis.contract.run import Attribution, PeriodicWork, WholeRun
+from stallscope.analysis.contract.run import Attribution, PeriodicWork, StepPart, WholeRun
 
 SUMMARY_SCHEMA = "stallscope.summary/2"
 WOULD_SYNCHRONIZE = "would synchronize on a GPU"
@@ -121,6 +121,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     inflation: float | None  # profiled mean step ÷ unprofiled mean step
     periodic: list[PeriodicWork] = msgspec.field(default_factory=list)  # most of the time first
     left_out: int = 0  # of ``count``: they held an evaluation, and are not in ``wall_us``
+    made_of: list[StepPart] = msgspec.field(default_factory=list)  # empty: one step of one optimizer, or not known
 
     @property
     def time_us(self) -> float:

@@ -100,6 +100,9 @@ def fill_steps(stages: Stages, times: StepTimes, manifest: Manifest | None) -> c
         inflation=times.inflation,
         periodic=_periodic(path, manifest),
         left_out=times.left_out,
+        made_of=[contract_run.StepPart(name=each.name, count=each.count) for each in manifest.steps.made_of]
+        if manifest is not None
+        else [],
     )
 
 

@@ -308,10 +308,17 @@ def _steps(summary: Summary) -> str:
         )
     if steps.count == 1:
         return f"1 step of {microseconds(steps.time_us)}{marked}"
+    marked += made_of(summary)
     spread = f", middle 80 % from {microseconds(wall.p10)} to {microseconds(wall.p90)}"
     spread = spread if len(wall.samples) > FEW else ""
     of_these = f" (without {steps.left_out} that held an evaluation)" if steps.left_out else ""
     return f"{steps.count} steps of {microseconds(steps.time_us)}{marked}{spread}{of_these}{_others(summary)}"
+
+
+def made_of(summary: Summary) -> str:
+    """What one step is, where it is more than one step of one optimizer: `` (one step = 5 of oD, 1 of oG)``."""
+    parts = summary.steps.made_of
+    return f" (one step = {', '.join(f'{part.count} of {part.name}' for part in parts)})" if parts else ""
 
 
 def _others(summary: Summary) -> str:

@@ -18,7 +18,7 @@ from stallscope.profiling.machine import cpu, smi
 from stallscope.profiling.machine.libraries import libraries
 from stallscope.profiling.machine.smi import SmiGpu
 from stallscope.profiling.machine.tools import Runner, read_text, run_tool
-from stallscope.traces.model.manifest import Finding, Gpu, GpuProcess, Machine
+from stallscope.traces.model.manifest import Finding, Gpu, GpuProcess, Libraries, Machine
 
 
 def collect(*, with_torch: bool = True, touch_gpu: bool = True, run: Runner = run_tool) -> Machine:
@@ -40,7 +40,7 @@ def collect(*, with_torch: bool = True, touch_gpu: bool = True, run: Runner = ru
         threads=None if torch is None else int(torch.get_num_threads()),
         torch=build.version,
         torch_gpu=build.gpu,
-        libraries=libraries(torch),
+        libraries=Libraries(**libraries(torch)),
         gpu_usable=usable,
         gpus=merge(seen, listed),
         others_on_gpu=others(processes, holds_gpu=holds_gpu),

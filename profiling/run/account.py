@@ -23,6 +23,7 @@ from stallscope.profiling.run.children import ChildWatch
 from stallscope.profiling.run.options import Options
 from stallscope.profiling.run.sampling import Seen
 from stallscope.profiling.run.secrets import masked
+from stallscope.profiling.run.step_parts import made_of
 from stallscope.profiling.run.whole_run import whole_run
 from stallscope.profiling.watch.events import Events
 from stallscope.profiling.watch.steps import StepTracker
@@ -76,6 +77,7 @@ class Account:
             scaler_updates=sum(each.scaler_updates for each in trackers),
             evaluation_forwards=None if unseen else sum(each.evaluation_forwards for each in trackers),
             period=longest.period.length or 1,
+            made_of=made_of(longest.composition, self.events.stepping),
         )
 
     def manifest(self) -> Manifest:
@@ -111,7 +113,7 @@ class Account:
         """Where the run's time went, once it has ended; a failure of ours costs no more than that."""
         if self.seen is not None and self.whole is None:
             with contextlib.suppress(Exception):
-                self.whole = whole_run(self.seen, self.events.stepping)
+                self.whole = whole_run(self.seen, next(iter(self.events.stepping.values()), ()))
         return self.whole
 
     def rank_and_world(self) -> tuple[int, int]:

@@ -61,7 +61,7 @@ class Events:
         self.sight = Sight(self.trackers)
         self.loaders: dict[LoaderSettings, None] = {}  # each kind that was asked for a batch
         self.optimizers: dict[int, OptimizerSettings] = {}  # each that has stepped, by its id
-        self.stepping: list[tuple[CodeType, str, int]] = []  # code, module and line of the calls around the first step
+        self.stepping: dict[int, list[tuple[CodeType, str, int]]] = {}  # calls around the first step of each of them
         self._failed = failed
         self._observer: Observer
         self._thread = _Thread()
@@ -148,7 +148,7 @@ class Events:
         thread = self._thread
         if id(optimizer) not in self.optimizers and len(self.optimizers) < MAX_THREADS:
             self.optimizers[id(optimizer)] = optimizer_settings(optimizer)
-            self.stepping = self.stepping or _calls_around(frame)
+            self.stepping[id(optimizer)] = _calls_around(frame)
         if thread.optimizers:
             _running(thread)
         thread.optimizers.append(id(frame))

@@ -29,6 +29,11 @@ class Period:
         return self.length > 0
 
     @property
+    def last(self) -> list[int]:
+        """The tokens of one iteration; none while the period is unknown."""
+        return self._tokens[-self.length :] if self.settled else []
+
+    @property
     def iterations(self) -> int:
         """Complete iterations so far; every group counts as one while the period is unknown."""
         return self._before + (len(self._tokens) - self._start) // (self.length or 1)

@@ -76,6 +76,15 @@ class StepTracker:
         return next(iter(self._members[expected]))
 
     @property
+    def composition(self) -> dict[int, int]:
+        """How often each optimizer steps in a training step; empty while that is not known."""
+        found: dict[int, int] = {}
+        for token in self.period.last:
+            for key in self._members[token]:
+                found[key] = found.get(key, 0) + 1
+        return found
+
+    @property
     def completed(self) -> int:
         """Steps complete so far, in the present belief."""
         if self.source == "optimizer":

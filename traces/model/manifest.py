@@ -43,6 +43,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Libraries(msgspec.Struct, frozen=True, kw_only=True):
+    """Versions of libraries that choose kernels; None: not known."""
+
+    cublas: str | None = None
+    cudnn: str | None = None
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """The machine as it matters to a training step."""
 
@@ -53,7 +60,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None  # torch's intra-op threads
     torch: str | None  # "2.13.0+cpu"; None: torch is not installed
     torch_gpu: str | None = None  # "cuda 13.0" | "rocm 6.4" | "xpu" …; None: a CPU-only build
-    libraries: dict[str, str] = {}  # "cublas", "cudnn" → version, as far as it is known: they choose kernels
+    libraries: Libraries | None = None  # that choose kernels; None: not looked for
     gpu_usable: bool | None = None  # torch can use a GPU here; None: not tried
     gpus: list[Gpu] = []
     others_on_gpu: list[GpuProcess] | None = None  # None: could not be found out
@@ -120,6 +127,13 @@ class NamedModule(msgspec.Struct, frozen=True, kw_only=True):
     root: str = ""  # class name of the root
 
 
+class StepPart(msgspec.Struct, frozen=True, kw_only=True):
+    """An optimizer, by the name that it has where it steps, and how often it does so in a training step."""
+
+    name: str
+    count: int
+
+
 class Steps(msgspec.Struct, frozen=True, kw_only=True):
     """How many steps the run had and how they were found."""
 
@@ -131,6 +145,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     scaler_updates: int = 0
     evaluation_forwards: int | None = 0  # None: not counted throughout
     period: int = 1  # optimizer steps per training step
+    made_of: list[StepPart] = []  # of several optimizers, or several steps of one; empty: one step of one
 
 
 class CpuRun(msgspec.Struct, frozen=True, kw_only=True):

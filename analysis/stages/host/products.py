@@ -10,6 +10,7 @@ import numpy as np
 from stallscope.analysis.stages.gpu.flops import flops_of
 from stallscope.traces.model.trace import Trace
 
+LARGE = 1e6  # operations, from which the speed of a product tells something
 DOUBLE = ("double", "c10::complex<double>")
 
 
@@ -19,24 +20,12 @@ class HostProducts:
 
     ns: int  # that they take
     double_ns: int  # those in float64
-    flops: float  # operations, those of types and shapes that can be counted
-    counted: int  # how many these are
-    counted_ns: int  # that these take
+    best_gflops: float | None  # 10**9 operations a second, of the fastest that is large; None: none is
 
     @property
     def double_share(self) -> float:
         """Part of their time in float64, 0 to 1."""
         return self.double_ns / self.ns if self.ns else 0.0
-
-    @property
-    def mean_flops(self) -> float:
-        """Operations of one of those counted, on average; 0: none could be counted."""
-        return self.flops / self.counted if self.counted else 0.0
-
-    @property
-    def gflops(self) -> float | None:
-        """Operations a second, 10**9; None: none could be counted."""
-        return self.flops / self.counted_ns if self.counted_ns else None
 
 
 def find_host_products(trace: Trace) -> HostProducts | None:
@@ -50,13 +39,11 @@ def find_host_products(trace: Trace) -> HostProducts | None:
         sizes, values, types = parsed[shape]
         flops[at] = flops_of(trace.name_of(row), sizes, values, types) or 0.0
         double.append(any(name in DOUBLE for name in types if isinstance(name, str)))
-    counted = flops > 0
+    large = (flops >= LARGE) & (ns > 0)
     return HostProducts(
         ns=int(ns.sum()),
         double_ns=int(ns[np.array(double, np.bool_)].sum()),
-        flops=float(flops.sum()),
-        counted=int(counted.sum()),
-        counted_ns=int(ns[counted].sum()),
+        best_gflops=float((flops[large] / ns[large]).max()) if large.any() else None,
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stallscope.analysis.summary import summarize
-from stallscope.traces.model.manifest import LineTime, RunPart, WholeRun
+from stallscope.traces.model.manifest import LineTime, LoaderSettings, RunPart, Settings, WholeRun
 from tests.analysis.manifests import manifest
 from tests.builders import TraceBuilder
 
@@ -68,3 +68,14 @@ def test_pythons_lines_are_named():
     (cause,) = [c for c in summary_of(run(python=[line(8, "dice"), line(3)], training=6)).causes if c.name == "python"]
     assert cause.where == ["train.py:8 (dice)", "train.py:3"]
     assert "most of it at train.py:8 (dice)" in cause.evidence
+
+
+@pytest.mark.parametrize(("workers", "said"), [(4, "has 4 workers for 2 cores already"), (1, "raise num_workers")])
+def test_workers_that_are_as_many_as_cores_are_not_to_be_raised(workers, said):
+    """What is set already is not advised; fewer workers than cores may be more."""
+    builder = TraceBuilder(gpu=None)
+    for start in (0, 1000, 2000):
+        builder.step(start, 1000).dataloader(start, 600, workers=True)
+    told = manifest(settings=Settings(loaders=[LoaderSettings(workers=workers, pinned=True, persistent=False)]))
+    (cause,) = [each for each in summarize(builder.trace(), told).causes if each.name == "loader_workers_slow"]
+    assert said in cause.advice

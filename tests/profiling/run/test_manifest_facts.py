@@ -104,13 +104,16 @@ ALLOWED = {
     "LoaderSettings": "workers pinned persistent prefetch",
     "OptimizerSettings": "name foreach fused capturable",
     "Machine": "os python cpu cores threads torch torch_gpu gpu_usable gpus others_on_gpu findings libraries",
+    "Libraries": "cublas cudnn",
     "Gpu": "name architecture sms memory_bytes driver driver_model",
     "GpuProcess": "gpu pid name memory_bytes",
     "GpuState": "sm_mhz memory_mhz power_w temperature_c slowed_by",
     "Finding": "name text",
     "Window": "kind round first_step steps duration_ns samples_ns evaluation_steps trace warmup_steps activities "
     "detail pause_ns forward_hooks gpu_at_open gpu_at_close",
-    "Steps": "count source optimizer_steps root_forwards dataloader_fetches scaler_updates evaluation_forwards period",
+    "Steps": "count source optimizer_steps root_forwards dataloader_fetches scaler_updates evaluation_forwards period "
+    "made_of",
+    "StepPart": "name count",
     "CallSite": "kind frames exact would_synchronize",
     "Frame": "file line function",
     "NamedModule": "name type root",
