@@ -85,7 +85,15 @@ class Baseline:
             raise BadInput(f"{self.path}: cannot be read ({error.strerror})") from error
 
     def rewrite(self, found: BaselineFile) -> None:
-        """Put the file in its place, never half-written."""
+        """Put the file in its place, never half-written; its folder is made where it is missing.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{self.path}: its folder cannot be made ({error.strerror})") from error
         write_file(self.path, document(found), force=True)
 
 

@@ -27,7 +27,10 @@ def record(command: str, logdir: Path) -> Path:
     Raises:
         BadInput: there is no command in it, the script failed, or no step of it was recorded.
     """
-    words = shlex.split(command, posix=os.name == "posix")
+    try:
+        words = shlex.split(command, posix=os.name == "posix")
+    except ValueError as error:
+        raise BadInput(f"--run {command}: a quotation mark is not closed") from error
     if words and Path(words[0]).stem in ("python", "python3"):
         words = words[1:]
     if not words:

@@ -128,7 +128,7 @@ def test_github_adds_to_the_page_of_the_job(folder: Path, monkeypatch: pytest.Mo
 
 def test_a_baseline_is_written_kept_and_rewritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--update writes it and says what is new; the same run then passes, and one against another's figures fails."""
-    run, path = str(DATA / "before"), folder / "baseline.json"
+    run, path = str(DATA / "before"), folder / ".stallscope" / "baseline.json"  # of a folder that is not there yet
     assert cli._execute(["check", run, "--against", str(path)]) == 2
     assert "write it with --update" in capsys.readouterr().err
     assert cli._execute(["check", run, "--against", str(path), "--update"]) == 0
@@ -193,6 +193,25 @@ def test_a_script_that_fails_is_not_checked(tmp_path: Path) -> None:
     failed = _check(tmp_path, "--run", "train.py --fail", "--max", "waits=0")
     assert (failed.returncode, failed.stdout) == (2, "")
     assert "the script ended with exit code 3, so nothing was checked" in failed.stderr
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("", "names no script"), ("python", "names no script"), ("a 'b", "quotation mark is not closed")],
+)
+def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str], command: str, said: str) -> None:
+    """One sentence, exit code 2, nothing is run."""
+    assert cli._execute(["check", "--run", command, "--max", "waits=0"]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_baseline_where_no_folder_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    """Below a file: one sentence, exit code 2."""
+    Path("taken").write_text("")
+    assert cli._execute(["check", str(DATA / "before"), "--against", "taken/b.json", "--update"]) == 2
+    assert capsys.readouterr().err.startswith("stallscope: taken")
 
 
 @pytest.mark.usefixtures("folder")
