@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from stallscope import foreign
 from stallscope.analysis.report.formats import formats
 from stallscope.outcome import exit_code
 
@@ -34,6 +35,7 @@ def plain_summary(argv: list[str]) -> tuple[list[Path], str] | None:
 
 def main() -> NoReturn:
     """Entry point of the ``stallscope`` command."""
+    foreign.note()
     argv = sys.argv[1:]
     plain = plain_summary(argv)
     if plain is None:
@@ -67,4 +69,6 @@ def _import_numpy() -> None:
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:  # in place of the current folder: no file in it is what we import
+        sys.path[0] = str(Path(__file__).parents[1])
     main()

@@ -21,6 +21,7 @@ from stallscope.profiling.folder.disk import is_shut, too_little, why_not_writab
 from stallscope.profiling.folder.launch import Launch
 from stallscope.profiling.folder.sharing import make_run_folder
 from stallscope.profiling.watch.guarded import Guarded
+from stallscope.profiling.watch.own_thread import no_signals
 from stallscope.profiling.words.sentences import no_room, traces_mended
 from stallscope.traces.damaged.mend import is_json, mended
 from stallscope.traces.model.errors import StallscopeError
@@ -189,7 +190,8 @@ class RunFolder:
         self._jobs.put(job)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=WORK_THREAD, daemon=True)
-            self._thread.start()
+            with no_signals():
+                self._thread.start()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -17,11 +17,14 @@ from typing import Any
 
 from stallscope.profiling.folder.launch import Launch
 from stallscope.profiling.record.plan import Detail
+from stallscope.profiling.watch.own_thread import no_signals
+from stallscope.profiling.words.fd import without_lines
 from stallscope.profiling.words.sentences import NO_STACKS, device_interface_in_use, profiler_refused
 from stallscope.traces.model.manifest import Finding
 
 KINETO_LOG = "KINETO_LOG_LEVEL"
 KINETO_SILENT = "99"  # above all its levels
+KINETO_THREAD = b"External init callback must run in same thread"  # said before it asks for the level, and harmless
 
 
 class NoProfilerError(Exception):
@@ -148,13 +151,14 @@ class Recorder:
         if len(options["activities"]) > 1:
             options["experimental_config"] = self._experimental()
         self._profile = self._torch.profiler.profile(**options)
-        with _kineto_silenced():
+        with _kineto_silenced(), no_signals():  # it starts threads
             self._call(self._profile.prepare_trace)
 
     def _start(self) -> None:
         if self._profile is None:
             self._prepare()
-        self._call(self._profile.start_trace)
+        with no_signals():
+            self._call(self._profile.start_trace)
         self._started = True
 
     def _or_host_alone(self, begin: Callable[[], None]) -> None:
@@ -241,9 +245,11 @@ def _kineto_silenced() -> Iterator[None]:
     if KINETO_LOG in os.environ:
         yield
         return
+    other_thread = threading.current_thread() is not threading.main_thread()
     os.environ[KINETO_LOG] = KINETO_SILENT
     try:
-        yield
+        with without_lines(holding=KINETO_THREAD) if other_thread else contextlib.nullcontext():
+            yield
     finally:
         os.environ.pop(KINETO_LOG, None)
 

@@ -6,7 +6,7 @@ import sys
 from typing import TextIO
 
 from stallscope.profiling.record.plan import Phase
-from stallscope.profiling.words.voice import put
+from stallscope.profiling.words.voice import place, put
 
 NS_PER_MS = 1e6
 
@@ -17,6 +17,7 @@ class Progress:
     def __init__(self, stream: TextIO | None, *, wanted: bool) -> None:
         self.on = wanted and stream is not None and stream.isatty()
         self._stream = stream
+        self._place = place(stream)
         self._drawn = 0  # columns on the screen
 
     def report(self, phase: Phase, step: int, step_ns: int) -> None:
@@ -40,7 +41,7 @@ class Progress:
         self._drawn = len(line)
 
     def _write(self, text: str) -> None:
-        if self._stream is not None and not put(self._stream, "\r" + text):
+        if self._stream is not None and not (place(self._stream) == self._place and put(self._stream, "\r" + text)):
             self.on = False
 
 

@@ -81,6 +81,8 @@ def run(target: Target) -> Ending:
     fresh = _fresh_main()
     sys.argv = [target.name, *target.args]
     sys.modules["__main__"] = fresh
+    if "__mp_main__" in sys.modules:  # as multiprocessing has it, which is loaded already
+        sys.modules["__mp_main__"] = fresh
     ending = _ending(_raised(target, fresh))
     for name in ("__file__", "__cached__"):  # as python does once the script is through
         if not target.is_module:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 
 from stallscope.profiling.run.stacks import Doing, Line, Look, Stacks
+from stallscope.profiling.watch.own_thread import no_signals
 
 EVERY_S = 0.005  # at the most often
 SLOWEST_S = 0.25
@@ -47,7 +47,7 @@ class Sampler:
 
     def start(self) -> None:
         """Look from now on; where no thread can be had nothing is seen, and the script runs all the same."""
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError), no_signals():
             _thread.start_new_thread(self._run, ())
 
     def stop(self) -> Seen:
@@ -59,8 +59,6 @@ class Sampler:
 
     def _run(self) -> None:
         with contextlib.suppress(Exception):  # the script comes first: of a failure of ours only the ledger is lost
-            if hasattr(signal, "pthread_sigmask"):
-                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             self._watch(Stacks())
 
     def _watch(self, stacks: Stacks) -> None:

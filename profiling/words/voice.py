@@ -1,8 +1,8 @@
 """Our own words: on the stderr that there was when we began, and never to the harm of the script that speaks there too.
 
 The script may close ``sys.stderr``, set it to a file of its own, or have its reader go away: then we are not heard, and
-nothing else happens. Least of all may words of ours stay behind in a buffer: python ends with exit code 120 where its
-last flush fails.
+nothing else happens. Nor are we where its descriptor leads elsewhere by now: it may be a file of the script's. Least of
+all may words of ours stay behind in a buffer: python ends with exit code 120 where its last flush fails.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Voice:
 
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream  # None: nobody hears us
+        self._place = place(stream)
 
     def say(self, message: str) -> None:
         """Write one sentence under our name."""
@@ -29,13 +30,22 @@ class Voice:
     def write(self, text: str) -> None:
         """Write ``text``."""
         with _no_death_by_pipe():
-            if self.stream is not None and not put(self.stream, text):
+            if self.stream is not None and not (place(self.stream) == self._place and put(self.stream, text)):
                 self.stream = None
 
 
 def of_process() -> Voice:
     """A voice on this process's stderr as it is now."""
     return Voice(sys.stderr)
+
+
+def place(stream: TextIO | None) -> tuple[int, int] | None:
+    """Device and inode of what a stream leads to; None: it is no file of the system's, or is closed."""
+    with contextlib.suppress(Exception):
+        if stream is not None:
+            found = os.fstat(stream.fileno())
+            return found.st_dev, found.st_ino
+    return None
 
 
 def put(stream: TextIO, text: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from stallscope.foreign import Aside
 from stallscope.outcome import one_line
 from stallscope.profiling.record.plan import Depth
 from stallscope.profiling.run.options import Options
@@ -84,11 +85,14 @@ def _run_script(options: Options, *, summary: bool, also_cpu: bool = False, scal
     from stallscope.profiling.run import also_cpu as on_cpu
     from stallscope.profiling.run import session
 
+    aside = Aside()
     start = on_cpu.Start.now(options) if also_cpu else None
     ours = voice.of_process()  # before the script does what it likes with stderr
+    aside.take_out()
     outcome = session.profile(options)
     try:
-        _tell(outcome, ours, start, summary=summary, scalars=scalars)
+        with aside.back():
+            _tell(outcome, ours, start, summary=summary, scalars=scalars)
     except KeyboardInterrupt:  # the script had ended: its exit code stands
         ours.say("interrupted; the run folder is kept")
     except Exception as error:  # noqa: BLE001 - a failing report must not change the script's exit code

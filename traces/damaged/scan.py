@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from stallscope.traces.damaged.lenient import SEPARATORS, SKIP, MoreError, WrongError, parse, past
-from stallscope.traces.text import times
+from stallscope.traces.text import decimals
 from stallscope.traces.text.damage import Damage
 from stallscope.traces.text.limits import DEFAULT
 
@@ -29,7 +29,7 @@ MOST_ENDINGS = 8  # arrays of objects inside an event end as the events do, but 
 SCALAR = re.compile(rb"(?:-?(?:0|[1-9]\d{0,17}+)|true|false|null)(?=[ \t\n\r,\]])")  # no event, and not worth parsing
 FIRST_KEY = re.compile(rb'\{\s*+"(\w+)"')
 
-_CHECK = msgspec.json.Decoder(float_hook=times.decimal)
+_CHECK = msgspec.json.Decoder(float_hook=decimals.decimal)
 _ENCODE = msgspec.json.Encoder(decimal_format="number")
 DAMAGED = (msgspec.DecodeError, UnicodeDecodeError)
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from stallscope.traces.model.fields import MEMORY_EVENT
 from stallscope.traces.model.trace import Floats, Ints
-from stallscope.traces.text import times
+from stallscope.traces.text import decimals, times
 from stallscope.traces.text.values import (
     NO_ID,
     beyond_doubles,
@@ -168,7 +168,7 @@ def _any_of(complete: type[msgspec.Struct], instant: type[msgspec.Struct]) -> An
 _FAST = _decoder(Complete, Instant)
 _WHOLE = _decoder(WholeComplete, WholeInstant)
 _EXACT = _decoder(ExactComplete, ExactInstant)
-_PLAIN = msgspec.json.Decoder(float_hook=times.decimal)
+_PLAIN = msgspec.json.Decoder(float_hook=decimals.decimal)
 _EVENT = msgspec.json.Decoder(_any_of(Complete, Instant))
 
 

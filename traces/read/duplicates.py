@@ -17,13 +17,13 @@ import numpy as np
 from stallscope.traces.model.fields import DEVICE_WORK, CallKind, Category
 from stallscope.traces.model.trace import Bools
 from stallscope.traces.read.columns import Columns
-from stallscope.traces.text import times
+from stallscope.traces.text import decimals, times
 
 SUSPICIOUS_SHARE = 0.01  # of the operators look like another: nested ones of one name do so by chance
 IDS = ("correlation", "External id", "external id", "Record function id", "Ev Idx", "Python id")
 
 _EVENTS = msgspec.json.Decoder(list[msgspec.Raw])
-_EVENT = msgspec.json.Decoder(float_hook=times.decimal)
+_EVENT = msgspec.json.Decoder(float_hook=decimals.decimal)
 _ENCODE = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 

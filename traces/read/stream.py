@@ -19,14 +19,14 @@ from stallscope.traces.model.errors import BadInput
 from stallscope.traces.read.columns import Columns, ColumnStore
 from stallscope.traces.read.decode import Block, decode_block, decode_event, decode_plain
 from stallscope.traces.read.duplicates import Copies
-from stallscope.traces.text import times
+from stallscope.traces.text import decimals
 from stallscope.traces.text.blocks import Blocks, events_and_after
 from stallscope.traces.text.damage import Damage
 from stallscope.traces.text.limits import Limits, MemoryGuard
 from stallscope.traces.text.source import inflated
 
 ENVELOPE = msgspec.json.Decoder(float_hook=str)
-PLAIN = msgspec.json.Decoder(float_hook=times.decimal)
+PLAIN = msgspec.json.Decoder(float_hook=decimals.decimal)
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 DOCUMENT_LEVELS = 2  # an event lies in the document's object and in the list of events
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 
@@ -80,14 +80,6 @@ def from_decimals(us: Iterable[Decimal], count: int) -> Ints:
 def from_decimal(us: Decimal) -> int:
     """Integer ns of one Decimal."""
     return int((us * 1000).to_integral_value(ROUND_HALF_EVEN))
-
-
-def decimal(text: str) -> Decimal:
-    """The number that ``text`` spells; NaN where its exponent is beyond all that can be held."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return Decimal("nan")
 
 
 def fits(us: Decimal) -> bool:
