@@ -8,6 +8,10 @@ folder is added to this package's path instead.
     stallscope.summarize(path) -> Summary              what `stallscope summary` prints, as values
     with stallscope.profile("runs/x") as p: …          record the steps of a block; p.summary, p.folder
     stallscope.compare(baseline, candidate) -> …       two lists of paths: before and after
+    stallscope.whatif(path) -> Forecasts               what each fix would save
+    stallscope.report(path, output) -> Path            the page, as one HTML file
+    stallscope.annotate(path, output) -> Path          a copy of the trace for Perfetto
+    stallscope.to_frame(summary, "kernels") -> …       a table as a pandas frame
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 if _TYPE_CHECKING:
     from typing import Any
 
-    from stallscope.api import compare, summarize
+    from stallscope.api import annotate, compare, report, summarize, to_frame, whatif
     from stallscope.recording import profile
     from stallscope.traces.read.read import read
 
@@ -26,7 +30,7 @@ _here = _Path(__file__).parent
 if (_here / "traces").is_file():  # a link that git wrote as text
     __path__.append(str(_here.parent))
 
-__all__ = ["compare", "profile", "read", "summarize"]
+__all__ = ["annotate", "compare", "profile", "read", "report", "summarize", "to_frame", "whatif"]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,8 +45,9 @@ def __getattr__(name: str) -> Any:
         from stallscope.recording import profile  # noqa: PLC0415
 
         return profile
-    from stallscope import api  # noqa: PLC0415
+    from stallscope import api, notebook  # noqa: PLC0415
 
+    del notebook  # loaded, it draws what a notebook shows
     return getattr(api, name)
 
 

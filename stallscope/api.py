@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -27,10 +27,14 @@ from stallscope.traces.text.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
     from stallscope.analysis.contract.compare import Comparison
+    from stallscope.analysis.contract.whatif import Forecasts
     from stallscope.analysis.fill.health import HealthReport
 
 # What a summary does not need is imported by the function that needs it.
 # ruff: noqa: PLC0415
+
+
+FRAMES = ("operators", "kernels", "causes", "sync_sites", "call_sites", "modules", "memcpy", "what_if")
 
 
 class Explained(NamedTuple):
@@ -233,7 +237,15 @@ def summarize(path: str | Path, *, rank: int | None = None) -> Summary:
 
 
 def compare(baseline: Iterable[str | Path], candidate: Iterable[str | Path], limits: Limits = DEFAULT) -> Comparison:
-    """Compare two sides, each given as traces, run folders, or folders of repeated runs."""
+    """Compare two sides, each given as traces, run folders, or folders of repeated runs.
+
+    Raises:
+        BadInput: a side is a bare path, whose characters would each be taken for one; or as ``load``.
+        Refused: a file passes ``limits``.
+    """
+    for side in (baseline, candidate):
+        if isinstance(side, str | Path):
+            raise BadInput(f"compare takes two lists of paths: compare([{str(side)!r}], …), not a path alone")
     from stallscope.analysis.compare import compare as comparing
 
     return comparing.compare(load_all(baseline, limits), load_all(candidate, limits))
@@ -256,3 +268,80 @@ def compared(
         sides = [[replace(one, name=name) for one in side] for side, name in zip(sides, names, strict=True)]
     before, after = sides
     return Compared(compare(before, after), before[0].summary, after[0].summary)
+
+
+def whatif(path: str | Path) -> Forecasts:
+    """What a step of a trace or run would take after each fix, with an interval, and why.
+
+    Raises:
+        BadInput: as ``load``.
+        Refused: a file passes the default limits.
+    """
+    from stallscope.analysis.fill.whatif import fill_forecasts
+
+    return fill_forecasts(load_rank(path)[0].summary)
+
+
+def report(
+    path: str | Path, output: str | Path = "report.html", *, candidate: str | Path | None = None, force: bool = False
+) -> Path:
+    """Write the page of a trace or run, or of two before and after; where it is.
+
+    Raises:
+        OutputExists: the file is there and ``force`` is False.
+        BadInput: as ``load``, or it cannot be written.
+    """
+    from stallscope.analysis.report.html import compare as comparison_page
+    from stallscope.analysis.report.html import summary as page
+    from stallscope.output import emit, must_be_free
+
+    output = Path(output)
+    must_be_free(output, force=force)
+    text = (
+        page.page_of(*explained(path))
+        if candidate is None
+        else comparison_page.render(*compared(Path(path), Path(candidate)))
+    )
+    emit(text, output, force=force)
+    return output
+
+
+def annotate(path: str | Path, output: str | Path, *, force: bool = False) -> Path:
+    """Write a copy of a trace with the tracks that its analysis gives, for Perfetto; where it is.
+
+    Raises:
+        OutputExists: the file is there and ``force`` is False.
+        BadInput: as ``load``, or it cannot be written.
+    """
+    from stallscope.analysis.report import annotated
+    from stallscope.output import gzipped, must_be_free, write_pieces
+    from stallscope.traces.out.write import with_events
+
+    trace, output = trace_of(path), Path(output)
+    must_be_free(output, force=force)
+    summary, stages = explained(trace)
+    pieces = with_events(trace, annotated.events_of(summary, stages))
+    write_pieces(output, gzipped(pieces) if output.suffix == ".gz" else pieces, force=force)
+    return output
+
+
+def to_frame(value: Summary, rows: str) -> Any:
+    """A table of a summary as a pandas frame: ``to_frame(summary, "kernels")``.
+
+    ``rows``: "operators", "kernels", "causes", "sync_sites", "call_sites", "modules", "memcpy", "what_if", or "steps"
+    (µs of each recorded step). Numbers stay numbers; lists stay lists.
+
+    Raises:
+        BadInput: there is no such table, or pandas is not installed.
+    """
+    if rows == "steps":
+        listed: list[dict[str, object]] = [{"step": i, "us": us} for i, us in enumerate(value.steps.wall_us.samples)]
+    elif rows in FRAMES:
+        listed = msgspec.to_builtins(getattr(value, rows) or [])
+    else:
+        raise BadInput(f"to_frame: no table {rows!r}; choose of: {', '.join((*FRAMES, 'steps'))}")
+    try:
+        import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+    except ImportError as error:
+        raise BadInput("to_frame needs pandas; install it with: pip install pandas") from error
+    return pd.DataFrame(listed)

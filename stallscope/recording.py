@@ -114,7 +114,9 @@ class Profile:
         page = self._page("text")
         if page is None:
             return f"<pre>{html.escape(repr(self))}</pre>"
-        return f'<pre style="line-height: 1.2">{html.escape(page)}</pre>'
+        from stallscope.notebook import block
+
+        return block(page)
 
     def _page(self, form: str) -> str | None:
         """Return the report in one of its formats; None where nothing was recorded, or not yet."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from stallscope.analysis.contract.forecast import StepRange
+from stallscope.analysis.contract.shown import Shown
 
 COMPARE_SCHEMA = "stallscope.compare/1"
 
@@ -211,7 +212,7 @@ class CompareVerdict(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class Comparison(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """Everything `stallscope compare BASELINE CANDIDATE --format json` prints."""
 
     schema: str = COMPARE_SCHEMA

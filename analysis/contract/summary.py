@@ -22,6 +22,7 @@ from stallscope.analysis.contract.rows import (
     RankRow,
 )
 from stallscope.analysis.contract.run import Attribution, PeriodicWork, StepPart, WholeRun
+from stallscope.analysis.contract.shown import Shown
 
 SUMMARY_SCHEMA = "stallscope.summary/2"
 WOULD_SYNCHRONIZE = "would synchronize on a GPU"
@@ -342,7 +343,7 @@ class Typical(msgspec.Struct, frozen=True, kw_only=True):
     idle_us: Idle
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """Everything `stallscope summary TRACE --format json` prints."""
 
     schema: str = SUMMARY_SCHEMA

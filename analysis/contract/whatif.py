@@ -8,6 +8,7 @@ import msgspec
 
 from stallscope.analysis.contract.compare import ForecastScore
 from stallscope.analysis.contract.forecast import ForecastBase, WhatIf
+from stallscope.analysis.contract.shown import Shown
 
 WHATIF_SCHEMA = "stallscope.whatif/1"
 SCORE_SCHEMA = "stallscope.score/1"
@@ -34,7 +35,7 @@ class Constant(msgspec.Struct, frozen=True):
         return MEASURED if self.measured else UNMEASURED
 
 
-class Forecasts(msgspec.Struct, frozen=True, kw_only=True):
+class Forecasts(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """Everything `stallscope whatif TRACE --format json` prints."""
 
     schema: str = WHATIF_SCHEMA
