@@ -153,6 +153,10 @@ def _notes(counted: Counted) -> list[str]:
             "This run used no GPU: waits are the calls that would wait on one, launches what its operators would "
             "start; figures that only a GPU has are unknown."
         )
+    waits = counted.counts.waits or ()
+    if counted.allowed and waits and not any(wait.line for wait in waits):
+        notes.append("No line is known of any wait here, so no exception was made; record with attribution.")
+        return notes
     notes += [
         f"{each.line} is allowed ({each.why}), and was not met in these {counted.counts.waits_steps} steps: "
         "its line may have moved."

@@ -261,6 +261,16 @@ def test_another_format_to_a_file(folder: Path, capsys: pytest.CaptureFixture[st
     assert "--also junit: expected a format and a file" in capsys.readouterr().err
 
 
+def test_another_workload_exits_with_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line says --read-every 10, the budget is for 5: said once, and never passed."""
+    (folder / "stallscope.toml").write_text(
+        '[workload]\nname = "iris"\nparameters = { read_every = 5 }\n[per_step]\nwaits = 9\n'
+    )
+    assert cli._execute(["check", str(DATA / "after")]) == 3
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("Not comparable: the run is of another workload: its command line says read_every = 10")
+
+
 def test_each_rank_is_checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wait of the second of two ranks alone fails the run."""
     run = folder / "run"

@@ -23,7 +23,7 @@ COLOURS = {"pass": "good", "fail": "bad", "not_comparable": "warn"}
 
 def render(check: Check, style: Style = PLAIN) -> str:
     """The page, ending in a newline."""
-    head = [style.paint(line, "bold") for line in wrap(f"{MARKS[check.outcome]}: {check.text}", style.width)]
+    head = [style.paint(line, "bold") for line in wrap(_answer(check), style.width)]
     about = f"{check.target}: {check.steps} steps, {device_words(check)}"
     sections = [
         [*head, *wrap(about, style.width)],
@@ -39,6 +39,10 @@ def render(check: Check, style: Style = PLAIN) -> str:
         [line for note in check.notes for line in wrap(note, style.width)],
     ]
     return style.text("\n\n".join("\n".join(lines) for lines in sections if lines)) + "\n"
+
+
+def _answer(check: Check) -> str:
+    return check.text if check.outcome == "not_comparable" else f"{MARKS[check.outcome]}: {check.text}"
 
 
 def _rows(check: Check, style: Style) -> Iterator[str]:

@@ -121,6 +121,14 @@ def test_another_workload_is_not_comparable(command: str, is_other: bool) -> Non
     assert bool(found) == is_other
 
 
+def test_an_exception_that_cannot_be_made_is_said() -> None:
+    """A trace without lines has no line to allow; one whose line was not met may have moved."""
+    rule = {"line": "train.py:8", "why": "log"}
+    found = _checked(_loop(reads_in=(1,)), {"waits": 1}, allow=[rule])
+    assert any("No line is known" in note for note in found.notes)
+    assert [each.calls for each in found.allowed] == [0]
+
+
 def test_of_repeated_runs_the_worst_counts() -> None:
     """A read in one of two runs fails; runs on two GPUs are no repeats."""
     budgets = parse_budgets({"per_step": {"waits": 0}}, "stallscope.toml")
