@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from stallscope.analysis.causes.case import Case, Claim
+from stallscope.analysis.causes.starting import BARS
 from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import NameTest, matches, rows_named
@@ -236,7 +237,7 @@ def _capture(case: Case) -> Iterator[Claim]:
         evidence=f"{captures.captured} of {captures.launches} launches are recorded into a graph, in "
         f"{microseconds(us)}; they start no kernel.",
         advice="This is set-up, done once. Record the replays that follow it.",
-        bars=("cuda_graph", "compile_reduce_overhead", "larger_batch", "fewer_launches"),
+        bars=BARS,  # it takes place once
     )
 
 

@@ -112,3 +112,19 @@ def test_without_operators_in_the_file_the_time_between_calls_is_not_called_pyth
     )
     assert "python" not in found
     assert found["operators"].saves_share > 0.9
+
+
+@pytest.mark.parametrize(("python_us", "forecast"), [(9000, False), (0, True)])
+def test_a_larger_batch_is_forecast_unless_python_is_the_step(python_us, forecast):
+    """Twenty launches, then 9 ms of Python that may grow with the batch: no forecast; without it there is one."""
+    builder, length = TraceBuilder(), 1000 + python_us
+    for number in range(6):
+        at = number * length
+        builder.step(at, length)
+        for place in range(20):
+            start = at + 5 + 49 * place
+            builder.op("aten::add", start, 45).launch(start + 35, 5, kernel=("add", start + 42, 2))
+    summary = summarize(builder.trace())
+    (made,) = [each for each in summary.what_if if each.fix.startswith("larger_batch")]
+    assert (made.step_us is not None) is forecast
+    assert ("larger_batch" in {bar for cause in summary.causes for bar in cause.bars}) is not forecast

@@ -1,15 +1,18 @@
 """The GPU's memory in the loop: what makes the script allocate is named, one allocation at the start is not."""
 
+import pytest
+
 from stallscope.analysis.summary import summarize
 from tests.builders import TraceBuilder
 
 
-def causes(work, steps=4):
+def causes(work, steps=4, gpu="NVIDIA H100 80GB HBM3", launch="cudaLaunchKernel"):
     """Causes by name of a loop of steps of 10 ms with a kernel each; ``work`` adds what a step holds, from a time."""
-    builder = TraceBuilder()
+    builder = TraceBuilder(gpu=gpu)
     for number in range(steps):
         at = 10_000 * number
-        builder.step(at, 10_000).op("aten::mm", at + 9000, 50).launch(at + 9010, 5, kernel=("gemm", at + 9020, 100))
+        builder.step(at, 10_000).op("aten::mm", at + 9000, 50)
+        builder.launch(at + 9010, 5, kernel=("gemm", at + 9020, 100), name=launch)
         work(builder, at, number)
     return {cause.name: cause for cause in summarize(builder.trace()).causes}
 
@@ -60,6 +63,23 @@ def test_an_allocation_in_each_step_is_said_as_such():
         builder.op("aten::empty", at + 100, 600).call("cudaMalloc", at + 110, 500)
 
     assert causes(work)["allocations"].cost_us == 500.0
+
+
+@pytest.mark.parametrize("retried", [True, False])
+@pytest.mark.parametrize(
+    ("gpu", "prefix", "offered"), [("NVIDIA H100 80GB HBM3", "cuda", True), ("AMD Instinct MI300X", "hip", False)]
+)
+def test_segments_that_grow_are_advised_where_the_vendor_has_them(gpu, prefix, offered, retried):
+    """Memory asked for in each step, or asked for again: ``expandable_segments`` is no option of ROCm."""
+
+    def work(builder, at, _number):
+        builder.op("aten::empty", at + 100, 3000).call(f"{prefix}Malloc", at + 110, 300)
+        if retried:
+            builder.call(f"{prefix}Free", at + 500, 1000).call(f"{prefix}Malloc", at + 1600, 500)
+
+    launch = {"cuda": "cudaLaunchKernel", "hip": "hipLaunchKernel"}[prefix]
+    found = causes(work, gpu=gpu, launch=launch)["allocation_retries" if retried else "allocations"]
+    assert ("expandable_segments" in found.advice) is offered
 
 
 def test_memory_that_comes_in_the_order_of_a_stream_is_no_cause():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stallscope.analysis.causes import starting
 from stallscope.analysis.summary import summarize
 from tests.analysis.test_summary import manifest_of
 from tests.builders import TraceBuilder
@@ -211,16 +212,28 @@ def test_a_graph_that_is_made_once_is_not():
     assert "graph_instantiated" not in causes(loop(work))
 
 
-def test_a_capture_is_no_step():
-    """Forty launches between begin and end of a capture start nothing: set-up, and no graph is offered for it."""
+def capture():
+    """Forty launches between begin and end of a capture, which start nothing, then one replay."""
     builder = TraceBuilder().step(0, 10_000).call("cudaStreamBeginCapture", 100, 10)
     for place in range(40):
         builder.op("aten::add", 200 + 100 * place, 60).launch(220 + 100 * place, 10)
     builder.call("cudaStreamEndCapture", 5000, 50).call("cudaGraphInstantiate", 5100, 3000)
-    builder.graph_launch(9000, 10, [("add", 9020, 100)])
-    found = causes(builder)
+    return builder.graph_launch(9000, 10, [("add", 9020, 100)]).call("cudaStreamSynchronize", 9100, 30)
+
+
+def test_a_capture_is_no_step():
+    """Set-up, and no graph is offered for it."""
+    found = causes(capture())
     assert "graph_capture" in found
     assert "cuda_graph" in found["graph_capture"].bars
+
+
+def test_a_capture_bars_every_forecast():
+    """Whatever is changed, a capture takes place once: nothing is said to be saved of it."""
+    made = summarize(capture().trace()).what_if
+    assert made
+    assert [each.fix for each in made if each.step_us is not None] == []
+    assert set(starting.BARS) <= set(causes(capture())["graph_capture"].bars)
 
 
 # --- one process for several GPUs -------------------------------------------------------------------
