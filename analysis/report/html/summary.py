@@ -12,7 +12,7 @@ from stallscope.analysis.contract.idle import BY_NAME
 from stallscope.analysis.contract.summary import Summary
 from stallscope.analysis.report import findings_text, ledger_tables
 from stallscope.analysis.report.definitions import OF_A_RUN, definitions
-from stallscope.analysis.report.header import answer, extent, extras, header, how
+from stallscope.analysis.report.header import answer, extent, extras, header, headline, how
 from stallscope.analysis.report.html.charts import KIND_WORDS, forecast_bars, legend, step_bars
 from stallscope.analysis.report.html.launches import launch_histogram
 from stallscope.analysis.report.html.memory import memory_series
@@ -31,6 +31,8 @@ from stallscope.analysis.views.step_times import StepTimes, find_step_times
 from stallscope.analysis.views.timeline import KINDS, Timeline, find_timelines
 
 LONGEST = 300  # characters of a name in the timeline
+
+APART = "Each row adds up to the step. What stands one above the other need not happen at once: see the timeline."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,14 @@ def _sections(
 ) -> Iterable[str]:
     verdict = summary.verdict
     yield "<main><h1>Stallscope report</h1>"
-    yield f'<p class="answer">{escape(answer(summary))}</p><p class="said">{escape(verdict.text)}</p>'
+    said = verdict.text.removeprefix(f"{headline(summary)}: ")
+    yield f'<p class="answer">{escape(answer(summary))}</p><p class="said">{escape(said[:1].upper() + said[1:])}</p>'
     found = how(summary)
     yield f'<p class="note">{escape(found)}</p>' if found else ""
     yield _facts(summary)
-    yield section("The whole trace" if summary.steps.source == "whole_trace" else "One step", step_bars(summary))
+    bars = step_bars(summary)
+    note = f'<p class="note">{APART}</p>' if bars and summary.per_step.gpu_busy_us is not None else ""
+    yield section("The whole trace" if summary.steps.source == "whole_trace" else "One step", bars + note)
     yield '<div class="columns">'
     yield items(findings_text.HELPS, findings_text.helps(summary), "ol")
     yield items("What is not the cause", verdict.not_the_cause)
