@@ -43,9 +43,10 @@ fix: $(VENV)/.installed-dev ## what ruff can mend and format by itself
 bench: $(VENV)/.installed-dev ## run the benchmarks (ratios within one run)
 	$(BIN)/python -m tests.evidence.benchmarks $(ARGS)
 
-fuzz: $(VENV)/.installed-fuzz ## fuzz the scanner and the reader, FUZZ_SECONDS each (default 60; Linux)
+fuzz: $(VENV)/.installed-fuzz ## fuzz the scanner, the reader and the summary, FUZZ_SECONDS each (default 60; Linux)
 	$(BIN)/python -m tests.evidence.fuzz scan --seconds $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.evidence.fuzz read --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.evidence.fuzz.structure --seconds $(FUZZ_SECONDS)
 
 clean: ## remove the virtual environment and caches (run folders stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .fuzz build dist *.egg-info

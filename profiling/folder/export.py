@@ -19,13 +19,14 @@ from msgspec.structs import replace
 
 from stallscope.profiling.folder.disk import is_shut, too_little, why_not_writable
 from stallscope.profiling.folder.launch import Launch
-from stallscope.profiling.folder.sharing import make_run_folder
+from stallscope.profiling.folder.sharing import make_run_folder, moved
 from stallscope.profiling.watch.guarded import Guarded
 from stallscope.profiling.watch.own_thread import no_signals
 from stallscope.profiling.words.sentences import no_room, traces_mended
 from stallscope.traces.damaged.mend import is_json, mended
 from stallscope.traces.model.errors import StallscopeError
 from stallscope.traces.model.manifest import Finding, Manifest
+from stallscope.traces.runs.runs import RECORDING
 from stallscope.traces.text.damage import Damage
 
 GZIP_LEVEL = 6
@@ -66,6 +67,7 @@ class RunFolder:
         launch: Launch | None = None,
     ) -> None:
         self.path: Path | None = None
+        self.aside = False  # a log folder that is not there is made only at the end: the script may make its own
         self.problems: list[str] = []
         self.kernel_rows = False
         self._shut = False  # said already
@@ -168,6 +170,16 @@ class RunFolder:
         if self._folder() is not None:
             self._write(self._complete(self._with_findings(self._manifest())))
 
+    def settle(self) -> None:
+        """Put what was kept aside where it belongs; where that fails, it stays and is named."""
+        here = self.path
+        if here is None or here.parents[1].name != RECORDING:
+            return
+        try:
+            self.path = moved(here, make_run_folder(self._logdir, self._name))
+        except OSError as error:
+            self._say(f"{self._logdir}: no run folder could be made ({error.strerror or error}); it stays in {here}")
+
     def close(self) -> None:
         """Wait for the background work."""
         self._may_work.set()
@@ -181,7 +193,10 @@ class RunFolder:
     def _folder(self) -> Path | None:
         if self.path is None and not self.problems:
             try:
-                self.path = make_run_folder(self._logdir, self._name, self._launch)
+                logdir = self._logdir
+                if self.aside and not logdir.exists():
+                    logdir = logdir.parent / RECORDING / logdir.name
+                self.path = make_run_folder(logdir, self._name, self._launch)
             except OSError as error:
                 self._say_no_folder(error.strerror or str(error))
         return self.path

@@ -45,6 +45,24 @@ def make_run_folder(logdir: Path, name: str, launch: Launch | None = None) -> Pa
     raise FileExistsError(f"{logdir / name} and {MAX_RUNS} more of the name")
 
 
+def moved(source: Path, target: Path) -> Path:
+    """Put all that is in a folder into an empty one, and take away the emptied folders; returns ``target``.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    try:
+        source.replace(target)  # at once
+    except PermissionError:  # Windows
+        for each in source.iterdir():
+            each.replace(target / each.name)
+        source.rmdir()
+    for emptied in source.parents[:2]:
+        with contextlib.suppress(OSError):  # other runs are in it
+            emptied.rmdir()
+    return target
+
+
 def await_ranks(folder: Path, world_size: int) -> None:
     """Wait until every rank has written up its run in ``folder``; for three seconds at most."""
     patience = time.monotonic() + RANKS_WAIT

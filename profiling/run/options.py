@@ -9,6 +9,8 @@ from stallscope.profiling.record.plan import Depth, Plan, make
 from stallscope.profiling.run import runner
 from stallscope.traces.model.errors import BadInput
 
+DEFAULT_LOGDIR = Path("runs")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -17,7 +19,7 @@ class Options:
     target: str  # path of a script, folder or zip; or a module's name
     is_module: bool
     args: tuple[str, ...]
-    logdir: Path = Path("runs")
+    logdir: Path = DEFAULT_LOGDIR
     name: str | None = None  # of the run folder; None: the script's
     plan: Depth = Depth.STANDARD
     steps: int | None = None  # of the last timing window; None: as many as the plan has

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -22,15 +23,17 @@ from stallscope.profiling.record.recorder import Recorder
 from stallscope.profiling.run import ending, runner
 from stallscope.profiling.run.account import Account
 from stallscope.profiling.run.children import ChildWatch
-from stallscope.profiling.run.options import Options, run_name
+from stallscope.profiling.run.options import DEFAULT_LOGDIR, Options, run_name
 from stallscope.profiling.run.progress import to_stderr
 from stallscope.profiling.run.run_findings import findings_of_run, messages_of
 from stallscope.profiling.run.sampling import Sampler
+from stallscope.profiling.run.sudden_end import before_exit
 from stallscope.profiling.watch.events import Events
 from stallscope.profiling.watch.guarded import Guarded
 from stallscope.profiling.watch.hooks import Hooks
 from stallscope.profiling.watch.imports import when_imported
 from stallscope.profiling.watch.thread_end import ThreadEnds
+from stallscope.profiling.words import voice
 from stallscope.traces.model.manifest import Finding, Manifest
 
 OWN_PROBLEMS = ("recorder_failed", "script_failed")  # findings that one rank may have alone
@@ -126,7 +129,16 @@ class Session:
         if whole:
             self._sampler = Sampler(self._begun)
             self._sampler.start()
+            self._folder.aside = self._options.logdir == DEFAULT_LOGDIR and self._account.launch is None
+            self._out.callback(before_exit(partial(self._exits, voice.of_process())))
         self._forget_import = when_imported("torch", self._begin_recording)
+
+    def _exits(self, ours: voice.Voice) -> None:
+        """Say where the run is, in the last moment."""
+        self._folder.settle()
+        if self._folder.path is not None:
+            count, where = self._account.steps().count, _shown(self._folder.path)
+            ours.say(f"the script ended by os._exit: {count} steps; recorded in {where}")
 
     def _begun(self) -> bool:
         return any(each.optimizer_steps or each.root_forwards for each in self._events.trackers)
@@ -228,6 +240,7 @@ class Session:
         self._account.findings.extend(findings_of_run(self._account, steps, unwritable=bool(self._folder.problems)))
         if steps.count:
             self._folder.write_manifest()
+        self._folder.settle()
         rank, world = self._account.rank_and_world()
         if rank != 0:
             return [f"rank {rank}: {text}" for text in self._own_problems()]

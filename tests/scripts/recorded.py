@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 
 from stallscope.traces.model.manifest import Manifest, Window
+from stallscope.traces.runs.runs import or_hidden
 
 
 def manifest(folder: Path) -> Manifest:
-    """The manifest in a run folder."""
-    return msgspec.json.decode((folder / "stallscope.json").read_bytes(), type=Manifest)
+    """The manifest in a run folder, or in the hidden one of a run that was killed."""
+    return msgspec.json.decode((or_hidden(folder) / "stallscope.json").read_bytes(), type=Manifest)
 
 
 def events(path: Path) -> list[dict]:
@@ -32,7 +33,7 @@ def timing_trace(folder: Path, round_name: str = "full") -> list[dict]:
     timing = window(manifest(folder), "timing", round_name)
     assert timing is not None
     assert timing.trace is not None
-    return events(folder / timing.trace)
+    return events(or_hidden(folder) / timing.trace)
 
 
 def steps_in(trace: list[dict]) -> list[dict]:

@@ -23,6 +23,7 @@ from stallscope.traces.text.source import check_file
 
 TRACE_NAME = re.compile(r"(?P<worker>.+?)(?:\.(?P<ns>\d+))?\.pt\.trace\.json(?:\.gz)?")
 MANIFEST_NAME = re.compile(r"stallscope(?:\..+)?\.json")
+RECORDING = ".stallscope-recording"  # beside a log folder that was not there before the run: what is being recorded
 WHY_NO_TRACE = ("recorder_failed", "too_short", "not_recorded")  # findings of a run without any
 
 
@@ -94,7 +95,7 @@ def find_runs(path: Path, unreadable: list[str] | None = None) -> list[Run]:
         BadInput: nothing is there, it cannot be read, or it holds no trace.
 
     """
-    path = Path(path)
+    path = or_hidden(Path(path))
     if not path.is_dir():
         check_file(path)
         return [_run_of_file(path)]
@@ -107,6 +108,16 @@ def find_runs(path: Path, unreadable: list[str] | None = None) -> list[Run]:
     if unreadable is not None:
         unreadable += refused
     return sorted(runs, key=lambda run: run.name)
+
+
+def or_hidden(path: Path) -> Path:
+    """Return ``path``; where it is missing, the place in which a run that goes on, or was killed, is kept for it."""
+    whole = path.absolute()
+    for logdir in () if path.exists() else (whole, *whole.parents[:2]):
+        hidden = logdir.parent / RECORDING / whole.relative_to(logdir.parent)
+        if hidden.exists():
+            return hidden
+    return path
 
 
 def beside(path: Path) -> list[tuple[str, int, int]]:
