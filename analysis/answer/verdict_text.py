@@ -158,7 +158,7 @@ def _account(facts: Facts, kind: str) -> str:
 
 def _unknown(facts: Facts) -> str:
     if not facts.has_rows:
-        return "The trace holds no operators, calls or GPU work."
+        return "The trace holds no operators, calls or GPU work whose times can be right."
     if facts.vendor in NOT_ANALYSED:
         return (
             f"The calls of {facts.vendor.upper()} devices are not understood yet, so nothing is known of the device; "

@@ -45,9 +45,9 @@ def fill_per_step(stages: Stages, facts: Facts) -> contract.PerStep:
         communication_us=of_devices("communication_ns"),
         launch_call_us=calls(stages.us(intervals.total(launches.calls_cover))),
         sync_stall_us=calls(stages.us(intervals.total(syncs.stall))),
-        dataloader_us=stages.us(stages.activity.dataloader_ns),
+        dataloader_us=stages.us(stages.activity.dataloader_ns) if facts.has_rows else None,
         queue_delay_us=_queue_delay(stages),
-        operator_us=stages.us(facts.host.operator_ns) if facts.vendor == "cpu" else None,
+        operator_us=stages.us(facts.host.operator_ns) if facts.vendor == "cpu" and facts.has_rows else None,
     )
 
 

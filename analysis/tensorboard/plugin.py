@@ -9,7 +9,7 @@
 ``/index.js``          the tab
 
 A span is asked for by the number that ``/runs`` gave it, never by a path: no query reaches a file outside the log
-folder. Every query is answered with 200, 400 or 404.
+folder. Every query is answered with 200, 400 or 404, and under a name that is not this machine's with 403.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
 from stallscope.analysis.report.style import safe
+from stallscope.analysis.tensorboard.hosts import FOREIGN, Hosts
 from stallscope.analysis.tensorboard.listing import Listings
 from stallscope.analysis.tensorboard.pages import Asked, Key, Made, Page, Pages
 
@@ -49,6 +50,7 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
     def __init__(self, context: Any, make: Callable[[Page, Key], Made]) -> None:
         super().__init__(context)
         self._logdir = Path(context.logdir) if context.logdir else None
+        self._hosts = Hosts(getattr(context, "flags", None))
         self._pages = Pages(make)
         self._listings = Listings(self._logdir)
         self._listings.look()  # done before a browser asks, but for a slow file system
@@ -62,7 +64,7 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
             "/page": self._page,
             "/figures": self._figures,
         }
-        return {route: Request.application(answer) for route, answer in answers.items()}
+        return {route: Request.application(self._guarded(answer)) for route, answer in answers.items()}
 
     def is_active(self) -> bool:
         """Whether there is anything to show. TensorBoard's first answer to a browser waits for this one."""
@@ -71,6 +73,16 @@ class StallscopePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         """What the tab is called and which script draws it."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Stallscope")
+
+    def _guarded(self, answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+        """Answer only who asks this machine under a name of its own."""
+
+        def guarded(request: Request) -> Response:
+            if self._hosts.foreign(request.headers.get("Host", "localhost")):
+                return _json({"error": FOREIGN}, 403)
+            return answer(request)
+
+        return guarded
 
     # --- routes ----------------------------------------------------------------------------------
 

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from werkzeug.test import Client
 
 from stallscope import api, cli, page_cache
 from stallscope.profiling.run.secrets import MASK, masked
+from stallscope.tensorboard import Plugin
 from tests.builders import TraceBuilder
 
 LINUX = pytest.mark.skipif(sys.platform == "win32", reason="pipes, links and modes as Unix has them")
@@ -143,3 +146,39 @@ def test_the_only_operator_may_be_left_out_as_implausible(tmp_path: Path) -> Non
 def test_secrets_of_a_command_line_are_masked(given: list[str], shown: list[str]) -> None:
     """Values of options named like a key, token, password or secret, and passwords in addresses."""
     assert masked(given) == shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "code"),
+    [
+        ({"host": None, "bind_all": False}, "localhost:6006", 200),
+        ({"host": None, "bind_all": False}, "127.0.0.1:6006", 200),
+        ({"host": None, "bind_all": False}, "[::1]:6006", 200),
+        ({"host": None, "bind_all": False}, "evil.example:6006", 403),
+        ({"host": "localhost", "bind_all": False}, "localhost.evil.example", 403),
+        ({"host": "board.example", "bind_all": False}, "board.example:6006", 200),
+        ({"host": None, "bind_all": True}, "board.example:6006", 200),
+        ({"host": "0.0.0.0", "bind_all": False}, "board.example:6006", 200),  # noqa: S104
+    ],
+)
+def test_the_tab_answers_under_names_of_this_machine(
+    flags: dict[str, object], asked: str, code: int, tmp_path: Path
+) -> None:
+    """A page of another site whose name leads here (DNS rebinding) gets 403, and nothing of what there is."""
+    plugin = Plugin(SimpleNamespace(logdir=str(tmp_path), flags=SimpleNamespace(**flags)))
+    for route, application in plugin.get_plugin_apps().items():
+        if route in ("/runs", "/index.js"):
+            assert Client(application).get("/", headers={"Host": asked}).status_code == code
+
+
+def test_times_that_cannot_be_right_are_unknown_not_zero(tmp_path: Path) -> None:
+    """All of them 2**62 ns later: no figure is a zero, and the sentence does not say that nothing is there."""
+    document = TraceBuilder().step(0, 100).op("aten::mm", 5, 50).launch(2, 3, kernel=("k", 8, 50)).document()
+    for event in document["traceEvents"]:
+        event["ts"] += 2**62 / 1000
+    path = tmp_path / "late.json"
+    path.write_text(json.dumps(document))
+    summary = api.summarize(path)
+    assert summary.health.grade == "degraded"
+    assert (summary.per_step.dataloader_us, summary.per_step.operator_us, summary.per_step.gpu_busy_us) == (None,) * 3
+    assert "whose times can be right" in str(summary.verdict)
