@@ -46,9 +46,9 @@ def find(case: Case) -> Iterator[Claim]:
                 kept=best / (4 * SLOW_GB_S),
                 cost_us=us,
                 evidence=f"The fastest of {int(large.sum())} copies from pinned memory moves {best:.2g} GB/s, slow "
-                f"for any full slot; copies take {microseconds(us)} a step.",
+                f"for any full-size slot; copies take {microseconds(us)} a step.",
                 advice=f"Look at the link's width and generation{_LINK.get(case.trace.vendor, '')}, and at what else "
-                "uses it. In an external case or a x4 slot it is so by nature: then copy less.",
+                "uses it. In an external case or an x4 slot this is normal: then copy less.",
                 bars=("pinned_memory",),
             )
     small = (work.direction[copies] == int(Direction.HtoD)) & (size < SMALL) & inside

@@ -49,8 +49,8 @@ def _gc_pause(case: Case) -> Iterator[Claim]:
         nodes=case.nodes_inside(times),
         cost_us=us,
         evidence=f"{len(rows)} collections in {window.count} steps, {microseconds(us)} a step.",
-        advice="gc.collect(); gc.freeze() after set-up takes what is old out of it; or gc.disable() and gc.collect() "
-        "every 100 steps.",
+        advice="After set-up call gc.collect(), then gc.freeze(): what is there by then is not searched again. "
+        "Or gc.disable(), and gc.collect() every 100 steps.",
     )
 
 
@@ -78,7 +78,7 @@ def _periodic(case: Case) -> Iterator[Claim]:
         saves_us=us,
         evidence=f"{int(long.sum())} of {len(lengths)} steps take {microseconds(float(lengths[long].mean()) / 1000)} "
         f"instead of {microseconds(usual / 1000)}: {percent(us / case.step_us)} of all time."
-        + (f" Only they hold {', '.join(names)}." if names else ""),
+        + (f" Only these run {', '.join(names)}." if names else ""),
         advice="See what the script does every so many steps (evaluation, a tracker that reads weights, a checkpoint): "
         "do it less often, or on fewer values.",
     )
@@ -133,8 +133,8 @@ def _growth(case: Case) -> Iterator[Claim]:
                 cost_us=(1 - kept) * us,
                 evidence=f"{count(float(held[0]))} {what} in the first of {window.count} recorded steps, "
                 f"{count(float(held[-1]))} in the last.",
-                advice="Something is kept and gone through again: a list of losses with their graphs (append "
-                "loss.item() or loss.detach()), hooks registered in the loop, a graph that is never let go.",
+                advice="Something grows: a list of losses that keep their graphs (append loss.item() or "
+                "loss.detach()), hooks registered in the loop, a graph carried from step to step.",
             )
             return
 

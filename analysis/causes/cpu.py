@@ -36,7 +36,7 @@ def find(case: Case) -> Iterator[Claim]:
             "communication",
             "exchanging data between processes",
             cost_us=facts.us(facts.communication_ns),
-            evidence=f"{percent(facts.share(facts.communication_ns))} of the time is in collectives.",
+            evidence=f"{percent(facts.share(facts.communication_ns))} of the time is in exchanges (collectives).",
             advice="Exchange less often: accumulate gradients over several batches under model.no_sync() "
             "(DistributedDataParallel)."
             if facts.host.trains
@@ -180,7 +180,9 @@ def _fewer(mean_us: float, *, many: bool) -> str:
             "samples. One operator for all of them (torch.nn.GRU for GRUCell in a loop, torch.bmm, a batched index), "
             "or torch.compile(model)."
         )
-    return f"The operators are small ({microseconds(mean_us)} each): a larger batch does more work for as many."
+    return (
+        f"The operators are small ({microseconds(mean_us)} each): a larger batch does more work with as many of them."
+    )
 
 
 def _largest(case: Case) -> str:

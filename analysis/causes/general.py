@@ -60,7 +60,7 @@ def _python(case: Case, graph: Graph, nodes: Bools) -> Claim:
         "Python between the operators, with nothing asked of the GPU meanwhile",
         nodes=nodes,
         cost_us=cost,
-        evidence=f"The main thread is in no operator and no call, at most {microseconds(longest)} at a time.",
+        evidence=f"The main thread runs no operator and makes no call, up to {microseconds(longest)} at a time.",
         advice="Look at what the script does there (metrics, logging, preparing data): move it out of the loop, do it "
         "every 100 steps, or in another process. Neither torch.compile nor a CUDA graph makes it faster.",
         bars=("larger_batch",) if cost > MOSTLY * case.step_us else (),  # who knows whether it grows with the batch
@@ -107,7 +107,7 @@ def _fits(case: Case) -> str:
 
 def _larger(case: Case, facts: GpuFacts) -> str:
     """A larger batch; or the CPU, where it may do the little GPU work in the time of the launches."""
-    larger = f"Or use a larger batch: as many launches then do more work{_fits(case)}"
+    larger = f"Or use a larger batch: the same launches then do more work{_fits(case)}"
     mean_us = facts.device.mean_kernel_us
     short = mean_us is None or mean_us <= SMALL_KERNEL_US
     trains = facts.host.trains and facts.recording.from_steps
@@ -124,7 +124,7 @@ def _communication(case: Case, nodes: Bools | None) -> Claim:
         "exchanging data between GPUs",
         nodes=nodes,
         cost_us=cost,
-        evidence=f"{microseconds(cost)} a step in collectives while nothing else runs on the GPU.",
+        evidence=f"{microseconds(cost)} a step in exchanges (collectives) while nothing else runs on the GPU.",
         advice="Let it overlap with the backward pass, or exchange less: larger buckets, gradients in bfloat16.",
     )
 

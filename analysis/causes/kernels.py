@@ -212,7 +212,7 @@ def _dominant(case: Case, kernels: Kernels) -> Iterator[Claim]:
         return
     where, name = kernels.places(mine), case.trace.strings[first]
     text = " ".join([name, *where]).lower()
-    instead = next((told for word, told in _INSTEAD.items() if word in text), "another way to the same result")
+    instead = next((told for word, told in _INSTEAD.items() if word in text), "another operator with that result")
     yield case.claim(
         "dominant_kernel",
         "one kernel is most of what the GPU does",
@@ -221,7 +221,7 @@ def _dominant(case: Case, kernels: Kernels) -> Iterator[Claim]:
         evidence=f"{spoken_name(name)} takes {percent(kernels.share(mine))} of the kernels' time, "
         f"{microseconds(kernels.us(mine))} a step.",
         where=where,
-        advice=f"Ask for it less, or in another way: {instead}. torch.compile does not merge it with others.",
+        advice=f"Call it less often, or use {instead}. torch.compile does not merge it with others.",
     )
 
 
@@ -253,7 +253,7 @@ def _tried(case: Case, kernels: Kernels) -> Iterator[Claim]:
         nodes=kernels.nodes(tried),
         cost_us=kernels.us(tried),
         evidence=f"In {count(case.stages.per_device_step(times))} convolutions a step several kernels run one after "
-        f"the other, {microseconds(kernels.us(tried))} a step: it does so for each shape that is new.",
+        f"the other, {microseconds(kernels.us(tried))} a step: cuDNN tries them for each new shape.",
         where=kernels.places(tried),
         advice="torch.backends.cudnn.benchmark = False, or keep shapes the same: DataLoader(..., drop_last=True), "
         "images of one size.",
@@ -291,8 +291,8 @@ def _slowdown(case: Case, kernels: Kernels) -> Iterator[Claim]:
         cost_us=more,
         evidence=f"Kernels of the same name and size, {percent(slower_ns / kernels.total_ns)} of the time, take "
         f"longer from step to step; at the pace of the first steps a step would be {microseconds(more)} shorter.",
-        advice=f"The GPU's clocks fall: look at heat and power, {CLOCKS.get(case.trace.vendor, 'its clocks')} while it "
-        "runs.",
+        advice=f"The GPU's clocks probably fall: look at heat and power, "
+        f"{CLOCKS.get(case.trace.vendor, 'its clocks')} while it runs.",
     )
 
 
@@ -307,11 +307,11 @@ def _misaligned(case: Case, kernels: Kernels) -> Iterator[Claim]:
         return
     yield case.claim(
         "misaligned_products",
-        "products of odd sizes",
+        "matrix products of sizes that are no multiples of 8",
         nodes=kernels.nodes(odd),
         kept=MOST,
         cost_us=kernels.us(odd),
-        evidence=f"{percent(kernels.share(odd))} of the kernels' time is in products that cannot load whole words, "
+        evidence=f"{percent(kernels.share(odd))} of the kernels' time is in products reading a number or two at once, "
         f"{kernels.largest(odd)}.",
         where=kernels.places(odd),
         advice="Make sizes multiples of 8: pad the vocabulary, the hidden size or the sequence.",
@@ -331,12 +331,12 @@ def _fills(case: Case, kernels: Kernels) -> Iterator[Claim]:
         return
     yield case.claim(
         "deterministic_fill",
-        "new memory is filled, as deterministic algorithms ask for",
+        "new memory is filled first, since deterministic algorithms are on",
         nodes=kernels.nodes(under),
         cost_us=kernels.us(under),
-        evidence=f"{count(case.stages.per_device_step(int(under.sum())))} fills a step under torch.empty.",
+        evidence=f"{count(case.stages.per_device_step(int(under.sum())))} times a step torch.empty fills new memory.",
         where=kernels.places(under),
-        advice="torch.utils.deterministic.fill_uninitialized_memory = False.",
+        advice="torch.utils.deterministic.fill_uninitialized_memory = False turns the filling off, and nothing else.",
     )
 
 
@@ -355,7 +355,7 @@ def _math_attention(case: Case, kernels: Kernels) -> Iterator[Claim]:
         return
     yield case.claim(
         "math_attention",
-        "attention in separate products and softmax",
+        "attention in separate steps: product, softmax, product",
         nodes=kernels.nodes(under),
         kept=MOST,
         cost_us=kernels.us(under),
@@ -376,7 +376,7 @@ def _pointwise(case: Case, kernels: Kernels) -> Iterator[Claim]:
         return
     yield case.claim(
         "pointwise",
-        "element-wise work in many kernels, each through memory and back",
+        "element-wise work in many kernels, each reading and writing memory",
         nodes=kernels.nodes(chains),
         kept=MOST,
         cost_us=kernels.us(chains),

@@ -42,7 +42,7 @@ def _room(case: Case) -> Iterator[Claim]:
             "memory_room",
             "the GPU's memory is nearly full",
             evidence=_held(room),
-            advice="No larger batch fits. What holds less: bfloat16 by torch.autocast"
+            advice="No larger batch fits. What needs less: bfloat16 by torch.autocast"
             + (", torch.utils.checkpoint for the largest layers." if facts.host.trains else "."),
             bars=("larger_batch",),
         )

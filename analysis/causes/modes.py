@@ -231,7 +231,7 @@ def _capture(case: Case) -> Iterator[Claim]:
     us = case.stages.us(intervals.total(times))
     yield case.claim(
         "graph_capture",
-        "a graph is being captured, and no work is meant to run yet",
+        "a graph is being captured: its kernels do not run yet",
         nodes=case.nodes_inside(times),
         cost_us=us,
         evidence=f"{captures.captured} of {captures.launches} launches are recorded into a graph, in "
@@ -276,7 +276,7 @@ def _data_parallel(case: Case) -> Iterator[Claim]:
         nodes=case.with_launched(case.nodes_inside(times)),
         cost_us=us,
         evidence=f"One process feeds {gpus} GPUs: {', '.join(sorted(names)[:4])} take {microseconds(us)} a step, and "
-        "one Python starts the work of all.",
+        "one Python process starts the work of all.",
         advice="Use one process a GPU: torch.nn.parallel.DistributedDataParallel, started by torchrun.",
         bars=("no_sync",),
     )

@@ -43,5 +43,5 @@ def advice(scatter: float | None, threads: int | None) -> str | None:
         return None
     return (
         f"The same operators take very different times from step to step: {percent(scatter)} of their time is beyond "
-        f"the fastest. {threads} threads may wait for each other: try torch.set_num_threads(1)."
+        f"the fastest run. {threads} threads may wait for each other: try torch.set_num_threads(1)."
     )

@@ -31,7 +31,7 @@ WAITS: Final = {
     ),
     "nonzero": Wait(
         "nonzero(), unique() or masked_select(), results of a size that only the GPU knows",
-        "Keep sizes fixed: torch.where(condition, x, y) with three arguments, or a mask product.",
+        "Keep sizes fixed: torch.where(condition, x, y) with three arguments, or multiply by the mask.",
         calls=(
             *("nonzero", "argwhere", "unique", "unique_consecutive", "masked_select", "where", "bincount", "one_hot"),
             "repeat_interleave",
@@ -66,7 +66,7 @@ WAITS: Final = {
         ".item(), float() or int() of a GPU tensor",
         "Keep loss.detach() in a list and read it once per 100 steps: torch.stack(losses).tolist().",
         calls=("item", "__float__", "__int__", "__index__", "__complex__", *SCALED),
-        advice_of_call=dict.fromkeys(SCALED, "Multiply first, and give no number: x.add_(y * scale)."),
+        advice_of_call=dict.fromkeys(SCALED, "Multiply first, and leave alpha out: x.add_(y * scale)."),
         operators=("aten::item", "aten::_local_scalar_dense"),
     ),
     "tensor_to_device": Wait(
@@ -89,7 +89,7 @@ WAITS: Final = {
         calls=("cpu", "numpy", "__array__", "type", "type_as"),
     ),
     "synchronize": Wait(
-        "torch.cuda.synchronize() or a stream's or event's",
+        "torch.cuda.synchronize(), or that of a stream or event",
         "If it is left from timing code, remove it from the loop; time with torch.cuda.Event(enable_timing=True).",
         calls=(
             *("cuda.synchronize", "xpu.synchronize", "mps.synchronize", "accelerator.synchronize"),

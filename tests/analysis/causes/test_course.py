@@ -32,7 +32,7 @@ def test_a_step_that_takes_longer_every_fourth_time():
     found = causes(work, 20, lambda number: 5000 if number % 4 == 3 else 1000)["periodic"]
     assert found.title == "every 4th step takes longer"
     assert found.saves_us == pytest.approx(1000)  # 4 ms in each fourth step
-    assert "Only they hold my::evaluate." in found.evidence
+    assert "Only these run my::evaluate." in found.evidence
 
 
 def test_one_long_step_is_not_periodic():
