@@ -182,3 +182,14 @@ def test_times_that_cannot_be_right_are_unknown_not_zero(tmp_path: Path) -> None
     assert summary.health.grade == "degraded"
     assert (summary.per_step.dataloader_us, summary.per_step.operator_us, summary.per_step.gpu_busy_us) == (None,) * 3
     assert "whose times can be right" in str(summary.verdict)
+
+
+def test_events_under_a_key_that_is_there_twice_are_all_read(tmp_path: Path) -> None:
+    """A plain decoder keeps the last of two keys alone: here no event is lost, and the summary names the duplicate."""
+    events = TraceBuilder().step(0, 100).op("aten::mm", 5, 50).launch(2, 3, kernel=("k", 8, 50)).events
+    path = tmp_path / "twice.json"
+    path.write_text(f'{{"traceEvents": {json.dumps(events[:3])}, "x": 1, "traceEvents": {json.dumps(events[3:])}}}')
+    summary = api.summarize(path)
+    assert summary.trace.events == len(events)
+    assert summary.per_step.kernels == 1
+    assert "duplicate_key" in {issue.name for issue in summary.health.issues}

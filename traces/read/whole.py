@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from stallscope.traces.model.errors import BadInput
 from stallscope.traces.read.columns import Columns, ColumnStore
 from stallscope.traces.read.decode import decode_plain
 from stallscope.traces.read.stream import ENVELOPE, PLAIN
+from stallscope.traces.text import decimals
+from stallscope.traces.text.blocks import EVENTS_KEY
 from stallscope.traces.text.damage import Damage
 from stallscope.traces.text.limits import Limits, MemoryGuard
 from stallscope.traces.text.source import inflated
@@ -43,6 +46,8 @@ def read_whole(path: Path, damage: Damage, limits: Limits) -> tuple[Columns, dic
         pieces.append(piece)
     data = b"".join(pieces)
     document = _decoded(path, data)
+    if isinstance(document, dict) and len(EVENTS_KEY.findall(data)) > 1:
+        document = _merged(data, damage)
     events = document.pop("traceEvents", None) if isinstance(document, dict) else document
     if not isinstance(events, list):
         raise BadInput(f"{path}: {_what_instead(document, events)}; {TRACE_HINT}")
@@ -61,6 +66,19 @@ def _decoded(path: Path, data: bytes) -> Any:
         raise BadInput(f"{path}: text that is not UTF-8{_place_of_bad_text(data)}; record the trace again") from error
     except msgspec.DecodeError as error:
         raise BadInput(f"{path}: {_syntax_error(str(error), data)}") from error
+
+
+def _merged(data: bytes, damage: Damage) -> Any:
+    """The document with the events of every key of their name, of which a plain decoder keeps the last alone."""
+
+    def joined(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = [value for key, value in pairs if key == "traceEvents" and isinstance(value, list)]
+        if len(found) < 2:  # noqa: PLR2004 - more than one
+            return dict(pairs)
+        damage.note("duplicate_key")
+        return {**dict(pairs), "traceEvents": [event for events in found for event in events]}
+
+    return json.loads(data, object_pairs_hook=joined, parse_float=decimals.decimal)
 
 
 def _place_of_bad_text(data: bytes) -> str:
