@@ -26,6 +26,7 @@ from stallscope.traces.model.manifest import Finding, Window
 RESTARTS = 8  # times that the belief about steps may change before capture gives up
 REPORTS_NS = 250_000_000  # between two reports of where the run is
 FOREIGN_WAIT = 2.0  # seconds that another thread's profiler waits for ours to stop
+FEW = 1  # step left alone where a step holds several closures
 
 
 class Capture:
@@ -247,7 +248,7 @@ class Capture:
         if self._stage >= len(self.plan.stages):
             self._rest(tracker)
             return
-        if tracker.completed < self.plan.skip:
+        if tracker.completed < (min(FEW, self.plan.skip) if tracker.is_long else self.plan.skip):
             return
         with self._opening:
             if not self._paused:

@@ -12,6 +12,7 @@ from stallscope.profiling.watch.period import Period
 
 INFERENCE_AFTER = 20  # root forwards without any optimizer step: then each root forward is a step
 STREAK = 3  # iterations in a row without any forward or fetch: then the end of the optimizer step is the boundary
+SEVERAL = 3  # closures in an optimizer's step, from which it warms up by itself
 BACKWARD = -1  # stands for all optimizers that step inside a backward pass
 
 
@@ -28,6 +29,7 @@ class StepTracker:
         self.generation = 0
         self.blind = False  # forwards are not reported: boundaries are the ends of iterations' last optimizer steps
         self.optimizer_steps = self.root_forwards = self.fetches = self.scaler_updates = self.evaluation_forwards = 0
+        self.closures = 0  # root forwards that ran inside an optimizer's step
         self.bursts = False  # optimizers step inside the backward pass
         self.gradient_free = self.fetched = 0
         self._gradient_free = self._fetched = 0
@@ -76,6 +78,11 @@ class StepTracker:
         return next(iter(self._members[expected]))
 
     @property
+    def is_long(self) -> bool:
+        """Whether a step holds several closures (L-BFGS): of such steps there are few, and the first are warm."""
+        return self.optimizer_steps > 0 and self.closures >= SEVERAL * self.optimizer_steps
+
+    @property
     def composition(self) -> dict[int, int]:
         """How often each optimizer steps in a training step; empty while that is not known."""
         found: dict[int, int] = {}
@@ -121,6 +128,7 @@ class StepTracker:
         self.root_forwards += 1
         self.evaluation_forwards += not grad
         if self._inside:  # a closure: part of the optimizer step
+            self.closures += 1
             self._seen = True
             return False
         if not (self.optimizer_steps or self.scaler_updates):
