@@ -68,9 +68,16 @@ class Period:
         return holds
 
     def repeat(self, times: int) -> None:
-        """Take the last token again, ``times`` over; only for a period of one."""
-        self._before += times
-        self._forgotten += times
+        """Take the last token again, ``times`` over; only for a period of one.
+
+        As many as are kept of other tokens stay, so that they are counted anew if the period turns out to be longer.
+        """
+        kept = min(times, HISTORY)
+        self._tokens += self._tokens[-1:] * kept
+        self._before += times - kept
+        self._forgotten += times - kept
+        if len(self._tokens) > 2 * HISTORY:
+            self._forget()
 
     def finish(self) -> int:
         """The iterations of the whole run, the last one included only if complete."""

@@ -64,3 +64,40 @@ def test_the_header_says_what_a_step_is(tmp_path: Path) -> None:
     assert parts == [{"name": "oD", "count": 5}, {"name": "oG", "count": 1}]
     shown = python("-m", "stallscope", "summary", "runs/train", cwd=tmp_path).out
     assert "(one step = 5 of oD, 1 of oG)" in " ".join(shown.split())
+
+
+def test_steps_that_were_only_counted_are_counted_anew() -> None:
+    """Four steps of one optimizer look like a period of one, and two are only counted: then a second one comes in."""
+    tracker = StepTracker()
+
+    def step(key: int) -> None:
+        tracker.forward(grad=True)
+        tracker.optimizer_start(key)
+        tracker.optimizer_end(key)
+
+    for key in (1, 2, 1, 1, 1, 1):
+        step(key)
+    tracker.forward(grad=True)
+    if tracker.sole_optimizer is not None:  # as where nothing but the number of steps is looked at
+        tracker.advance(2)
+    else:
+        step(1)
+        step(1)
+    for _ in range(40):
+        for key in (2, 1, 1, 1, 1, 1):
+            step(key)
+    assert tracker.total() in (41, 42)
+
+
+def test_a_long_run_of_one_optimizer_keeps_its_number() -> None:
+    """A million steps that were only counted are a million, whatever is kept of them."""
+    tracker = StepTracker()
+    for _ in range(6):
+        tracker.forward(grad=True)
+        tracker.optimizer_start(1)
+        tracker.optimizer_end(1)
+    tracker.forward(grad=True)
+    before = tracker.completed
+    tracker.advance(1_000_000)
+    assert tracker.completed == before + 1_000_000
+    assert tracker.total() >= before + 1_000_000
