@@ -16,6 +16,8 @@ Waiting was read off torch's sources: a copy between host and device waits for i
 
 from __future__ import annotations
 
+import linecache
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,7 @@ Arguments = Sequence[Any]
 Keywords = dict[str, Any]
 Rule = Callable[["Devices", Arguments, Keywords], bool | None]
 
+BETWEEN = ("stallscope", "torch")  # packages between a rule and the line that calls
 MAX_ITEMS = 64  # of a list that is searched for tensors
 
 READS = (  # Tensor methods that read values, or a result's size, back to the host
@@ -166,9 +169,19 @@ def _new(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:
     if device is None:
         return None
     if not devices.on_gpu:  # a device in a variable may be any
-        return None if devices.is_tensor(data) or (isinstance(device, str) and device.startswith("cpu")) else True
+        meant = isinstance(device, str) and device.startswith("cpu") and _is_written("cpu")
+        return None if devices.is_tensor(data) or meant else True
     moves = _device_type(devices, device) != "cpu" and not (devices.is_tensor(data) and not devices.on_host(data))
     return True if moves else None
+
+
+def _is_written(device: str) -> bool:
+    """Whether the line that calls names this device itself: in a variable it may be another one on another machine."""
+    frame = sys._getframe(1)  # noqa: SLF001 - whose line it is, only the stack knows
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in BETWEEN:
+        frame = frame.f_back
+    text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return f'"{device}' in text or f"'{device}" in text
 
 
 def _new_like(devices: Devices, args: Arguments, kwargs: Keywords) -> bool | None:

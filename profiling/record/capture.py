@@ -256,6 +256,7 @@ class Capture:
 
     def _open_now(self, tracker: StepTracker) -> None:
         tools, stage = self._tools, self.plan.stages[self._stage]
+        stage = stage.of_long_steps() if tracker.is_long else stage
         if not tools.recorder.available():
             self.lost_to_others += 1
             self._leave_window()

@@ -6,11 +6,12 @@ for scripts of a few steps; then, if the script goes on, the full one; then step
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
 SHORT_STEPS = 5  # unprofiled, and timed, in the short round
 SHORT_WARMUP = 2
+FEW_LONG = 3  # steps of several closures
 SHORT_ATTRIBUTION = 3  # steps
 ATTRIBUTION_WARMUP = 1  # nothing of this window is taken as a time
 FEW_STEPS = 20
@@ -75,6 +76,12 @@ class Stage:
     steps: int
     warmup: int = 0  # steps with the profiler ready but not recording
     detail: Detail = PLAIN
+
+    def of_long_steps(self) -> Stage:
+        """The same of a training whose steps hold several closures each: of these there are few."""
+        if self.round != "short":
+            return self
+        return replace(self, steps=min(self.steps, FEW_LONG), warmup=min(self.warmup, 1))
 
     @property
     def recorded(self) -> bool:
