@@ -12,6 +12,8 @@ from stallscope.analysis.columns import intervals
 from stallscope.analysis.columns.intervals import Intervals
 from stallscope.analysis.columns.rows import rows_named
 from stallscope.analysis.stages.completion import LONG
+from stallscope.analysis.stages.periodic import find_periodic
+from stallscope.analysis.stages.step_times import longest_unprofiled
 from stallscope.analysis.stages.where.iterations import is_fetch
 from stallscope.analysis.units import count, microseconds, percent
 from stallscope.traces.model.fields import Category, step_number
@@ -20,6 +22,8 @@ from stallscope.traces.model.trace import Bools, Ints
 FEWEST: Final = 5  # steps, from which a course can be seen
 MOST: Final = 0.5
 OFTEN: Final = 1 / 3  # of the steps, up to which long ones without a regular distance are something that comes back
+SURE: Final = 3  # long steps, from which their distance is no chance
+MANY: Final = 5  # times the recorded steps, from which unprofiled ones tell whether something comes back
 GROWS: Final = 0.02  # of the operators, over the window
 STEADILY: Final = 0.8  # of the differences from step to step that are not negative
 
@@ -69,7 +73,7 @@ def _periodic(case: Case) -> Iterator[Claim]:
         return
     us = more / len(lengths) / 1000
     title = _how_often(np.flatnonzero(long), len(lengths))
-    if title is None:
+    if title is None or (long.sum() < SURE and _is_chance(case)):
         return
     yield case.claim(
         "periodic",
@@ -82,6 +86,14 @@ def _periodic(case: Case) -> Iterator[Claim]:
         advice="See what the script does every so many steps (evaluation, a tracker that reads weights, a checkpoint): "
         "do it less often, or on fewer values.",
     )
+
+
+def _is_chance(case: Case) -> bool:
+    """Whether many more steps, timed without the profiler, show nothing that comes back: the long ones were chance."""
+    window = None if case.manifest is None else longest_unprofiled(case.trace.path, case.manifest)
+    if window is None or len(window.samples_ns) < MANY * case.stages.window.count:
+        return False
+    return not find_periodic(window.samples_ns)
 
 
 def _how_often(at: Ints, count: int) -> str | None:

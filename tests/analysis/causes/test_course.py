@@ -3,6 +3,8 @@
 import pytest
 
 from stallscope.analysis.summary import summarize
+from stallscope.traces.model.manifest import Window
+from tests.analysis.manifests import manifest
 from tests.builders import TraceBuilder
 
 
@@ -97,3 +99,20 @@ def test_what_grows_is_counted_from_the_training_s_first_step():
     assert next(iter(found)) == "growth"
     assert found["growth"].saves_us == pytest.approx(10.5 * 60, rel=0.1)
     assert found["launching"].saves_us < 700  # what grows is not blamed again
+
+
+@pytest.mark.parametrize(("regular", "said"), [(True, True), (False, False)])
+def test_two_long_steps_of_twenty_need_those_without_the_profiler_to_agree(regular, said):
+    """500 steps beside them tell whether every ninth is long; where they tell of nothing, two long ones were chance."""
+    builder = TraceBuilder(gpu=None)
+    at = 0
+    for number in range(20):
+        length = 3000 if number in {5, 14} else 1000
+        builder.step(at, length).op("aten::mm", at + 10, 200)
+        at += length
+    window = Window(
+        kind="unprofiled", round="full", first_step=0, steps=500, duration_ns=1,
+        samples_ns=[3_000_000 if regular and n % 9 == 5 else 1_000_000 + n % 7 for n in range(500)],
+    )  # fmt: skip
+    names = [cause.name for cause in summarize(builder.trace(), manifest(windows=[window])).causes]
+    assert ("periodic" in names) == said
