@@ -32,8 +32,9 @@ work costs nothing; where two limits lie within 3 % of each other, both are righ
 
 REAL = """## Real traces
 
-Public traces of many kinds of GPU, opened and read one by one. *Agree*: what a person who knows the field says of the
-answer. Nothing here was recorded by this project: none of it shows that a change brought what was forecast.
+Public traces of many kinds of GPU, judged one by one from their figures. *Agree*: what a person who knows the field
+says of the answer. Nothing here was recorded by this project: none of it shows that a change brought what was
+forecast.
 """
 
 
